@@ -1,0 +1,2 @@
+//! The program `crashwise`.
+fn main() {}

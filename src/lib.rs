@@ -1,0 +1,1 @@
+//! Owns the examples, integration tests and benches of the workspace.
