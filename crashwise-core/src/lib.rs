@@ -1,1 +1,62 @@
-//! crashwise-core
+//! The contract of crashwise: what a module, a workflow, a finding and a target are. Everything else builds on it.
+//!
+//! ```
+//! use crashwise_core::{Finding, Location, Position, RelPath, RuleId, Severity};
+//!
+//! let place = Location::new(RelPath::new("src/login.py").unwrap()).with_start(Position::new(12, 5).unwrap());
+//! let finding = Finding::new(RuleId::new("demo/eval").unwrap(), "eval of user input", Severity::High)
+//!     .with_location(place)
+//!     .with_cwe(95);
+//! assert_eq!(finding.primary().unwrap().to_string(), "src/login.py:12:5");
+//! ```
+//!
+//! # Map
+//!
+//! - [`Module`]: one analysis; [`ModuleContext`] is what it sees, [`ModuleRegistry`] holds the ones a process has.
+//! - [`Finding`], [`Location`], [`Severity`], [`Coverage`]: results, and how much of the target they cover.
+//! - [`Metadata`], [`Document`], [`Problems`]: `metadata.yaml` and other documents, checked as a whole, with places.
+//! - [`Target`], [`Workspace`]: what a run looks at.
+//! - [`Stats`], [`StatsCallback`]: live statistics.
+//!
+//! # What it does not do
+//!
+//! It runs nothing and reads no configuration files or environment: the runner does. It knows no analysis: those are modules.
+
+mod artifact;
+mod coverage;
+mod document;
+mod error_chain;
+mod finding;
+mod id;
+mod metadata;
+mod module;
+mod path;
+mod position;
+mod problem;
+mod quantity;
+mod severity;
+mod stats;
+mod target;
+mod workspace;
+
+pub use artifact::ArtifactRef;
+pub use async_trait::async_trait;
+pub use coverage::{Coverage, CoverageStatus, Gap, GapReason};
+pub use document::{Document, Schema, schema_of};
+pub use error_chain::error_chain;
+pub use finding::{Change, Finding, Fix, FoundBy, Location, Suppression, SuppressionKind};
+pub use id::{Fingerprint, InvalidId, RuleId, RunId, TargetId};
+pub use metadata::{Category, Isolation, Metadata, Requirements, Resources};
+pub use module::{
+    AnyModule, DuplicateModule, Module, ModuleContext, ModuleError, ModuleHost, ModuleInfo, ModuleKind,
+    ModuleOutput, ModuleRegistry, SeverityCounts, StepIdentity, Summary, ToolMissing, UnknownModule,
+};
+pub use path::{InvalidPath, RelPath};
+pub use position::{ByteSpan, Column, Line, LineIndex, Position, Region};
+pub use problem::{Problem, Problems, nearest};
+pub use quantity::{ByteSize, CpuCount, InvalidQuantity, Span};
+pub use severity::{Confidence, Severity, UnknownLevel};
+pub use stats::{Stats, StatsCallback, StatsEvent, StatsFeed};
+pub use target::Target;
+pub use tokio_util::sync::CancellationToken;
+pub use workspace::Workspace;

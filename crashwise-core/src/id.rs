@@ -1,0 +1,191 @@
+//! Names that must not be confused with each other: rules, runs, targets.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A name that does not have the form its type requires.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {value:?} is not valid: expected {expected}")]
+pub struct InvalidId {
+    /// What was being named, e.g. `run id`.
+    pub kind: &'static str,
+    /// The rejected text, cut to 64 characters.
+    pub value: String,
+    /// The form that is accepted.
+    pub expected: &'static str,
+}
+
+impl InvalidId {
+    fn new(kind: &'static str, value: &str, expected: &'static str) -> Self {
+        Self { kind, value: value.chars().take(64).collect(), expected }
+    }
+}
+
+macro_rules! string_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $valid:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(try_from = "String", into = "String")]
+        #[schemars(with = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks the form and wraps the text.
+            pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
+                let text = text.into();
+                if $valid(&text) { Ok(Self(text)) } else { Err(InvalidId::new($kind, &text, $expected)) }
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+    };
+}
+
+string_id!(
+    /// Names one detection rule across all modules, e.g. `code/python/eval` or `RUSTSEC-2021-0125`.
+    ///
+    /// One to 200 characters of `A-Z a-z 0-9 . _ / : @ + -`.
+    RuleId, "rule id", "1 to 200 characters of A-Z a-z 0-9 . _ / : @ + -", valid_rule
+);
+
+string_id!(
+    /// Names one run. New ones sort by time.
+    ///
+    /// 8 to 128 characters of `A-Z a-z 0-9 _ -`.
+    RunId, "run id", "8 to 128 characters of A-Z a-z 0-9 _ -", valid_run
+);
+
+string_id!(
+    /// Names a target by its content.
+    ///
+    /// A letter or digit, then at most 127 characters of `A-Z a-z 0-9 . _ -`; never `shared`, `workspace` or
+    /// `target`, which are folders of the cache.
+    TargetId, "target id",
+    "a letter or digit, then at most 127 of A-Z a-z 0-9 . _ -, and not shared, workspace or target",
+    valid_target
+);
+
+fn valid_rule(text: &str) -> bool {
+    (1..=200).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/:@+-".contains(&b))
+}
+
+fn valid_run(text: &str) -> bool {
+    (8..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+}
+
+fn valid_target(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.as_bytes()[0].is_ascii_alphanumeric()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && !["shared", "workspace", "target"].iter().any(|folder| text.eq_ignore_ascii_case(folder))
+}
+
+impl RunId {
+    /// A new id from the clock and randomness (UUID version 7).
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::now_v7().to_string())
+    }
+}
+
+/// Identifies a finding, a step or an input by content: 32 hexadecimal digits of a BLAKE3 hash.
+///
+/// ```
+/// use crashwise_core::Fingerprint;
+/// let one = Fingerprint::of(["rule", "src/a.py", "eval(x)"]);
+/// assert_eq!(one, Fingerprint::of(["rule", "src/a.py", "eval(x)"]));
+/// assert_ne!(one, Fingerprint::of(["rule", "src/a.p", "yeval(x)"]));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// Hashes the parts in order; each is preceded by its length, so that no two lists of parts run together.
+    pub fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        Self(hasher.finalize().to_hex()[..32].to_owned())
+    }
+
+    /// The hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        for (valid, good) in [
+            (TargetId::new("abc-1.tar").is_ok(), true),
+            (TargetId::new("Shared").is_ok(), false),
+            (TargetId::new("../x").is_ok(), false),
+            (TargetId::new(".x").is_ok(), false),
+            (TargetId::new("a".repeat(129)).is_ok(), false),
+            (RunId::new("short").is_ok(), false),
+            (RunId::new("long-enough_1").is_ok(), true),
+            (RuleId::new("code/python/eval").is_ok(), true),
+            (RuleId::new("with space").is_ok(), false),
+            (RuleId::new("").is_ok(), false),
+        ] {
+            assert_eq!(valid, good);
+        }
+        assert!(RunId::generate() < RunId::generate());
+    }
+
+    #[test]
+    fn deserialising_checks_the_form() {
+        let error = serde_json::from_str::<TargetId>("\"a/b\"").unwrap_err();
+        assert!(error.to_string().contains("target id \"a/b\" is not valid"), "{error}");
+    }
+}

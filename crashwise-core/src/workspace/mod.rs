@@ -1,0 +1,44 @@
+//! The tree that one run sees.
+
+use crate::{InvalidPath, RelPath};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The tree that one run sees. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    root: Arc<PathBuf>,
+    read_only: bool,
+}
+
+impl Workspace {
+    /// A tree in place: nothing is copied, and modules must not write to it.
+    pub fn in_place(root: impl Into<PathBuf>) -> Self {
+        Self { root: Arc::new(root.into()), read_only: true }
+    }
+
+    /// A tree of the run's own, which modules may write to.
+    pub fn owned(root: impl Into<PathBuf>) -> Self {
+        Self { root: Arc::new(root.into()), read_only: false }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether modules must leave it as it is.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The path below the workspace of a file in it.
+    pub fn relative(&self, file: &Path) -> Result<RelPath, InvalidPath> {
+        RelPath::below(&self.root, file)
+    }
+
+    /// Where a relative path is. Symbolic links are not followed here; who opens the file decides.
+    pub fn path(&self, relative: &RelPath) -> PathBuf {
+        relative.in_root(&self.root)
+    }
+}
