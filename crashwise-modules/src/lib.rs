@@ -1,1 +1,3 @@
 //! crashwise-modules
+
+pub mod prefilter;

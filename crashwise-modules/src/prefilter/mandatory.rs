@@ -1,0 +1,246 @@
+//! The literals without which a regex cannot match.
+
+use std::collections::BTreeSet;
+
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+use super::Case;
+use super::frequency::rarest_window;
+
+/// The most literals one regex may ask for; a regex that needs more has none.
+const MAX_LITERALS: usize = 48;
+/// The most literals kept while pieces next to each other are joined.
+const MAX_JOINED: usize = 24;
+/// The longest literal; more bytes would not make it rarer.
+const MAX_LENGTH: usize = 32;
+/// The most bytes a class may hold to count as alternatives.
+const MAX_CLASS: usize = 4;
+
+/// A literal that a match may contain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MandatoryLiteral {
+    /// Two bytes or more.
+    pub bytes: Vec<u8>,
+    /// Whether letters match in both cases.
+    pub case: Case,
+}
+
+/// The set of literals of which every match of `pattern` contains at least one, the rarest such set by the
+/// frequency of bytes in source text; `None` where there is none, or where the pattern is not valid.
+///
+/// The pattern is read as bytes with ASCII classes, and as Unicode where it is not valid so; for a regex compiled in
+/// another way use [`literals_of_hir`].
+///
+/// ```
+/// use crashwise_modules::prefilter::{Case, mandatory_literals};
+///
+/// let literals = mandatory_literals(r"(?i)[\w.-]{0,20}zendesk\s*=\s*([a-z0-9]{40})").unwrap();
+/// assert_eq!((literals[0].bytes.as_slice(), literals[0].case), (b"zendesk".as_slice(), Case::Insensitive));
+/// assert_eq!(mandatory_literals("[0-9a-f]{32}"), None);
+/// ```
+pub fn mandatory_literals(pattern: &str) -> Option<Vec<MandatoryLiteral>> {
+    let parse =
+        |unicode| regex_syntax::ParserBuilder::new().unicode(unicode).utf8(false).build().parse(pattern).ok();
+    literals_of_hir(&parse(false).or_else(|| parse(true))?)
+}
+
+/// As [`mandatory_literals`], for a pattern that is parsed already.
+pub fn literals_of_hir(hir: &Hir) -> Option<Vec<MandatoryLiteral>> {
+    let pieces = walk(hir);
+    let best = better(pieces.best, pieces.exact)?;
+    usable(&best).then(|| {
+        let literals: BTreeSet<_> = best.iter().map(|piece| literal(piece)).collect();
+        literals.into_iter().collect()
+    })
+}
+
+/// A byte, lower-case where both cases match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Unit {
+    byte: u8,
+    both_cases: bool,
+}
+
+type Piece = Vec<Unit>;
+
+/// What is known of a part of a regex.
+#[derive(Debug, Default)]
+struct Pieces {
+    /// All strings that the part matches, where they are few.
+    exact: Option<Vec<Piece>>,
+    /// A set of which every match contains a member.
+    best: Option<Vec<Piece>>,
+}
+
+impl Pieces {
+    fn exact(pieces: Vec<Piece>) -> Self {
+        Self { exact: Some(pieces), best: None }
+    }
+}
+
+/// The parser bounds the nesting of a pattern, and with it this recursion.
+fn walk(hir: &Hir) -> Pieces {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Pieces::exact(vec![Vec::new()]),
+        HirKind::Literal(literal) => {
+            Pieces::exact(vec![literal.0.iter().map(|&byte| Unit { byte, both_cases: false }).collect()])
+        }
+        HirKind::Class(class) => class_units(class).map_or_else(Pieces::default, |units| {
+            Pieces::exact(units.into_iter().map(|u| vec![u]).collect())
+        }),
+        HirKind::Capture(capture) => walk(&capture.sub),
+        HirKind::Repetition(repetition) => {
+            let sub = walk(&repetition.sub);
+            match (repetition.min, repetition.max) {
+                (0, Some(1)) => match sub.exact {
+                    Some(mut exact) if exact.len() < MAX_CLASS => {
+                        exact.push(Vec::new());
+                        Pieces::exact(exact)
+                    }
+                    _ => Pieces::default(),
+                },
+                (0, _) => Pieces::default(),
+                (min, max) => {
+                    // One repetition is certain; the strings are exact where the number of repetitions is.
+                    let exact = sub.exact.as_ref().filter(|_| max == Some(min)).and_then(|exact| {
+                        let mut joined = vec![Vec::new()];
+                        for _ in 0..min {
+                            joined = join(&joined, exact)?;
+                        }
+                        Some(joined)
+                    });
+                    Pieces { best: better(sub.best, sub.exact), exact }
+                }
+            }
+        }
+        HirKind::Concat(parts) => concat(parts),
+        HirKind::Alternation(parts) => alternation(parts),
+    }
+}
+
+fn concat(parts: &[Hir]) -> Pieces {
+    let mut best = None;
+    let mut run = vec![Vec::new()];
+    let mut whole = true;
+    for part in parts {
+        let part = walk(part);
+        let joined = part.exact.as_ref().and_then(|exact| join(&run, exact));
+        if let Some(joined) = joined {
+            run = joined;
+        } else {
+            whole = false;
+            best = better(best, Some(std::mem::replace(&mut run, vec![Vec::new()])));
+            if let Some(exact) = part.exact {
+                run = exact;
+            }
+        }
+        best = better(best, part.best);
+    }
+    if whole {
+        Pieces { exact: Some(run), best }
+    } else {
+        Pieces { exact: None, best: better(best, Some(run)) }
+    }
+}
+
+fn alternation(parts: &[Hir]) -> Pieces {
+    let (mut exact, mut best) = (Some(Vec::new()), Some(Vec::new()));
+    for part in parts {
+        let part = walk(part);
+        exact = exact.zip(part.exact.as_ref()).and_then(|(mut all, exact)| {
+            all.extend(exact.iter().cloned());
+            (all.len() <= MAX_LITERALS).then_some(all)
+        });
+        best = best.zip(better(part.best, part.exact)).and_then(|(mut all, mut part)| {
+            all.append(&mut part);
+            (all.len() <= MAX_LITERALS).then_some(all)
+        });
+    }
+    Pieces { exact, best }
+}
+
+/// The units of a class of at most `MAX_CLASS` of them, a letter in both cases counting once.
+fn class_units(class: &Class) -> Option<Vec<Unit>> {
+    let bytes: Vec<u8> = match class {
+        Class::Bytes(class) => {
+            let size: usize = class.iter().map(regex_syntax::hir::ClassBytesRange::len).sum();
+            if size > 2 * MAX_CLASS {
+                return None;
+            }
+            class.iter().flat_map(|range| range.start()..=range.end()).collect()
+        }
+        Class::Unicode(class) => {
+            let size: usize = class.iter().map(regex_syntax::hir::ClassUnicodeRange::len).sum();
+            if size > 2 * MAX_CLASS || !class.is_ascii() {
+                return None;
+            }
+            class
+                .iter()
+                .flat_map(|range| range.start()..=range.end())
+                .filter_map(|c| u8::try_from(c).ok())
+                .collect()
+        }
+    };
+    let mut units = Vec::new();
+    for &byte in &bytes {
+        let both_cases = byte.is_ascii_alphabetic() && bytes.contains(&(byte ^ 0x20));
+        if !(both_cases && byte.is_ascii_uppercase()) {
+            units.push(Unit { byte, both_cases });
+        }
+    }
+    (!units.is_empty() && units.len() <= MAX_CLASS).then_some(units)
+}
+
+/// Every piece of `left` followed by every piece of `right`; `None` where they become too many or too long.
+fn join(left: &[Piece], right: &[Piece]) -> Option<Vec<Piece>> {
+    if left.len() * right.len() > MAX_JOINED && right.len() > 1 && left.len() > 1 {
+        return None;
+    }
+    let mut joined = Vec::with_capacity(left.len() * right.len());
+    for left in left {
+        for right in right {
+            if left.len() + right.len() > MAX_LENGTH {
+                return None;
+            }
+            joined.push([left.as_slice(), right].concat());
+        }
+    }
+    Some(joined)
+}
+
+fn usable(pieces: &[Piece]) -> bool {
+    !pieces.is_empty() && pieces.len() <= MAX_LITERALS && pieces.iter().all(|piece| piece.len() >= 2)
+}
+
+/// The set that is expected to occur less often.
+fn better(a: Option<Vec<Piece>>, b: Option<Vec<Piece>>) -> Option<Vec<Piece>> {
+    let cost = |pieces: &Option<Vec<Piece>>| {
+        let pieces = pieces.as_ref().filter(|pieces| usable(pieces))?;
+        // Costs are logarithms: the most common member dominates, and each doubling of the number adds one.
+        let worst = pieces.iter().map(|piece| rarest_window(&literal(piece).bytes, 4).1).max()?;
+        Some(worst + 16 * pieces.len().ilog2())
+    };
+    match (cost(&a), cost(&b)) {
+        (Some(left), Some(right)) => {
+            if right < left {
+                b
+            } else {
+                a
+            }
+        }
+        (Some(_), None) => a,
+        (None, Some(_)) => b,
+        (None, None) => None,
+    }
+}
+
+/// A literal is one case or the other as a whole; where a letter of either case is in it, all of it is folded.
+fn literal(piece: &[Unit]) -> MandatoryLiteral {
+    let case = if piece.iter().any(|unit| unit.both_cases) { Case::Insensitive } else { Case::Sensitive };
+    let bytes = piece.iter().map(|unit| unit.byte);
+    let bytes = match case {
+        Case::Sensitive => bytes.collect(),
+        Case::Insensitive => bytes.map(|byte| byte.to_ascii_lowercase()).collect(),
+    };
+    MandatoryLiteral { bytes, case }
+}

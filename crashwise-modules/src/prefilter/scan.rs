@@ -1,0 +1,378 @@
+//! The pass itself.
+
+use std::fmt;
+
+use super::frequency::rarest_window;
+use super::{Case, Hit, LiteralError, LiteralId, LiteralRange};
+
+/// Bytes looked at by one round of the probe.
+const BLOCK: usize = 4096;
+/// Bytes described by one mask: a bit for every second position.
+const MASKED: usize = 128;
+/// Masks of one block.
+const MASKS: usize = BLOCK / MASKED;
+/// Length of the window that identifies a literal.
+const WINDOW: usize = 4;
+/// Length of what the probe sees of a literal where it is long enough: a window at either alignment.
+const PROBED: usize = WINDOW + 1;
+/// The longest literal kept.
+const MAX_LITERAL: usize = 4096;
+/// Setting this bit in every byte folds ASCII letters, and a few other bytes with them: the final comparison is exact.
+const FOLD: u64 = 0x2020_2020_2020_2020;
+/// Odd multiplier that spreads the bits of a window (Knuth's 2^32 over the golden ratio).
+const SPREAD: u32 = 0x9E37_79B1;
+
+/// Collects literals for a [`Prefilter`].
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    literals: Vec<(Box<[u8]>, Case)>,
+}
+
+impl Builder {
+    /// Adds one literal of 2 to 4,096 bytes.
+    pub fn add(&mut self, literal: &[u8], case: Case) -> Result<LiteralId, LiteralError> {
+        let len = literal.len();
+        if len < 2 {
+            return Err(LiteralError::TooShort { len });
+        }
+        if len > MAX_LITERAL {
+            return Err(LiteralError::TooLong { len, max: MAX_LITERAL });
+        }
+        let id = LiteralId(count(self.literals.len()));
+        self.literals.push((literal.into(), case));
+        Ok(id)
+    }
+
+    /// Adds a set of literals, which receive contiguous ids; on an error none of them is added.
+    pub fn add_all<L: AsRef<[u8]>>(
+        &mut self,
+        literals: impl IntoIterator<Item = (L, Case)>,
+    ) -> Result<LiteralRange, LiteralError> {
+        let first = self.literals.len();
+        for (literal, case) in literals {
+            if let Err(error) = self.add(literal.as_ref(), case) {
+                self.literals.truncate(first);
+                return Err(error);
+            }
+        }
+        Ok(LiteralRange { first: count(first), len: count(self.literals.len() - first) })
+    }
+
+    /// Compiles the literals; takes well under a millisecond for a thousand of them.
+    pub fn build(self) -> Prefilter {
+        let mut members: Vec<(u32, Member)> = Vec::with_capacity(self.literals.len());
+        let mut probe = Probe::default();
+        let mut short = false;
+        for (index, (literal, _)) in self.literals.iter().enumerate() {
+            let (window_at, _) = rarest_window(literal, PROBED.min(literal.len()));
+            let key = match literal[window_at..] {
+                [a, b] => {
+                    short = true;
+                    for any in 0..=u8::MAX {
+                        probe.set([a, b, any], None);
+                        probe.set([any, a, b], None);
+                    }
+                    pair_key(a, b)
+                }
+                [a, b, c] => {
+                    short = true;
+                    probe.set([a, b, c], None);
+                    for any in 0..=u8::MAX {
+                        probe.set([any, a, b], Some(c));
+                    }
+                    triple_key(a, b, c)
+                }
+                [a, b, c, d, ref rest @ ..] => {
+                    probe.set([a, b, c], Some(d));
+                    probe.set([b, c, d], rest.first().copied());
+                    fold(u32::from_le_bytes([a, b, c, d]))
+                }
+                _ => continue,
+            };
+            members.push((key, Member { literal: count(index), window_at: count(window_at) }));
+        }
+        members.sort_by_key(|&(key, member)| (key, member.literal));
+        let table = Table::new(&members);
+        Prefilter {
+            probe,
+            table,
+            short,
+            members: members.into_iter().map(|(_, member)| member).collect(),
+            literals: self.literals,
+        }
+    }
+}
+
+/// Finds many literals in one pass. Built by [`Prefilter::builder`]; cheap to share between threads by reference.
+#[derive(Clone)]
+pub struct Prefilter {
+    probe: Probe,
+    table: Table,
+    short: bool,
+    members: Vec<Member>,
+    literals: Vec<(Box<[u8]>, Case)>,
+}
+
+impl fmt::Debug for Prefilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prefilter").field("literals", &self.literals.len()).finish_non_exhaustive()
+    }
+}
+
+impl Prefilter {
+    /// An empty builder.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The number of literals.
+    pub fn len(&self) -> usize {
+        self.literals.len()
+    }
+
+    /// Whether there is no literal, so that nothing is ever found.
+    pub fn is_empty(&self) -> bool {
+        self.literals.is_empty()
+    }
+
+    /// The bytes and the case of a literal; `None` for an id of another prefilter.
+    pub fn literal(&self, id: LiteralId) -> Option<(&[u8], Case)> {
+        self.literals.get(id.index()).map(|(bytes, case)| (&**bytes, *case))
+    }
+
+    /// Calls `on_hit` once for every occurrence of every literal, overlapping ones included.
+    ///
+    /// Hits come in the order in which they are recognised, which is nearly but not exactly that of their start:
+    /// sort them where the order matters. The order is the same in every run.
+    pub fn scan(&self, haystack: &[u8], mut on_hit: impl FnMut(Hit)) {
+        if self.is_empty() {
+            return;
+        }
+        let mut masks = [0_u64; MASKS];
+        let mut base = 0;
+        while let Some(block) = haystack.get(base..base + BLOCK + 8) {
+            self.probe.run(block, &mut masks);
+            self.confirm(haystack, base, &masks, &mut on_hit);
+            base += BLOCK;
+        }
+        // What is left is shorter than a block; zeros behind the end keep the probe free of special cases.
+        while base < haystack.len() {
+            let rest = &haystack[base..haystack.len().min(base + BLOCK + 8)];
+            let masked = rest.len().min(BLOCK).next_multiple_of(MASKED);
+            let mut padded = [0_u8; BLOCK + 8];
+            padded[..rest.len()].copy_from_slice(rest);
+            self.probe.run(&padded[..masked + 8], &mut masks);
+            self.confirm(haystack, base, &masks[..masked / MASKED], &mut on_hit);
+            base += BLOCK;
+        }
+    }
+
+    /// Looks at every position that a mask names.
+    fn confirm(&self, haystack: &[u8], base: usize, masks: &[u64], on_hit: &mut impl FnMut(Hit)) {
+        for (index, &mask) in masks.iter().enumerate() {
+            let mut mask = mask;
+            while mask != 0 {
+                let step = mask.leading_zeros();
+                mask &= !(1 << 63 >> step);
+                self.candidate(haystack, base + index * MASKED + 2 * step as usize, on_hit);
+            }
+        }
+    }
+
+    /// Looks the windows at and before an even position up and compares the literals they belong to.
+    #[inline]
+    fn candidate(&self, haystack: &[u8], at: usize, on_hit: &mut impl FnMut(Hit)) {
+        // Positions are even, so the window one byte earlier is never that of another candidate.
+        if let Some(before) = at.checked_sub(1)
+            && let Some(&[a, b, c, d, e]) = haystack.get(before..before + 5).and_then(|s| s.as_array())
+        {
+            self.look_up(haystack, before, fold(u32::from_le_bytes([a, b, c, d])), on_hit);
+            self.look_up(haystack, at, fold(u32::from_le_bytes([b, c, d, e])), on_hit);
+        } else {
+            for start in [at.checked_sub(1), Some(at)].into_iter().flatten() {
+                if let Some(&window) = haystack.get(start..start + WINDOW).and_then(|s| s.as_array()) {
+                    self.look_up(haystack, start, fold(u32::from_le_bytes(window)), on_hit);
+                }
+            }
+        }
+        if self.short {
+            for start in [at, at + 1] {
+                let Some(&[a, b]) = haystack.get(start..start + 2).and_then(|s| s.as_array()) else {
+                    continue;
+                };
+                self.look_up(haystack, start, pair_key(a, b), on_hit);
+                if let Some(&c) = haystack.get(start + 2) {
+                    self.look_up(haystack, start, triple_key(a, b, c), on_hit);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn look_up(&self, haystack: &[u8], at: usize, key: u32, on_hit: &mut impl FnMut(Hit)) {
+        if !self.table.may_contain(key) {
+            return;
+        }
+        for member in &self.members[self.table.find(key)] {
+            let Some(start) = at.checked_sub(member.window_at as usize) else { continue };
+            let (literal, case) = &self.literals[member.literal as usize];
+            let Some(found) = haystack.get(start..start + literal.len()) else { continue };
+            let equal = match case {
+                Case::Sensitive => found == &**literal,
+                Case::Insensitive => found.eq_ignore_ascii_case(literal),
+            };
+            if equal {
+                on_hit(Hit { start, literal: LiteralId(member.literal) });
+            }
+        }
+    }
+}
+
+/// A literal under the key of its window.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    literal: u32,
+    /// Offset of the window in the literal.
+    window_at: u32,
+}
+
+/// For each hashed trigram, one bit per low five bits of the byte behind it: those bits are the same in both cases.
+#[derive(Clone)]
+struct Probe(Box<[u32; 1 << 12]>);
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self(Box::new([0; 1 << 12]))
+    }
+}
+
+impl Probe {
+    /// Admits a trigram, followed by `next` where it is known.
+    fn set(&mut self, [a, b, c]: [u8; 3], next: Option<u8>) {
+        let slot = Self::slot(fold(u32::from_le_bytes([a, b, c, 0])));
+        self.0[slot] |= next.map_or(u32::MAX, |next| 1 << (next & 31));
+    }
+
+    /// The slot of the folded trigram in the low three bytes; the multiplier shifts the fourth out.
+    #[inline]
+    fn slot(bytes: u32) -> usize {
+        (bytes.wrapping_mul(SPREAD << 8) >> 20) as usize
+    }
+
+    /// Writes one mask for each `MASKED` bytes, the first position in the highest bit. `block` has a multiple of
+    /// `MASKED` bytes and eight more, which are read but not probed.
+    #[inline]
+    fn run(&self, block: &[u8], masks: &mut [u64; MASKS]) {
+        let (words, _) = block.as_chunks::<8>();
+        let (groups, _) = words.as_chunks::<{ MASKED / 8 }>();
+        let nexts = words.chunks(MASKED / 8).skip(1).map(|chunk| chunk[0]);
+        for ((group, next), mask) in groups.iter().zip(nexts).zip(masks) {
+            let mut bits = 0_u64;
+            let mut word = u64::from_le_bytes(group[0]) | FOLD;
+            for &next in group[1..].iter().chain([&next]) {
+                let next = u64::from_le_bytes(next) | FOLD;
+                for window in [low(word), low(word >> 16), low(word >> 32), low(word >> 48 | next << 16)] {
+                    let admitted = self.0[Self::slot(window)].wrapping_shr(window >> 24) & 1;
+                    bits = bits << 1 | u64::from(admitted);
+                }
+                word = next;
+            }
+            *mask = bits;
+        }
+    }
+}
+
+/// One bit per hashed window.
+#[derive(Clone)]
+struct Bitmap(Box<[u8; 1 << 13]>);
+
+impl Default for Bitmap {
+    fn default() -> Self {
+        Self(Box::new([0; 1 << 13]))
+    }
+}
+
+impl Bitmap {
+    fn set(&mut self, slot: u32) {
+        self.0[(slot >> 3) as usize & 0x1FFF] |= 1 << (slot & 7);
+    }
+
+    #[inline]
+    fn has(&self, slot: u32) -> bool {
+        self.0[(slot >> 3) as usize & 0x1FFF] >> (slot & 7) & 1 != 0
+    }
+}
+
+/// The windows of all literals: a bitmap in front of an open-addressing table of ranges.
+#[derive(Clone)]
+struct Table {
+    filter: Bitmap,
+    /// Key, first member and number of members; a range without members is a free slot.
+    slots: Vec<(u32, u32, u32)>,
+    shift: u32,
+}
+
+impl Table {
+    fn new(members: &[(u32, Member)]) -> Self {
+        let bits = (members.len().max(1) * 4).next_power_of_two().trailing_zeros();
+        let mut table =
+            Self { filter: Bitmap::default(), slots: vec![(0, 0, 0); 1 << bits], shift: 32 - bits };
+        let mut first = 0;
+        for group in members.chunk_by(|a, b| a.0 == b.0) {
+            let key = group[0].0;
+            table.filter.set(key.wrapping_mul(SPREAD) >> 16);
+            let mut slot = table.home(key);
+            while table.slots[slot].2 != 0 {
+                slot = (slot + 1) & (table.slots.len() - 1);
+            }
+            table.slots[slot] = (key, count(first), count(group.len()));
+            first += group.len();
+        }
+        table
+    }
+
+    fn home(&self, key: u32) -> usize {
+        (key.wrapping_mul(SPREAD) >> self.shift) as usize
+    }
+
+    #[inline]
+    fn may_contain(&self, key: u32) -> bool {
+        self.filter.has(key.wrapping_mul(SPREAD) >> 16)
+    }
+
+    /// The range of members under `key`, empty where there is none.
+    fn find(&self, key: u32) -> std::ops::Range<usize> {
+        let mut slot = self.home(key);
+        loop {
+            let (found, first, len) = self.slots[slot];
+            if found == key || len == 0 {
+                return first as usize..(first + len) as usize;
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+fn low(word: u64) -> u32 {
+    word as u32
+}
+
+/// Counts of literals and offsets in them fit: a literal has at most `MAX_LITERAL` bytes.
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn fold(window: u32) -> u32 {
+    window | low(FOLD)
+}
+
+/// Key of a literal of two bytes; the fourth byte of folded windows is never 0 or 1.
+fn pair_key(a: u8, b: u8) -> u32 {
+    u32::from_le_bytes([a | 0x20, b | 0x20, 0, 1])
+}
+
+/// Key of a literal of three bytes.
+fn triple_key(a: u8, b: u8, c: u8) -> u32 {
+    u32::from_le_bytes([a | 0x20, b | 0x20, c | 0x20, 0])
+}

@@ -1,0 +1,155 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{Case, LiteralError, Prefilter, mandatory_literals};
+
+type Literals = Vec<(Vec<u8>, Case)>;
+
+fn found(literals: &Literals, haystack: &[u8]) -> Vec<(usize, usize)> {
+    let mut builder = Prefilter::builder();
+    let range = builder
+        .add_all(literals.iter().map(|(bytes, case)| (bytes, *case)))
+        .expect("literals of valid length");
+    let prefilter = builder.build();
+    let mut hits = Vec::new();
+    prefilter.scan(haystack, |hit| hits.push((hit.start, range.local(hit.literal).expect("own literal"))));
+    hits.sort_unstable();
+    hits
+}
+
+fn naive(literals: &Literals, haystack: &[u8]) -> Vec<(usize, usize)> {
+    let mut hits = Vec::new();
+    for start in 0..haystack.len() {
+        for (index, (literal, case)) in literals.iter().enumerate() {
+            let Some(window) = haystack.get(start..start + literal.len()) else { continue };
+            let equal = match case {
+                Case::Sensitive => window == literal.as_slice(),
+                Case::Insensitive => window.eq_ignore_ascii_case(literal),
+            };
+            if equal {
+                hits.push((start, index));
+            }
+        }
+    }
+    hits
+}
+
+fn literal() -> impl Strategy<Value = (Vec<u8>, Case)> {
+    let byte = prop_oneof![8 => prop::sample::select(b"abABk_@`\0{[".to_vec()), 1 => any::<u8>()];
+    (prop::collection::vec(byte, 2..8), prop::sample::select(vec![Case::Sensitive, Case::Insensitive]))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn finds_what_a_naive_search_finds(
+        literals in prop::collection::vec(literal(), 1..12),
+        filler in prop::collection::vec(prop::sample::select(b"abABk_@`\0{[ \n".to_vec()), 0..200),
+        planted in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..9000), 0..12),
+        len in 0_usize..9000,
+    ) {
+        let mut haystack: Vec<u8> = filler.iter().copied().cycle().take(if filler.is_empty() { 0 } else { len }).collect();
+        for (which, at) in planted {
+            let (literal, _) = which.get(&literals);
+            if at + literal.len() <= haystack.len() {
+                haystack[at..at + literal.len()].copy_from_slice(literal);
+            }
+        }
+        prop_assert_eq!(found(&literals, &haystack), naive(&literals, &haystack));
+    }
+
+    #[test]
+    fn a_match_contains_a_mandatory_literal(text in "[a-c_=]{0,6}(key|Token)[-_]?id= ?[x-z]{2}[a-c]{0,3}") {
+        let pattern = r"(?i:[a-z_]{0,6}(?:key|token)[-_]?id)\s*=\s*[x-z]{2}";
+        let literals = mandatory_literals(pattern).expect("a mandatory literal");
+        let literals = literals.into_iter().map(|literal| (literal.bytes, literal.case)).collect();
+        prop_assert!(!found(&literals, text.as_bytes()).is_empty());
+    }
+}
+
+#[test]
+fn finds_every_alignment_across_block_borders() {
+    let literals: Literals = ["ab", "xyz", "AKIA", "secret_key", "@_"]
+        .into_iter()
+        .flat_map(|text| [(text.into(), Case::Sensitive), (text.into(), Case::Insensitive)])
+        .collect();
+    for (literal, _) in &literals {
+        for len in [literal.len(), 17, 4095, 4104, 8200, 12_300] {
+            for at in (0..20).chain(4080..4110).chain(8180..8200).chain([len - literal.len()]) {
+                let mut haystack = vec![b'.'; len];
+                let Some(place) = haystack.get_mut(at..at + literal.len()) else { continue };
+                place.copy_from_slice(literal);
+                assert_eq!(
+                    found(&literals, &haystack),
+                    naive(&literals, &haystack),
+                    "{literal:?} at {at} of {len}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn literals_that_share_a_window_are_all_found() {
+    let literals: Literals = vec![
+        (b"xoxb".into(), Case::Sensitive),
+        (b"xoxb-1".into(), Case::Sensitive),
+        (b"XOXB".into(), Case::Insensitive),
+    ];
+    assert_eq!(found(&literals, b"..xoxb-1"), [(2, 0), (2, 1), (2, 2)]);
+}
+
+#[test]
+fn sets_keep_ranges_of_their_own() {
+    let mut builder = Prefilter::builder();
+    let first = builder.add_all([("one1", Case::Sensitive), ("two2", Case::Sensitive)]).expect("valid");
+    let refused = builder.add_all([("good", Case::Sensitive), ("x", Case::Sensitive)]);
+    assert_eq!(refused, Err(LiteralError::TooShort { len: 1 }));
+    let second = builder.add_all([("two2", Case::Sensitive)]).expect("valid");
+    let prefilter = builder.build();
+    let mut hits = Vec::new();
+    prefilter.scan(b"two2", |hit| hits.push((first.local(hit.literal), second.local(hit.literal))));
+    assert_eq!(hits, [(Some(1), None), (None, Some(0))]);
+    assert_eq!(prefilter.len(), 3);
+}
+
+#[test]
+fn refuses_literals_of_a_length_it_cannot_hold() {
+    let mut builder = Prefilter::builder();
+    assert_eq!(builder.add(b"", Case::Sensitive), Err(LiteralError::TooShort { len: 0 }));
+    assert_eq!(
+        builder.add(&[b'a'; 4097], Case::Sensitive),
+        Err(LiteralError::TooLong { len: 4097, max: 4096 })
+    );
+    assert!(builder.add(&[b'a'; 4096], Case::Sensitive).is_ok());
+}
+
+#[test]
+fn derives_the_rarest_mandatory_literals() {
+    let check = |pattern: &str, expect: &[&str]| {
+        let literals = mandatory_literals(pattern);
+        let texts: BTreeSet<String> = literals
+            .iter()
+            .flatten()
+            .map(|literal| {
+                let text = String::from_utf8_lossy(&literal.bytes);
+                if literal.case == Case::Insensitive { format!("i:{text}") } else { text.into_owned() }
+            })
+            .collect();
+        assert_eq!(texts, expect.iter().map(|&text| text.to_owned()).collect(), "{pattern}");
+    };
+    check(r"\bghp_[0-9A-Za-z]{36}\b", &["ghp_"]);
+    check(r"(?:AKIA|ASIA)[A-Z2-7]{16}", &["AKIA", "ASIA"]);
+    check(r"xox[bp]-\d+", &["xoxb-", "xoxp-"]);
+    check(r"(?i)token.{0,20}zoho", &["i:zoho"]);
+    check(r"[a-z]+@(?:mail|smtp)\.example", &["@mail.example", "@smtp.example"]);
+    check(r"(?:ab){2}[0-9]+", &["abab"]);
+    check(r"(?:key)+", &["key"]);
+    check(r"colou?r_q[0-9]", &["color_q", "colour_q"]);
+    check(r"(?:secret)?[0-9]{8}", &[]);
+    check(r"(?:abcd|[0-9]{8})", &[]);
+    check(r"a[0-9]", &[]);
+    check(r"(", &[]);
+}
