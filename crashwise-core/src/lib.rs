@@ -15,6 +15,7 @@
 //! - [`Module`]: one analysis; [`ModuleContext`] is what it sees, [`ModuleRegistry`] holds the ones a process has.
 //! - [`Finding`], [`Location`], [`Severity`], [`Coverage`]: results, and how much of the target they cover.
 //! - [`Metadata`], [`Document`], [`Problems`]: `metadata.yaml` and other documents, checked as a whole, with places.
+//! - [`workflow`]: orchestration, and the seam behind which engines stand.
 //! - [`Target`], [`Workspace`]: what a run looks at.
 //! - [`Stats`], [`StatsCallback`]: live statistics.
 //!
@@ -37,6 +38,7 @@ mod quantity;
 mod severity;
 mod stats;
 mod target;
+pub mod workflow;
 mod workspace;
 
 pub use artifact::ArtifactRef;
