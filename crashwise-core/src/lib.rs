@@ -14,6 +14,7 @@
 //!
 //! - [`Module`]: one analysis; [`ModuleContext`] is what it sees, [`ModuleRegistry`] holds the ones a process has.
 //! - [`Finding`], [`Location`], [`Severity`], [`Coverage`]: results, and how much of the target they cover.
+//! - [`FindingSpool`], [`merge_findings`]: findings in bulk, sorted, each once, in bounded memory.
 //! - [`Metadata`], [`Document`], [`Problems`]: `metadata.yaml` and other documents, checked as a whole, with places.
 //! - [`workflow`]: orchestration, and the seam behind which engines stand.
 //! - [`Target`], [`Workspace`]: what a run looks at.
@@ -28,6 +29,7 @@ mod coverage;
 mod document;
 mod error_chain;
 mod finding;
+mod findings;
 mod id;
 mod metadata;
 mod module;
@@ -47,6 +49,7 @@ pub use coverage::{Coverage, CoverageStatus, Gap, GapReason};
 pub use document::{Document, Schema, schema_of};
 pub use error_chain::error_chain;
 pub use finding::{Change, Finding, Fix, FoundBy, Location, Suppression, SuppressionKind};
+pub use findings::{FindingLines, FindingSpool, MergedFindings, merge_findings};
 pub use id::{Fingerprint, InvalidId, RuleId, RunId, TargetId};
 pub use metadata::{Category, Isolation, Metadata, Requirements, Resources};
 pub use module::{
