@@ -36,6 +36,8 @@ mod module;
 mod path;
 mod position;
 mod problem;
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub mod process;
 mod quantity;
 mod severity;
 mod stats;

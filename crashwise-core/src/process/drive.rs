@@ -1,0 +1,351 @@
+//! Starts a prepared process and follows it to its end.
+
+use std::fs;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::cgroup::Group;
+use super::plan::{self, Prepared, Stage};
+use super::running::{CutOnDrop, LINGER, Lifeline};
+use super::{Cause, Enforcement, Line, Output, ProcessError, Running, Spec, Status, Stdin, Stream, Usage};
+use super::{supervisor, tool};
+
+const LINE_CAP: usize = 64 << 10;
+const LINES_AHEAD: usize = 1024;
+
+pub(super) async fn start(
+    spec: Spec,
+    cancel: &CancellationToken,
+    lines: bool,
+) -> Result<Running, ProcessError> {
+    let tool = spec.program.to_string_lossy().into_owned();
+    let failed = |source| ProcessError::Start { tool: tool.clone(), stage: "following it", source };
+    let (deadline, cap, disk) = (spec.deadline, spec.output_cap, spec.limits.disk);
+    let (input, roots) = (spec.stdin.clone(), plan::writable(&spec));
+    let started = tokio::task::spawn_blocking(move || spawn(&spec))
+        .await
+        .map_err(|error| failed(io::Error::other(error)))??;
+
+    let (sender, receiver) = mpsc::channel(LINES_AHEAD);
+    let sender = lines.then_some(sender);
+    let dead = CancellationToken::new();
+    let pump = |from, stream| Pump::start(from, cap, sender.clone().map(|to| (to, stream)), dead.clone());
+    let stdout = pump(started.stdout, Stream::Out).map_err(failed)?;
+    let stderr = pump(started.stderr, Stream::Err).map_err(failed)?;
+    drop(sender);
+    if let Stdin::Bytes(bytes) = input {
+        feed(started.stdin, bytes).map_err(failed)?;
+    }
+    let lifeline = Lifeline::new(started.lifeline);
+    let watch = disk.map(|limit| (roots, limit));
+    let following = Following { lifeline: lifeline.clone(), outcome: started.outcome, dead };
+    Ok(Running {
+        supervisor: started.supervisor,
+        cut: CutOnDrop(lifeline),
+        lines: lines.then_some(receiver),
+        driver: tokio::spawn(following.follow(cancel.clone(), deadline, watch)),
+        stdout,
+        stderr,
+        enforcement: started.enforcement,
+    })
+}
+
+struct Started {
+    supervisor: u32,
+    lifeline: io::PipeWriter,
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    outcome: oneshot::Receiver<Outcome>,
+    enforcement: Enforcement,
+}
+
+/// How the tree ended, as its waiter saw it.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) status: Status,
+    pub(super) usage: Usage,
+    memory_kills: u64,
+}
+
+/// The same with the reason.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    pub(super) cause: Cause,
+}
+
+fn spawn(spec: &Spec) -> Result<Started, ProcessError> {
+    let search = spec.env.get(std::ffi::OsStr::new("PATH")).cloned().unwrap_or_default();
+    let program = tool::find_in(&spec.program, &search).map_err(|error| match (error, &spec.hint) {
+        (ProcessError::ToolMissing { tool, .. }, Some(hint)) => {
+            ProcessError::ToolMissing { tool, hint: hint.clone() }
+        }
+        (error, _) => error,
+    })?;
+    if let Some(directory) = &spec.directory {
+        fs::read_dir(directory)
+            .map_err(|source| ProcessError::Directory { path: directory.clone(), source })?;
+    }
+    let Prepared { plan, group, enforcement, lifeline, mut report } = plan::prepare(spec, &program)?;
+
+    #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+    let mut command = Command::new(&program);
+    command.args(&spec.args).env_clear().envs(&spec.env);
+    command.stdin(if matches!(spec.stdin, Stdin::Null) { Stdio::null() } else { Stdio::piped() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(directory) = &spec.directory {
+        command.current_dir(directory);
+    }
+    supervisor::install(&mut command, plan);
+    let begin = Instant::now();
+    let spawned = command.spawn();
+    // The plan's ends of the pipes close here; only the child's are left.
+    drop(command);
+    let mut child = spawned.map_err(|source| {
+        let mut stage = [0];
+        let stage = report.read_exact(&mut stage).ok().and_then(|()| Stage::name(stage[0]));
+        match (stage, source.raw_os_error()) {
+            (None, Some(libc::ENOEXEC | libc::EACCES | libc::ENOENT | libc::ENOTDIR)) => {
+                ProcessError::NotExecutable { path: program.clone(), source }
+            }
+            (stage, _) => ProcessError::Start {
+                tool: spec.program.to_string_lossy().into_owned(),
+                stage: stage.unwrap_or("executing it"),
+                source,
+            },
+        }
+    })?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let supervisor = child.id();
+    let (sender, outcome) = oneshot::channel();
+    // A thread and not the runtime: it ends the process's bookkeeping also when the runtime is gone, and the runtime
+    // would install a signal handler to do the same.
+    let waiter =
+        thread::Builder::new().name("crashwise-wait".into()).stack_size(128 << 10).spawn(move || {
+            let outcome = wait(&mut child, report, &group, begin);
+            drop(group);
+            let _ = sender.send(outcome);
+        });
+    waiter.map_err(|source| ProcessError::Start {
+        tool: spec.program.to_string_lossy().into_owned(),
+        stage: "starting a thread",
+        source,
+    })?;
+    Ok(Started {
+        supervisor,
+        lifeline,
+        stdin: stdin.map(Into::into),
+        stdout: stdout.map(Into::into),
+        stderr: stderr.map(Into::into),
+        outcome,
+        enforcement,
+    })
+}
+
+/// Waits for the supervisor, which ends when the tree is dead, and makes sure that it is.
+fn wait(child: &mut Child, mut report: PipeReader, group: &Group, begin: Instant) -> Outcome {
+    let supervisor = child.id();
+    let _ = child.wait();
+    let mut bytes = Vec::new();
+    let _ = report.by_ref().take(supervisor::REPORT as u64).read_to_end(&mut bytes);
+    let mut status = Status::Unknown;
+    let mut usage = Usage { wall: begin.elapsed(), ..Usage::default() };
+    if let Ok(bytes) = <[u8; supervisor::REPORT]>::try_from(bytes.as_slice()) {
+        let value =
+            |index: usize| i64::from_ne_bytes(std::array::from_fn(|offset| bytes[index * 8 + offset]));
+        status = Status::from_wait(i32::try_from(value(0)).unwrap_or_default());
+        usage.user = Duration::from_micros(value(1).unsigned_abs());
+        usage.system = Duration::from_micros(value(2).unsigned_abs());
+        usage.memory = value(3).unsigned_abs() << 10;
+    } else {
+        supervisor::kill_group(supervisor);
+    }
+    usage.memory = group.memory_peak().unwrap_or(usage.memory);
+    let memory_kills = group.memory_kills();
+    group.empty(Duration::from_secs(1));
+    Outcome { status, usage, memory_kills }
+}
+
+struct Following {
+    lifeline: Lifeline,
+    outcome: oneshot::Receiver<Outcome>,
+    dead: CancellationToken,
+}
+
+impl Following {
+    async fn follow(
+        mut self,
+        cancel: CancellationToken,
+        deadline: Option<Duration>,
+        watch: Option<(Vec<PathBuf>, u64)>,
+    ) -> Option<Ended> {
+        let limit = async {
+            match deadline {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        let disk = async {
+            match watch {
+                Some((roots, limit)) => grown_past(roots, limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let stopped = tokio::select! {
+            biased;
+            outcome = &mut self.outcome => {
+                self.dead.cancel();
+                let outcome = outcome.ok()?;
+                let cause = if outcome.memory_kills > 0 { Cause::Memory } else { Cause::Own };
+                return Some(Ended { outcome, cause });
+            }
+            () = cancel.cancelled() => Cause::Cancelled,
+            () = limit => Cause::Deadline,
+            () = disk => Cause::Disk,
+        };
+        self.lifeline.cut();
+        let outcome = (&mut self.outcome).await;
+        self.dead.cancel();
+        let outcome = outcome.ok()?;
+        // It may have ended by itself in the moment before.
+        let killed = matches!(outcome.status, Status::Signal(libc::SIGKILL) | Status::Unknown);
+        Some(Ended { cause: if killed { stopped } else { Cause::Own }, outcome })
+    }
+}
+
+/// A task that reads one output stream to its end.
+#[derive(Debug)]
+pub(super) struct Pump {
+    task: JoinHandle<()>,
+    output: Arc<Mutex<Output>>,
+}
+
+impl Pump {
+    fn start(
+        from: Option<OwnedFd>,
+        cap: usize,
+        lines: Option<(mpsc::Sender<Line>, Stream)>,
+        dead: CancellationToken,
+    ) -> io::Result<Self> {
+        let output = Arc::new(Mutex::new(Output::with_cap(cap)));
+        let from = from.map(pipe::Receiver::from_owned_fd).transpose()?;
+        let kept = Arc::clone(&output);
+        let task = tokio::spawn(async move {
+            if let Some(from) = from {
+                pump(from, &kept, lines, &dead).await;
+            }
+        });
+        Ok(Self { task, output })
+    }
+
+    /// All that was read, once the stream has ended.
+    pub(super) async fn finish(self) -> Output {
+        let _ = self.task.await;
+        std::mem::take(&mut *self.output.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn pump(
+    mut from: pipe::Receiver,
+    output: &Mutex<Output>,
+    mut lines: Option<(mpsc::Sender<Line>, Stream)>,
+    dead: &CancellationToken,
+) {
+    let mut buffer = vec![0; 64 << 10];
+    let mut partial = Vec::new();
+    loop {
+        let read = if dead.is_cancelled() {
+            // Nobody of the tree is left, so this ends at once, unless the other end was handed to a stranger.
+            tokio::time::timeout(LINGER, from.read(&mut buffer)).await.unwrap_or(Ok(0))
+        } else {
+            tokio::select! {
+                biased;
+                read = from.read(&mut buffer) => read,
+                () = dead.cancelled() => continue,
+            }
+        };
+        let Ok(read @ 1..) = read else { break };
+        let chunk = &buffer[..read];
+        output.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
+        let Some((to, stream)) = &lines else { continue };
+        let mut open = true;
+        for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
+            partial.extend_from_slice(piece);
+            if partial.ends_with(b"\n") {
+                partial.pop();
+            } else if partial.len() < LINE_CAP {
+                continue;
+            }
+            open &= to.send(Line { stream: *stream, bytes: std::mem::take(&mut partial) }).await.is_ok();
+        }
+        if !open {
+            lines = None;
+        }
+    }
+    if let Some((to, stream)) = lines
+        && !partial.is_empty()
+    {
+        let _ = to.send(Line { stream, bytes: partial }).await;
+    }
+}
+
+fn feed(to: Option<OwnedFd>, bytes: Vec<u8>) -> io::Result<()> {
+    if let Some(to) = to {
+        let mut to = pipe::Sender::from_owned_fd(to)?;
+        tokio::spawn(async move {
+            // A program that does not read its input closes the pipe: its own affair.
+            let _ = to.write_all(&bytes).await;
+        });
+    }
+    Ok(())
+}
+
+/// Returns when `roots` hold more than `limit` bytes more than at the first look.
+async fn grown_past(roots: Vec<PathBuf>, limit: u64) {
+    let roots: Arc<[PathBuf]> = roots.into();
+    let measure = || {
+        let roots = Arc::clone(&roots);
+        async move { tokio::task::spawn_blocking(move || roots.iter().map(|root| allocated(root)).sum()).await }
+    };
+    let before: u64 = measure().await.unwrap_or(0);
+    loop {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        if measure().await.is_ok_and(|now: u64| now > before.saturating_add(limit)) {
+            return;
+        }
+    }
+}
+
+/// Bytes allocated below `root`, following no link, looking at no more than 100,000 entries.
+fn allocated(root: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let mut total = 0;
+    let mut seen = 0;
+    let mut pending = vec![root.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            seen += 1;
+            if seen > 100_000 {
+                return total;
+            }
+            let Ok(data) = entry.metadata() else { continue };
+            total += data.blocks() * 512;
+            if data.is_dir() {
+                pending.push(entry.path());
+            }
+        }
+    }
+    total
+}
