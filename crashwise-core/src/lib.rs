@@ -18,12 +18,15 @@
 //! - [`Metadata`], [`Document`], [`Problems`]: `metadata.yaml` and other documents, checked as a whole, with places.
 //! - [`workflow`]: orchestration, and the seam behind which engines stand.
 //! - [`Target`], [`Workspace`]: what a run looks at.
+//! - `archive` (feature `archive`): archives in and out, hostile until proven good.
 //! - [`Stats`], [`StatsCallback`]: live statistics.
 //!
 //! # What it does not do
 //!
 //! It runs nothing and reads no configuration files or environment: the runner does. It knows no analysis: those are modules.
 
+#[cfg(feature = "archive")]
+pub mod archive;
 mod artifact;
 mod coverage;
 mod document;
