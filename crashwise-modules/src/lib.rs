@@ -1,3 +1,5 @@
 //! crashwise-modules
 
+#[cfg(feature = "dependencies")]
+pub mod dependencies;
 pub mod prefilter;
