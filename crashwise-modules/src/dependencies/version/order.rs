@@ -97,7 +97,7 @@ impl Order {
         let mut key = KeyWriter::default();
         let written = match self {
             Self::SemVer => semver::parse(text).map(|parsed| semver::write(&parsed, &mut key)),
-            Self::Pep440 => Some(pep440::write(&pep440::parse(text), &mut key)),
+            Self::Pep440 => Some(pep440::parse(text)).map(|parsed| pep440::write(&parsed, &mut key)),
             Self::Maven => maven::parse(text).map(|parsed| maven::write(&parsed, &mut key)),
             Self::RubyGems => rubygems::parse(text).map(|parsed| rubygems::write(&parsed, &mut key)),
             Self::Packagist => packagist::normalize(text).map(|parsed| packagist::write(&parsed, &mut key)),
@@ -106,8 +106,8 @@ impl Order {
             Self::Hackage => sequence::parse_hackage(text).map(|parsed| sequence::write(&parsed, &mut key)),
             Self::Cran => sequence::parse_cran(text).map(|parsed| sequence::write(&parsed, &mut key)),
             Self::Debian => debian::parse(text).map(|parsed| debian::write(&parsed, &mut key)),
-            Self::Rpm => Some(rpm::write(&rpm::parse(text), &mut key)),
-            Self::Alpine => Some(alpine::write(&alpine::parse(text), &mut key)),
+            Self::Rpm => Some(rpm::parse(text)).map(|parsed| rpm::write(&parsed, &mut key)),
+            Self::Alpine => Some(alpine::parse(text)).map(|parsed| alpine::write(&parsed, &mut key)),
         };
         written.map(|()| key.finish()).ok_or_else(|| malformed(version, self))
     }
