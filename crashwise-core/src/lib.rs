@@ -19,6 +19,7 @@
 //! - [`workflow`]: orchestration, and the seam behind which engines stand.
 //! - [`Target`], [`Workspace`]: what a run looks at.
 //! - `archive` (feature `archive`): archives in and out, hostile until proven good.
+//! - `testing` (a feature): fakes, virtual time, replay from every prefix, the conformance suite for modules.
 //! - [`Stats`], [`StatsCallback`]: live statistics.
 //!
 //! # What it does not do
@@ -45,6 +46,8 @@ mod quantity;
 mod severity;
 mod stats;
 mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod workflow;
 mod workspace;
 

@@ -126,8 +126,9 @@ impl WorkflowContext {
                 let message = format!("the journal says that contender {winner} won");
                 return Err(StepError::new(key, super::StepErrorKind::NonDeterminism, message));
             }
-            let future = contenders.swap_remove(winner);
-            return Ok((winner, future.await));
+            let result = contenders.swap_remove(winner).await;
+            self.ask(key, Command::Record(winner.into())).await?;
+            return Ok((winner, result));
         }
         let (winner, result) = poll_fn(|task: &mut Context<'_>| {
             for (index, future) in contenders.iter_mut().enumerate() {
