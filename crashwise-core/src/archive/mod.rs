@@ -5,6 +5,8 @@
 //! [`Rule`] with the entry and its offset; it bounds what an archive may ask for by [`Limits`]; and it leaves nothing
 //! behind when it refuses.
 //!
+//! [`pack`] makes a deterministic archive of a directory, named by its content.
+//!
 //! What survives of an entry is its name, content, modification time and whether its owner may execute it. Owners,
 //! set-id bits, other permissions and extended attributes do not.
 
@@ -14,6 +16,7 @@ mod extract;
 mod format;
 mod limits;
 mod name;
+mod pack;
 mod tar;
 mod tree;
 mod zip;
@@ -25,4 +28,5 @@ pub use self::error::{ArchiveError, ArchiveErrorKind, Bound, Rule};
 pub use self::extract::{extract, extract_file};
 pub use self::format::Format;
 pub use self::limits::{ExtractOptions, Limits, Progress, ProgressFn};
+pub use self::pack::{PackError, PackOptions, Packed, Skipped, pack};
 pub use self::tree::Extracted;

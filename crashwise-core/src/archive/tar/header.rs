@@ -6,7 +6,7 @@ use super::super::error::{Fault, Rule};
 pub(crate) const BLOCK: usize = 512;
 
 /// The greatest size that the twelve octal digits of a header hold.
-pub(super) const OCTAL_MOST: u64 = 0o777_7777_7777;
+pub(crate) const OCTAL_MOST: u64 = 0o777_7777_7777;
 
 /// A header whose checksum was right.
 pub(super) struct Header<'a>(&'a [u8; BLOCK]);
@@ -95,7 +95,7 @@ pub(crate) fn is_header(head: &[u8]) -> bool {
 }
 
 /// Sum of all bytes, those of the checksum itself counted as spaces.
-pub(super) fn checksum(block: &[u8; BLOCK]) -> u64 {
+pub(crate) fn checksum(block: &[u8; BLOCK]) -> u64 {
     let sum: u64 = block.iter().map(|&b| u64::from(b)).sum();
     let own: u64 = block[148..156].iter().map(|&b| u64::from(b)).sum();
     sum - own + 8 * u64::from(b' ')

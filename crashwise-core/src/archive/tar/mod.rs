@@ -8,8 +8,8 @@ mod stream;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-pub(super) use self::header::is_header;
-use self::header::{BLOCK, Dialect, Header, OCTAL_MOST};
+pub(super) use self::header::{BLOCK, OCTAL_MOST, checksum, is_header};
+use self::header::{Dialect, Header};
 use self::pax::Pax;
 use self::sparse::Map;
 use self::stream::Blocks;

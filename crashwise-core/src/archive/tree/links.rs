@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::super::error::{Bound, Fault, Rule};
+use super::super::limits::ExtractOptions;
+use super::super::name::check_characters;
 
 /// Links followed on the way to one target before it counts as a loop (the kernel's own number).
 const FOLLOWED: usize = 40;
 
 /// The symbolic links of one tree: normal path -> target as written.
 #[derive(Debug, Default)]
-pub(super) struct Links {
+pub(crate) struct Links {
     targets: BTreeMap<Vec<u8>, Vec<u8>>,
     bytes: u64,
 }
@@ -44,13 +46,26 @@ impl Links {
         self.targets.iter().map(|(path, target)| (path.as_slice(), target.as_slice()))
     }
 
+    /// Checks a target and adds the link.
+    pub(crate) fn offer(
+        &mut self,
+        path: &[u8],
+        target: &[u8],
+        options: &ExtractOptions,
+    ) -> Result<(), Fault> {
+        check_target(target, options)?;
+        self.add(path, target, options.limits.link_bytes)
+    }
+
     /// Follows every link to its end inside the root. The work over all links is bounded.
     pub(super) fn check(&self, most: u64) -> Result<(), (Vec<u8>, Fault)> {
+        self.verdicts(most).try_for_each(|(path, _, verdict)| verdict.map_err(|fault| (path.to_vec(), fault)))
+    }
+
+    /// Every link with its target and whether it stays inside the root.
+    pub(crate) fn verdicts(&self, most: u64) -> impl Iterator<Item = (&[u8], &[u8], Result<(), Fault>)> {
         let mut work = most;
-        for (path, target) in self.iter() {
-            self.follow(path, target, &mut work, most).map_err(|fault| (path.to_vec(), fault))?;
-        }
-        Ok(())
+        self.iter().map(move |(path, target)| (path, target, self.follow(path, target, &mut work, most)))
     }
 
     fn follow(&self, path: &[u8], target: &[u8], work: &mut u64, most: u64) -> Result<(), Fault> {
@@ -89,6 +104,23 @@ impl Links {
         }
         Ok(())
     }
+}
+
+/// Checks a target for itself: there, relative, and of characters that names may have.
+pub(super) fn check_target(target: &[u8], options: &ExtractOptions) -> Result<(), Fault> {
+    if target.is_empty() {
+        return Err(Rule::SymlinkTarget.into());
+    }
+    if target.len() > options.limits.path_bytes {
+        return Err(Fault::Limit(Bound::PathBytes, options.limits.path_bytes as u64));
+    }
+    if target[0] == b'/' {
+        return Err(Rule::SymlinkAbsolute.into());
+    }
+    check_characters(target, options).map_err(|fault| match fault {
+        Fault::Rule(_) => Rule::SymlinkTarget.into(),
+        other => other,
+    })
 }
 
 #[cfg(test)]

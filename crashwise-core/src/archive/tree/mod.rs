@@ -16,11 +16,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use self::dir::Dir;
-use self::links::Links;
-use self::seen::{Seen, Sight};
+pub(super) use self::links::Links;
+pub(super) use self::seen::{Seen, Sight};
 use super::error::{Bound, Fault, Rule};
 use super::limits::{ExtractOptions, Progress};
-use super::name::{Name, check_characters};
+use super::name::Name;
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,19 +143,7 @@ impl<'a> Tree<'a> {
     /// Notes a symbolic link, to be made by [`finish`](Self::finish).
     pub(super) fn symlink(&mut self, name: &Name, target: &[u8]) -> Result<(), Fault> {
         self.count_entry()?;
-        if target.is_empty() {
-            return Err(Rule::SymlinkTarget.into());
-        }
-        if target.len() > self.options.limits.path_bytes {
-            return Err(Fault::Limit(Bound::PathBytes, self.options.limits.path_bytes as u64));
-        }
-        if target[0] == b'/' {
-            return Err(Rule::SymlinkAbsolute.into());
-        }
-        check_characters(target, self.options).map_err(|fault| match fault {
-            Fault::Rule(_) => Rule::SymlinkTarget.into(),
-            other => other,
-        })?;
+        links::check_target(target, self.options)?;
         let leaf = self.place(name)?;
         drop(self.current().create(leaf, false)?);
         self.links.add(name.path(), target, self.options.limits.link_bytes)?;

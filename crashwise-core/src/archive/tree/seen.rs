@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Whether a path was there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(crate) enum Sight {
     New,
     Known,
     /// Another path that some file systems take for the same one.
@@ -16,7 +16,7 @@ pub(super) enum Sight {
 }
 
 /// Hash of the folded path -> hash of the exact path. The keys are random, so nobody can aim at collisions.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     fold: bool,
     keys: RandomState,
     paths: HashMap<u64, u64>,
@@ -25,12 +25,12 @@ pub(super) struct Seen {
 
 impl Seen {
     /// With `fold`, letter case and unicode normalisation make no difference.
-    pub(super) fn new(fold: bool) -> Self {
+    pub(crate) fn new(fold: bool) -> Self {
         Self { fold, keys: RandomState::new(), paths: HashMap::new(), folded: String::new() }
     }
 
     /// Looks a path up and remembers it.
-    pub(super) fn look(&mut self, path: &[u8]) -> Sight {
+    pub(crate) fn look(&mut self, path: &[u8]) -> Sight {
         let exact = self.keys.hash_one((0u8, path));
         let key = if self.fold { self.folded(path) } else { exact };
         match self.paths.entry(key) {
