@@ -3,3 +3,4 @@
 #[cfg(feature = "dependencies")]
 pub mod dependencies;
 pub mod prefilter;
+pub mod walk;

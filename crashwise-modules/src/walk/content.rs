@@ -1,0 +1,96 @@
+//! Whether the bytes of a file are text, and in which encoding.
+
+use std::borrow::Cow;
+
+/// What the bytes of a file are, told by the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ContentKind {
+    /// Nothing was read.
+    Unread,
+    /// Text.
+    Text(Encoding),
+    /// Not text: there is a NUL among the first bytes and no mark that explains it.
+    Binary,
+}
+
+/// The encoding of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// UTF-8, ASCII, or an eight-bit encoding that extends ASCII: visitors see the bytes as they are.
+    Bytes,
+    /// UTF-16, little-endian, told by its mark; visitors see UTF-8.
+    Utf16Le,
+    /// UTF-16, big-endian, told by its mark; visitors see UTF-8.
+    Utf16Be,
+}
+
+const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Length of the part in which a NUL makes a file binary; the same as that of other programs of the field.
+pub(super) const HEAD: usize = 8 << 10;
+
+impl ContentKind {
+    /// Tells what `bytes`, the start of a file or all of it, are.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            // The mark of UTF-32 starts with that of UTF-16.
+            [0xFF, 0xFE, 0, 0, ..] => Self::Binary,
+            [0xFF, 0xFE, ..] => Self::Text(Encoding::Utf16Le),
+            [0xFE, 0xFF, ..] => Self::Text(Encoding::Utf16Be),
+            _ if memchr::memchr(0, &bytes[..bytes.len().min(HEAD)]).is_some() => Self::Binary,
+            _ => Self::Text(Encoding::Bytes),
+        }
+    }
+
+    /// Whether it is text.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+}
+
+/// The text of `bytes` without its mark, and how many bytes of the file stand before it. Broken UTF-16 becomes U+FFFD.
+pub(super) fn text_of(bytes: &[u8], kind: ContentKind) -> (Cow<'_, [u8]>, u64) {
+    let decode = |unit: fn([u8; 2]) -> u16| {
+        let units = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+        let text: String =
+            char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+        Cow::Owned(text.into_bytes())
+    };
+    match kind {
+        ContentKind::Text(Encoding::Utf16Le) => (decode(u16::from_le_bytes), 0),
+        ContentKind::Text(Encoding::Utf16Be) => (decode(u16::from_be_bytes), 0),
+        ContentKind::Text(Encoding::Bytes) if bytes.starts_with(UTF8_MARK) => {
+            (Cow::Borrowed(&bytes[UTF8_MARK.len()..]), UTF8_MARK.len() as u64)
+        }
+        _ => (Cow::Borrowed(bytes), 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_texts() {
+        let utf16 = |mark: [u8; 2], unit: fn(u16) -> [u8; 2]| {
+            mark.into_iter().chain("aü\u{1F980}".encode_utf16().flat_map(unit)).collect::<Vec<u8>>()
+        };
+        let crab = "aü\u{1F980}".as_bytes();
+        for (bytes, kind, text, before) in [
+            (b"plain".to_vec(), ContentKind::Text(Encoding::Bytes), &b"plain"[..], 0),
+            (Vec::new(), ContentKind::Text(Encoding::Bytes), b"", 0),
+            (b"lat\xEDn".to_vec(), ContentKind::Text(Encoding::Bytes), b"lat\xEDn", 0),
+            (b"\xEF\xBB\xBFx".to_vec(), ContentKind::Text(Encoding::Bytes), b"x", 3),
+            (b"ELF\0".to_vec(), ContentKind::Binary, b"ELF\0", 0),
+            (b"\xFF\xFE\0\0x\0\0\0".to_vec(), ContentKind::Binary, b"\xFF\xFE\0\0x\0\0\0", 0),
+            (utf16([0xFF, 0xFE], u16::to_le_bytes), ContentKind::Text(Encoding::Utf16Le), crab, 0),
+            (utf16([0xFE, 0xFF], u16::to_be_bytes), ContentKind::Text(Encoding::Utf16Be), crab, 0),
+        ] {
+            assert_eq!(ContentKind::of(&bytes), kind, "{bytes:?}");
+            let (found, offset) = text_of(&bytes, kind);
+            assert_eq!((&*found, offset), (text, before), "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Folders by descriptor: everything below is opened relative to it and without following links.
+
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// An open folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    fd: OwnedFd,
+}
+
+/// What an entry of a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EntryKind {
+    File,
+    Folder,
+    Link,
+    Special,
+}
+
+/// An open file and its size in bytes.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    fd: OwnedFd,
+    pub(super) size: u64,
+}
+
+/// Why a file was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    #[error("is not a regular file")]
+    NotAFile,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+const FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK);
+
+impl Folder {
+    /// Opens the root of a walk; it may be reached through links.
+    pub(super) fn root(path: &Path) -> io::Result<Self> {
+        Ok(Self { fd: fs::open(path, FOLDER, Mode::empty())? })
+    }
+
+    /// Opens a folder in this one; a link is refused.
+    pub(super) fn folder(&self, name: &OsStr) -> io::Result<Self> {
+        Ok(Self { fd: fs::openat(&self.fd, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())? })
+    }
+
+    /// The entries, in the order of their names, at most `limit` of them, and whether there are more.
+    pub(super) fn entries(&self, limit: usize) -> io::Result<(Vec<(OsString, EntryKind)>, bool)> {
+        let mut entries = Vec::new();
+        let mut more = false;
+        for entry in Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if entries.len() >= limit {
+                more = true;
+                break;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    match fs::statat(&self.fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                        Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                        // Opening it will say what is wrong.
+                        Err(_) => FileType::RegularFile,
+                    }
+                }
+                known => known,
+            };
+            entries.push((OsString::from_vec(name.to_vec()), kind.into()));
+        }
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok((entries, more))
+    }
+
+    /// The size of a file in this folder, without opening it.
+    pub(super) fn size(&self, name: &OsStr) -> Result<u64, OpenError> {
+        let stat = fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        regular(&stat)
+    }
+
+    /// Opens a regular file in this folder; anything else is refused, and opening never waits.
+    pub(super) fn file(&self, name: &OsStr) -> Result<OpenFile, OpenError> {
+        let fd = match fs::openat(&self.fd, name, FILE, Mode::empty()) {
+            // A socket, or a device without a driver.
+            Err(rustix::io::Errno::NXIO | rustix::io::Errno::LOOP) => return Err(OpenError::NotAFile),
+            other => other?,
+        };
+        let size = regular(&fs::fstat(&fd)?)?;
+        Ok(OpenFile { fd, size })
+    }
+
+    /// What a link in this folder says.
+    pub(super) fn link(&self, name: &OsStr) -> io::Result<PathBuf> {
+        let text = fs::readlinkat(&self.fd, name, Vec::new())?;
+        Ok(PathBuf::from(OsStr::from_bytes(text.to_bytes())))
+    }
+}
+
+impl OpenFile {
+    /// Reads into `buffer`, which is emptied first: at most `limit` bytes, and whether that was all.
+    pub(super) fn read(&self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<bool> {
+        buffer.clear();
+        let expected = usize::try_from(self.size).unwrap_or(usize::MAX);
+        // One byte more than expected, so that a file that stays as it is needs a single call.
+        buffer.reserve(expected.saturating_add(1).min(limit.saturating_add(1)).max(64));
+        loop {
+            if buffer.len() > limit {
+                buffer.truncate(limit);
+                return Ok(false);
+            }
+            if buffer.len() == buffer.capacity() {
+                buffer.reserve(buffer.len().max(4096));
+            }
+            match rustix::io::read(&self.fd, rustix::buffer::spare_capacity(buffer)) {
+                Ok(0) => return Ok(true),
+                Ok(_) if buffer.len() == expected && expected <= limit => return Ok(true),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn regular(stat: &fs::Stat) -> Result<u64, OpenError> {
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+    } else {
+        Err(OpenError::NotAFile)
+    }
+}
+
+impl From<FileType> for EntryKind {
+    fn from(kind: FileType) -> Self {
+        match kind {
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Folder,
+            FileType::Symlink => Self::Link,
+            _ => Self::Special,
+        }
+    }
+}
+
+impl From<rustix::io::Errno> for OpenError {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::Io(error.into())
+    }
+}

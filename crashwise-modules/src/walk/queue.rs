@@ -1,0 +1,88 @@
+//! Tasks shared between the threads of a walk: the newest first, so that a walk goes deep before it goes wide.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    tasks: Vec<T>,
+    /// Threads that hold a task and may add more.
+    busy: usize,
+    waiting: usize,
+    stopped: bool,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new(first: T) -> Self {
+        let state = State { tasks: vec![first], busy: 0, waiting: 0, stopped: false };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds tasks; the first of them is taken first.
+    pub(super) fn push(&self, tasks: impl DoubleEndedIterator<Item = T>) {
+        let mut state = self.lock();
+        state.tasks.extend(tasks.rev());
+        if state.waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether some thread has nothing to do.
+    pub(super) fn is_hungry(&self) -> bool {
+        let state = self.lock();
+        state.waiting > 0 && state.tasks.is_empty()
+    }
+
+    /// No more tasks are handed out.
+    pub(super) fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// Takes tasks and works on them until there are none left and nobody can add one. A panic stops all threads.
+    pub(super) fn work(&self, mut work: impl FnMut(T)) {
+        let _stop = StopOnPanic(self);
+        let mut state = self.lock();
+        loop {
+            if state.stopped {
+                return;
+            }
+            if let Some(task) = state.tasks.pop() {
+                state.busy += 1;
+                drop(state);
+                work(task);
+                state = self.lock();
+                state.busy -= 1;
+                if state.busy == 0 && state.tasks.is_empty() {
+                    self.changed.notify_all();
+                    return;
+                }
+            } else if state.busy == 0 {
+                return;
+            } else {
+                state.waiting += 1;
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.waiting -= 1;
+            }
+        }
+    }
+}
+
+struct StopOnPanic<'q, T>(&'q Queue<T>);
+
+impl<T> Drop for StopOnPanic<'_, T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}

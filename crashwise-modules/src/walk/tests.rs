@@ -1,0 +1,317 @@
+use super::*;
+use crashwise_core::{
+    ArtifactRef, Coverage, CoverageStatus, Finding, GapReason, ModuleContext, ModuleError, ModuleHost,
+    ModuleInfo, ModuleKind, RunId, Stats, StepIdentity, Workspace,
+};
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::{fs, os::unix::fs::symlink};
+
+#[derive(Default)]
+struct Host(Mutex<Vec<Stats>>);
+
+impl ModuleHost for Host {
+    fn report(&self, _: Finding) -> io::Result<()> {
+        Ok(())
+    }
+    fn stats(&self, stats: Stats) {
+        self.0.lock().unwrap().push(stats);
+    }
+    fn heartbeat(&self, _: serde_json::Value) {}
+    fn store(&self, _: &str, _: &mut dyn Read) -> io::Result<ArtifactRef> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn open(&self, _: &ArtifactRef) -> io::Result<Box<dyn Read + Send>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+struct Tree {
+    folder: tempfile::TempDir,
+    host: Arc<Host>,
+    cx: ModuleContext,
+}
+
+impl Tree {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Arc::new(Host::default());
+        let info = ModuleInfo::new("walker", "1.0.0", ModuleKind::Scanner, "walks");
+        let run = StepIdentity::new(RunId::generate(), "test", "walk");
+        let cx = ModuleContext::new(run, &info, Workspace::in_place(folder.path().join("w")), host.clone());
+        let tree = Self { folder, host, cx };
+        fs::create_dir(tree.root()).unwrap();
+        for (path, text) in files {
+            let path = tree.root().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        tree
+    }
+
+    fn root(&self) -> std::path::PathBuf {
+        self.folder.path().join("w")
+    }
+
+    fn walk(&self, options: WalkOptions) -> Walk {
+        Walk::new(self.cx.workspace(), options).unwrap()
+    }
+
+    /// The paths visited, sorted.
+    fn visited(&self, walk: &Walk) -> Vec<String> {
+        let paths = Mutex::new(Vec::new());
+        walk.run(&self.cx, &|file: &WalkedFile, _: &[u8]| {
+            paths.lock().unwrap().push(file.path.to_string());
+            Ok(0)
+        })
+        .unwrap();
+        let mut paths = paths.into_inner().unwrap();
+        paths.sort();
+        paths
+    }
+}
+
+fn gaps(coverage: &Coverage) -> Vec<(&str, GapReason)> {
+    coverage.gaps.iter().map(|gap| (gap.what.as_str(), gap.reason)).collect()
+}
+
+#[test]
+fn honours_ignore_files_and_patterns() {
+    let tree = Tree::new(&[
+        (".gitignore", "*.log\n/build/\n!keep.log\n"),
+        ("a.log", ""),
+        ("keep.log", ""),
+        ("build/x.rs", ""),
+        ("src/build/y.rs", ""),
+        ("src/.gitignore", "!b.log\n"),
+        ("src/b.log", ""),
+        ("src/.crashwiseignore", "gen*\n"),
+        ("src/gen.rs", ""),
+        (".git/config", ""),
+        ("sub/.git", "gitdir: ../.git/modules/sub"),
+    ]);
+    let all = ["a.log", "build/x.rs", "keep.log", "src/b.log", "src/build/y.rs", "src/gen.rs"];
+    let files = |options| {
+        let mut files = tree.visited(&tree.walk(options));
+        files.retain(|path| !path.ends_with("ignore"));
+        (files, tree.cx.take_coverage())
+    };
+    let (found, coverage) = files(WalkOptions::new());
+    assert_eq!(found, ["keep.log", "src/b.log", "src/build/y.rs"]);
+    assert_eq!((coverage.excluded["files"], coverage.excluded["folders"]), (2, 1));
+    assert_eq!((coverage.status, coverage.looked_at["files"]), (CoverageStatus::Complete, 6));
+    assert_eq!(files(WalkOptions::new().with_ignore_files(false)).0, all);
+    let include =
+        WalkOptions::new().with_ignore_files(false).with_include(["*.rs"]).with_exclude(["/build/"]);
+    assert_eq!(files(include).0, ["src/build/y.rs", "src/gen.rs"]);
+    let vcs = WalkOptions::new().with_include([".git"]).with_vcs_folders(true);
+    assert_eq!(files(vcs).0, [".git/config", "sub/.git"]);
+    assert!(Walk::new(tree.cx.workspace(), WalkOptions::new().with_include(["a{b"])).is_err());
+}
+
+#[test]
+fn says_what_it_could_not_look_at() {
+    let tree = Tree::new(&[
+        ("a.txt", "a"),
+        ("big.txt", "0123456789"),
+        ("deep/er/est/x", ""),
+        ("gone", ""),
+        ("no", ""),
+    ]);
+    let root = tree.root();
+    fs::write(tree.folder.path().join("secret"), "s").unwrap();
+    symlink("../secret", root.join("out")).unwrap();
+    symlink("/nowhere/at/all", root.join("out-dangling")).unwrap();
+    symlink("nothing", root.join("dangling")).unwrap();
+    symlink("a.txt", root.join("link")).unwrap();
+    symlink("..", root.join("deep/up")).unwrap();
+    symlink("loop2", root.join("loop1")).unwrap();
+    symlink("loop1", root.join("loop2")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("fifo"), rustix::fs::Mode::RWXU).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+    let mut walk = tree.walk(WalkOptions::new().with_max_file_size(9).with_max_depth(3));
+    walk.fault = Some(|path| match path {
+        "gone" => Some(io::ErrorKind::NotFound.into()),
+        "no" => Some(io::ErrorKind::PermissionDenied.into()),
+        _ => None,
+    });
+    assert_eq!(tree.visited(&walk), ["a.txt"]);
+    let coverage = tree.cx.take_coverage();
+    assert_eq!(
+        gaps(&coverage),
+        [
+            ("big.txt", GapReason::TooLarge),
+            ("deep/er/est", GapReason::TooDeep),
+            ("deep/up", GapReason::Symlink),
+            ("fifo", GapReason::SpecialFile),
+            ("gone", GapReason::Vanished),
+            ("loop1", GapReason::Symlink),
+            ("loop2", GapReason::Symlink),
+            ("no", GapReason::Unreadable),
+            ("out", GapReason::Symlink),
+            ("out-dangling", GapReason::Symlink),
+            ("socket", GapReason::SpecialFile),
+        ]
+    );
+    assert_eq!((coverage.looked_at["links"], coverage.status), (2, CoverageStatus::Partial));
+}
+
+#[test]
+fn survives_a_tree_deeper_than_a_path_may_be() {
+    let tree = Tree::new(&[]);
+    let name = "d".repeat(200);
+    let mut at =
+        rustix::fs::open(tree.root(), rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+    for _ in 0..150 {
+        rustix::fs::mkdirat(&at, &name, rustix::fs::Mode::RWXU).unwrap();
+        at = rustix::fs::openat(&at, &name, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+        rustix::fs::openat(&at, "f", rustix::fs::OFlags::CREATE, rustix::fs::Mode::RWXU).unwrap();
+    }
+    assert_eq!(tree.visited(&tree.walk(WalkOptions::new())).len(), 99);
+    assert_eq!(tree.cx.take_coverage().gaps[0].reason, GapReason::TooDeep);
+}
+
+#[test]
+fn a_sparse_file_of_two_gigabytes_is_a_gap() {
+    let tree = Tree::new(&[("a.txt", "a")]);
+    fs::File::create(tree.root().join("huge")).unwrap().set_len(2 << 30).unwrap();
+    assert_eq!(tree.visited(&tree.walk(WalkOptions::new())), ["a.txt"]);
+    assert_eq!(gaps(&tree.cx.take_coverage()), [("huge", GapReason::TooLarge)]);
+}
+
+#[test]
+fn what_vanishes_during_the_walk_is_a_gap() {
+    let tree = Tree::new(&[("a.txt", ""), ("b.txt", ""), ("later/c.txt", ""), ("rest/d.txt", "")]);
+    let walk = tree.walk(WalkOptions::new().with_threads(NonZeroUsize::MIN));
+    let root = tree.root();
+    walk.run(&tree.cx, &|file: &WalkedFile, _: &[u8]| {
+        if file.path.as_str() == "a.txt" {
+            fs::remove_file(root.join("b.txt"))?;
+            fs::remove_dir_all(root.join("later"))?;
+            fs::remove_dir_all(root.join("rest"))?;
+            symlink("/etc", root.join("rest"))?;
+        }
+        Ok(0)
+    })
+    .unwrap();
+    assert_eq!(
+        gaps(&tree.cx.take_coverage()),
+        [("b.txt", GapReason::Vanished), ("later", GapReason::Vanished), ("rest", GapReason::Unreadable)]
+    );
+}
+
+#[test]
+fn visitors_share_one_read() {
+    struct Names(Mutex<Vec<String>>, Want);
+    impl Visitor for Names {
+        fn wants(&self, file: &WalkedFile) -> Want {
+            if file.path.extension() == Some("png") { Want::Nothing } else { self.1 }
+        }
+        fn visit(&self, file: &WalkedFile, bytes: &[u8]) -> Result<u64, ModuleError> {
+            self.0.lock().unwrap().push(format!("{} {}", file.path, bytes.len()));
+            Ok(1)
+        }
+    }
+    let tree = Tree::new(&[("a.txt", "abc"), ("b.png", "png"), ("long", &"x".repeat(10_000))]);
+    for (wants, limit, first, second) in [
+        (
+            (Want::Head, Want::Whole),
+            10_000,
+            ["a.txt 3", "long 10000"].as_slice(),
+            ["a.txt 3", "long 10000"].as_slice(),
+        ),
+        ((Want::Head, Want::Whole), 9000, &["a.txt 3", "long 8192"], &["a.txt 3"]),
+        ((Want::Metadata, Want::Nothing), 9, &["a.txt 0", "long 0"], &[]),
+    ] {
+        let both = (Names(Mutex::default(), wants.0), Names(Mutex::default(), wants.1));
+        let walk = tree.walk(WalkOptions::new().with_max_file_size(limit).with_threads(NonZeroUsize::MIN));
+        let totals = walk.run(&tree.cx, &both).unwrap();
+        assert_eq!(*both.0.0.lock().unwrap(), first);
+        assert_eq!(*both.1.0.lock().unwrap(), second);
+        assert_eq!(totals.findings, (first.len() + second.len()) as u64);
+    }
+}
+
+#[test]
+fn utf16_is_decoded_and_marks_are_left_out() {
+    let tree = Tree::new(&[("bom", "\u{FEFF}x")]);
+    fs::write(tree.root().join("wide"), [0xFE, 0xFF, 0, b'h', 0, b'i']).unwrap();
+    fs::write(tree.root().join(std::ffi::OsStr::from_bytes(b"n\xFFme")), "y").unwrap();
+    let seen = Mutex::new(Vec::new());
+    tree.walk(WalkOptions::new())
+        .run(&tree.cx, &|file: &WalkedFile, bytes: &[u8]| {
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            seen.lock().unwrap().push((file.path.to_string(), text, file.offset));
+            Ok(0)
+        })
+        .unwrap();
+    let mut seen = seen.into_inner().unwrap();
+    seen.sort();
+    let expect = [("bom", "x", 3), ("n\u{FFFD}me", "y", 0), ("wide", "hi", 0)];
+    assert_eq!(seen, expect.map(|(path, text, offset)| (path.to_owned(), text.to_owned(), offset)));
+}
+
+#[test]
+fn a_panicking_visitor_costs_one_file() {
+    let tree = Tree::new(&[("a", ""), ("b", ""), ("c", "")]);
+    let visits = AtomicUsize::new(0);
+    tree.walk(WalkOptions::new())
+        .run(&tree.cx, &|file: &WalkedFile, _: &[u8]| {
+            visits.fetch_add(1, Ordering::Relaxed);
+            assert_ne!(file.path.as_str(), "b", "hostile");
+            Ok(0)
+        })
+        .unwrap();
+    assert_eq!(visits.into_inner(), 3);
+    assert_eq!(gaps(&tree.cx.take_coverage()), [("b", GapReason::Panicked)]);
+}
+
+#[test]
+fn stops_on_cancel_and_on_errors() {
+    let names: Vec<String> = (0..100).map(|n| format!("f{n}")).collect();
+    let tree = Tree::new(&names.iter().map(|name| (name.as_str(), "")).collect::<Vec<_>>());
+    let visits = AtomicUsize::new(0);
+    let walk = tree.walk(WalkOptions::new().with_threads(NonZeroUsize::MIN));
+    let error =
+        walk.run(&tree.cx, &|_: &WalkedFile, _: &[u8]| Err(ModuleError::Config("no".into()))).unwrap_err();
+    assert_eq!(error.kind(), "config");
+    let totals = walk
+        .run(&tree.cx, &|_: &WalkedFile, _: &[u8]| {
+            if visits.fetch_add(1, Ordering::Relaxed) == 9 {
+                tree.cx.cancel_token().cancel();
+            }
+            Ok(0)
+        })
+        .unwrap();
+    assert_eq!((visits.into_inner(), totals.cancelled, totals.files), (10, true, 10));
+    let gone = Workspace::in_place(tree.root().join("gone"));
+    assert!(
+        Walk::new(&gone, WalkOptions::new())
+            .unwrap()
+            .run(&tree.cx, &|_: &WalkedFile, _: &[u8]| Ok(0))
+            .is_err()
+    );
+}
+
+#[test]
+fn many_threads_see_every_file_once() {
+    let names: Vec<String> = (0..400).map(|n| format!("{}/{}/f{n}", n % 7, n % 3)).collect();
+    let tree = Tree::new(&names.iter().map(|name| (name.as_str(), "x")).collect::<Vec<_>>());
+    let mut expect = names;
+    expect.sort();
+    for threads in [1, 2, 8] {
+        let options = WalkOptions::new().with_threads(NonZeroUsize::new(threads).unwrap());
+        assert_eq!(tree.visited(&tree.walk(options)), expect);
+    }
+    let stats = tree.host.0.lock().unwrap();
+    assert!(matches!(
+        stats.last(),
+        Some(Stats::ScanProgress { files_scanned: 400, scan_percentage: 100.0, .. })
+    ));
+    drop(stats);
+    assert!(tree.visited(&tree.walk(WalkOptions::new().with_max_entries(50))).len() < 60);
+    assert!(tree.cx.take_coverage().gaps.iter().all(|gap| gap.reason == GapReason::TooMany));
+}
