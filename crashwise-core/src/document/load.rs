@@ -6,6 +6,8 @@ use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 
 const MAX_DEPTH: usize = 64;
+/// Places take memory of their own, so a list of a million empty strings must not get through.
+const MAX_VALUES: usize = 200_000;
 
 type Places = BTreeMap<String, Position>;
 
@@ -29,6 +31,9 @@ pub(super) fn load(text: &str) -> Result<(Value, Places), Problem> {
         })?;
         let at = place(&span);
         let refuse = |message: &str| Err(Problem::new("", message).with_position(at));
+        if places.len() > MAX_VALUES {
+            return refuse("holds more than 200,000 values");
+        }
         match event {
             Event::DocumentStart(_) if root.is_some() => return refuse("holds a second document"),
             Event::Alias(_) => return refuse("uses an alias (`*name`), which is not supported"),
@@ -177,12 +182,13 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let deep = "[".repeat(100);
+        let (deep, many) = ("[".repeat(100), "- 1\n".repeat(MAX_VALUES + 2));
         for (text, expect) in [
             ("a: &x 1\nb: *x", "anchor"),
             ("a: 1\na: 2", "stands twice"),
             ("a: 1\n---\nb: 2", "second document"),
             (deep.as_str(), "deeper than 64"),
+            (many.as_str(), "more than 200,000 values"),
             ("? [a]\n: 1", "as a key"),
             ("a: [1", "not valid YAML"),
         ] {
@@ -197,5 +203,39 @@ mod tests {
         let (_, places) = load("steps:\n  - name: a\n    run: b\n").unwrap();
         assert_eq!(places["/steps/0/run"].to_string(), "3:5");
         assert_eq!(places["/steps"].to_string(), "1:1");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "[-\\[\\]{}:,#&*!|>'\"%@`?~0-9a-e\\n \\t\\x00\u{e9}]{0,80}") {
+            if let Ok((value, places)) = load(&text) {
+                for pointer in places.keys() {
+                    proptest::prop_assert!(value.pointer(pointer).is_some(), "{pointer:?} of {value}");
+                }
+            }
+        }
+
+        #[test]
+        fn json_is_read_as_json(value in json_value()) {
+            let text = serde_json::to_string_pretty(&value).unwrap();
+            proptest::prop_assert_eq!(load(&text).map(|(value, _)| value), Ok(value));
+        }
+    }
+
+    fn json_value() -> impl proptest::strategy::Strategy<Value = Value> {
+        use proptest::prelude::*;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[ -~]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[ -~]{1,8}", inner, 0..4)
+                    .prop_map(|map| map.into_iter().collect()),
+            ]
+        })
     }
 }

@@ -38,10 +38,10 @@ pub struct Document {
 
 impl Document {
     /// The most bytes that a document may have.
-    pub const MAX_BYTES: usize = 16 << 20;
+    pub const MAX_BYTES: usize = 8 << 20;
 
     /// Parses YAML 1.2, of which JSON is a part. `name` is what messages call the text. Anchors, several documents in
-    /// one text, duplicate keys, more than 64 levels and more than [`Self::MAX_BYTES`] are refused.
+    /// one text, duplicate keys, more than 64 levels, 200,000 values or [`Self::MAX_BYTES`] are refused.
     pub fn parse(name: impl Into<String>, text: &str) -> Result<Self, Problems> {
         let name = name.into();
         match load::load(text) {
