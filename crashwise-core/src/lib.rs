@@ -68,6 +68,7 @@ pub use path::{InvalidPath, RelPath};
 pub use position::{ByteSpan, Column, Line, LineIndex, Position, Region};
 pub use problem::{Problem, Problems, nearest};
 pub use quantity::{ByteSize, CpuCount, InvalidQuantity, Span};
+pub use semver::Version;
 pub use severity::{Confidence, Severity, UnknownLevel};
 pub use stats::{Stats, StatsCallback, StatsEvent, StatsFeed};
 pub use target::Target;

@@ -1,7 +1,7 @@
 //! What a workflow says of itself: `metadata.yaml`, or the same from Rust.
 
 use crate::document::{Schema, apply_defaults};
-use crate::{ByteSize, CpuCount, Document, Problem, Problems, Span};
+use crate::{ByteSize, CpuCount, Document, Problem, Problems, Span, Version};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub struct Metadata {
     pub name: String,
     /// Semantic version, `1.2.3`.
     #[schemars(with = "String", regex(pattern = r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"))]
-    pub version: semver::Version,
+    pub version: Version,
     /// What it does, in a sentence or two.
     pub description: String,
     /// Who wrote it.
@@ -138,7 +138,7 @@ fn no_parameters() -> Value {
 
 impl Metadata {
     /// The description of a workflow written in Rust.
-    pub fn new(name: impl Into<String>, version: semver::Version, description: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>, version: Version, description: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             version,

@@ -77,6 +77,20 @@ impl ModuleOutput {
         Self { module: module.into(), version: version.into(), ..Self::default() }
     }
 
+    /// Sets the number of findings, for fakes.
+    #[must_use]
+    pub fn with_counts(mut self, counts: SeverityCounts) -> Self {
+        self.counts = counts;
+        self
+    }
+
+    /// Sets the summary, for fakes.
+    #[must_use]
+    pub fn with_summary(mut self, summary: Summary) -> Self {
+        self.summary = summary;
+        self
+    }
+
     /// The stored file of a name.
     pub fn artifact(&self, name: &str) -> Option<&ArtifactRef> {
         self.artifacts.iter().find(|artifact| artifact.name == name)
@@ -100,6 +114,13 @@ pub struct SeverityCounts {
 }
 
 impl SeverityCounts {
+    /// One finding of a severity.
+    pub fn one(severity: Severity) -> Self {
+        let mut counts = Self::default();
+        counts.add(severity);
+        counts
+    }
+
     /// Counts one more.
     pub fn add(&mut self, severity: Severity) {
         *self.slot(severity) += 1;

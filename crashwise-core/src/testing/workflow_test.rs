@@ -21,7 +21,7 @@ use std::time::Duration;
 /// ```
 /// use crashwise_core::testing::WorkflowTest;
 /// use crashwise_core::workflow::{Workflow, WorkflowContext, WorkflowError};
-/// use crashwise_core::{Metadata, ModuleOutput};
+/// use crashwise_core::{Metadata, ModuleOutput, Version};
 /// use std::time::Duration;
 ///
 /// struct Nightly;
@@ -30,7 +30,7 @@ use std::time::Duration;
 ///     type Params = ();
 ///     type Output = u64;
 ///     fn metadata(&self) -> Metadata {
-///         Metadata::new("nightly", semver::Version::new(1, 0, 0), "Scans after a night.")
+///         Metadata::new("nightly", Version::new(1, 0, 0), "Scans after a night.")
 ///     }
 ///     async fn run(&self, cx: &WorkflowContext, (): ()) -> Result<u64, WorkflowError> {
 ///         cx.sleep(Duration::from_secs(8 * 3600)).await?;

@@ -39,7 +39,7 @@ use std::future::Future;
 ///
 /// ```
 /// use crashwise_core::workflow::{Workflow, WorkflowContext, WorkflowError};
-/// use crashwise_core::Metadata;
+/// use crashwise_core::{Metadata, Version};
 ///
 /// struct Greet;
 ///
@@ -48,7 +48,7 @@ use std::future::Future;
 ///     type Output = String;
 ///
 ///     fn metadata(&self) -> Metadata {
-///         Metadata::new("greet", semver::Version::new(1, 0, 0), "Greets.")
+///         Metadata::new("greet", Version::new(1, 0, 0), "Greets.")
 ///     }
 ///
 ///     async fn run(&self, cx: &WorkflowContext, name: String) -> Result<String, WorkflowError> {
