@@ -1,5 +1,4 @@
 //! Runs every example and compares what it prints with what its first lines promise.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! The house stays in order: arrows between crates, weight of the core, size of rooms, reasons for dependencies.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::fs;
