@@ -3,4 +3,5 @@
 //! Nothing of the project is executed and no package manager is asked: files are parsed, versions are compared by the
 //! published rules of their ecosystem, and what could not be read is named.
 
+pub mod advisory;
 pub mod version;
