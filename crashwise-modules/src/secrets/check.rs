@@ -1,0 +1,156 @@
+//! Checks that a token's format allows without asking anyone.
+
+use crashwise_core::Confidence;
+
+/// A check that a rule names in its `check` key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// The last six characters are the CRC-32 of the rest behind the first underscore, in base 62.
+    Crc32Base62,
+    /// Three base64url parts, the first two JSON objects, the first with `alg`.
+    Jwt,
+    /// Base64 that decodes and starts like a macaroon of the package index.
+    Macaroon,
+    /// An armoured private key that is not encrypted.
+    PrivateKey,
+    /// The decimal digits satisfy the Luhn formula.
+    Luhn,
+}
+
+/// What a check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The token satisfies its own checksum or structure: no accident.
+    Valid,
+    /// It does not: made up, cut, or altered.
+    Invalid,
+}
+
+impl Check {
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "crc32-base62" => Self::Crc32Base62,
+            "jwt" => Self::Jwt,
+            "macaroon" => Self::Macaroon,
+            "private-key" => Self::PrivateKey,
+            "luhn" => Self::Luhn,
+            _ => return None,
+        })
+    }
+
+    /// How sure one may be of a token that does not satisfy the check: a wrong checksum is a token somebody altered, an
+    /// encrypted key is of little use to whoever finds it.
+    pub(super) fn confidence_if_invalid(self) -> Confidence {
+        match self {
+            Self::PrivateKey => Confidence::Low,
+            _ => Confidence::Medium,
+        }
+    }
+
+    pub(super) fn verdict(self, token: &[u8]) -> Verdict {
+        let valid = match self {
+            Self::Crc32Base62 => crc32_base62(token),
+            Self::Jwt => jwt(token),
+            Self::Macaroon => macaroon(token),
+            Self::PrivateKey => !token.windows(9).any(|window| window == b"ENCRYPTED"),
+            Self::Luhn => luhn(token),
+        };
+        if valid { Verdict::Valid } else { Verdict::Invalid }
+    }
+}
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The six base-62 digits of the CRC-32 (IEEE) of `bytes`, most significant first, padded with zeros.
+pub(super) fn crc32_digits(bytes: &[u8]) -> [u8; 6] {
+    let mut crc = !0_u32;
+    for &byte in bytes {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = crc >> 1 ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    crc = !crc;
+    let mut digits = [b'0'; 6];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE62[(crc % 62) as usize];
+        crc /= 62;
+    }
+    digits
+}
+
+fn crc32_base62(token: &[u8]) -> bool {
+    let Some(body) = token.iter().rposition(|&byte| byte == b'_').map(|at| &token[at + 1..]) else {
+        return false;
+    };
+    body.split_last_chunk::<6>().is_some_and(|(payload, digits)| crc32_digits(payload) == *digits)
+}
+
+fn jwt(token: &[u8]) -> bool {
+    let mut parts = token.split(|&byte| byte == b'.');
+    let (Some(header), Some(claims), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let object = |part: &[u8]| {
+        let decoded = super::base64::decode(part)?;
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&decoded).ok()
+    };
+    object(header).is_some_and(|header| header.contains_key("alg")) && object(claims).is_some()
+}
+
+/// `pypi-` and base64url of a version 2 macaroon whose location is the index: 02 01 08 "pypi.org" ...
+fn macaroon(token: &[u8]) -> bool {
+    let body = token.strip_prefix(b"pypi-").unwrap_or(token);
+    super::base64::decode(&body[..body.len() / 4 * 4]).is_some_and(|decoded| {
+        matches!(*decoded, [2, 1, len, ref rest @ ..] if rest.len() > usize::from(len) && rest[..usize::from(len)].ends_with(b"pypi.org"))
+    })
+}
+
+fn luhn(token: &[u8]) -> bool {
+    let digits: Vec<u32> =
+        token.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| u32::from(byte - b'0')).collect();
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, &digit)| if place % 2 == 0 { digit } else { digit * 2 / 10 + digit * 2 % 10 })
+        .sum();
+    digits.len() >= 8 && sum.is_multiple_of(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc_of_a_known_string() {
+        // The check value of CRC-32/ISO-HDLC.
+        let digits = crc32_digits(b"123456789");
+        let value = digits.iter().fold(0_u64, |sum, digit| {
+            sum * 62 + BASE62.iter().position(|symbol| symbol == digit).expect("a digit") as u64
+        });
+        assert_eq!(value, 0xCBF4_3926);
+    }
+
+    #[test]
+    fn tokens_with_a_checksum() {
+        let payload = b"0123456789abcdefghijABCDEFGHIJ";
+        let mut token = [b"ghp_".as_slice(), payload, &crc32_digits(payload)].concat();
+        assert_eq!(Check::Crc32Base62.verdict(&token), Verdict::Valid);
+        token[10] ^= 1;
+        assert_eq!(Check::Crc32Base62.verdict(&token), Verdict::Invalid);
+        assert_eq!(Check::Crc32Base62.verdict(b""), Verdict::Invalid);
+    }
+
+    #[test]
+    fn structures() {
+        let jwt = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln";
+        assert_eq!(Check::Jwt.verdict(jwt.as_bytes()), Verdict::Valid);
+        assert_eq!(Check::Jwt.verdict(b"eyJhbGciOiJub25lIn0.bm90IGpzb24.c2ln"), Verdict::Invalid);
+        assert_eq!(Check::Luhn.verdict(b"4539 1488 0343 6467"), Verdict::Valid);
+        assert_eq!(Check::Luhn.verdict(b"4539 1488 0343 6468"), Verdict::Invalid);
+        assert_eq!(Check::parse("nothing"), None);
+    }
+}
