@@ -1,0 +1,9 @@
+//! SARIF logs against the official schema, against exact expectations, and back.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::needless_pass_by_value, reason = "rows of test data read better without borrows")]
+
+mod reading;
+mod round_trip;
+mod sample;
+mod writing;
