@@ -1,0 +1,180 @@
+//! What the runs of a runner share.
+
+use super::clock::Clock;
+use super::drive;
+use super::live::Live;
+use super::queue::Places;
+use super::shard::Shards;
+use crate::RunnerError;
+use crate::event::EventFeed;
+use crate::executor::WorkspaceSource;
+use crate::journal::{Created, Journal, JournalError, Submission};
+use crate::results::ResultStore;
+use crashwise_core::workflow::AnyWorkflow;
+use crashwise_core::{CancellationToken, Metadata, ModuleRegistry, RunId, StatsFeed};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
+
+/// What the runs of a runner share.
+pub(crate) struct Core {
+    pub(crate) modules: ModuleRegistry,
+    pub(crate) workflows: BTreeMap<String, Known>,
+    pub(crate) stats: StatsFeed,
+    pub(crate) stats_wanted: bool,
+    pub(crate) events: EventFeed,
+    pub(crate) places: Arc<Places>,
+    pub(crate) verticals: BTreeMap<String, Arc<Places>>,
+    pub(crate) results: ResultStore,
+    pub(crate) workspaces: Arc<dyn WorkspaceSource>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) pool: Pool,
+    pub(crate) shards: Shards,
+    pub(crate) clock: Clock,
+    pub(crate) closing: CancellationToken,
+    pub(crate) cleanup_limit: Duration,
+    pub(crate) check_wakers: bool,
+    pub(crate) live: Mutex<LiveRuns>,
+}
+
+/// A workflow with its description.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) code: Arc<dyn AnyWorkflow>,
+    pub(crate) metadata: Arc<Metadata>,
+}
+
+impl Known {
+    pub(crate) fn new(code: Arc<dyn AnyWorkflow>) -> Result<Self, RunnerError> {
+        let metadata = code.metadata();
+        metadata.validate().map_err(RunnerError::Metadata)?;
+        Ok(Self { code, metadata: Arc::new(metadata) })
+    }
+}
+
+/// The runs of this process: those that go on, and the last that ended.
+#[derive(Default)]
+pub(crate) struct LiveRuns {
+    runs: HashMap<RunId, Arc<Live>>,
+    ended: VecDeque<RunId>,
+}
+
+impl Core {
+    /// How many ended runs stay at hand.
+    const KEPT: usize = 1000;
+
+    pub(crate) fn known(&self, name: &str) -> Result<&Known, RunnerError> {
+        self.workflows
+            .get(name)
+            .ok_or_else(|| RunnerError::unknown_workflow(name, self.workflows.keys().map(String::as_str)))
+    }
+
+    /// Notes a run and carries it out; when there is one with its id or key already, gives that one.
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        submission: Submission,
+        workflow: Known,
+        cancel: CancellationToken,
+    ) -> Result<Begun, JournalError> {
+        match self.journal.create(submission.clone()).await? {
+            Created::New => Ok(Begun::New(self.carry_on(submission, workflow, cancel))),
+            Created::Exists { id, same } => Ok(Begun::Exists { live: self.find(&id), id, same }),
+        }
+    }
+
+    /// Carries out a run that the journal holds.
+    pub(crate) fn carry_on(
+        self: &Arc<Self>,
+        submission: Submission,
+        workflow: Known,
+        cancel: CancellationToken,
+    ) -> Arc<Live> {
+        let id = submission.id.clone();
+        let (live, commands) = Live::new(submission, cancel);
+        self.lock().runs.insert(id, Arc::clone(&live));
+        let (core, run) = (Arc::clone(self), Arc::clone(&live));
+        self.shards.spawn(move || Box::pin(drive::carry_out(core, run, workflow, commands)));
+        live
+    }
+
+    pub(crate) fn find(&self, id: &RunId) -> Option<Arc<Live>> {
+        self.lock().runs.get(id).cloned()
+    }
+
+    /// Notes that a run ended, so that it is forgotten in the end.
+    pub(crate) fn ended(&self, id: &RunId) {
+        let forgotten = {
+            let mut live = self.lock();
+            live.ended.push_back(id.clone());
+            if live.ended.len() > Self::KEPT { live.ended.pop_front() } else { None }
+        };
+        if let Some(id) = forgotten {
+            self.lock().runs.remove(&id);
+            self.journal.forget(&id);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, LiveRuns> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What became of a request.
+pub(crate) enum Begun {
+    New(Arc<Live>),
+    Exists { id: RunId, same: bool, live: Option<Arc<Live>> },
+}
+
+/// Keeps the engine going. When the last one goes, so do the runs.
+pub(crate) struct Guard(pub(crate) Arc<Core>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.closing.cancel();
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("modules", &self.0.modules)
+            .field("workflows", &self.0.workflows.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where steps run: the runtime of the embedder when it has several threads, else one of our own.
+pub(crate) struct Pool {
+    handle: Handle,
+    own: Option<Runtime>,
+}
+
+impl Pool {
+    pub(crate) fn new() -> io::Result<Self> {
+        if let Ok(handle) = Handle::try_current()
+            && handle.runtime_flavor() == RuntimeFlavor::MultiThread
+        {
+            return Ok(Self { handle, own: None });
+        }
+        let own = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("crashwise-steps")
+            .enable_all()
+            .build()?;
+        Ok(Self { handle: own.handle().clone(), own: Some(own) })
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(own) = self.own.take() {
+            own.shutdown_background();
+        }
+    }
+}

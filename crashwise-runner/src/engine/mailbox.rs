@@ -1,0 +1,39 @@
+//! Signals and decisions that arrived and were not asked for yet.
+
+use crashwise_core::workflow::Decision;
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Signals and decisions that arrived and were not asked for yet.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    signals: BTreeMap<String, VecDeque<Value>>,
+    decisions: BTreeMap<String, Decision>,
+}
+
+impl Mailbox {
+    pub(crate) fn put_signal(&mut self, name: &str, value: Value) {
+        self.signals.entry(name.to_owned()).or_default().push_back(value);
+    }
+
+    pub(crate) fn take_signal(&mut self, name: &str) -> Option<Value> {
+        let queue = self.signals.get_mut(name)?;
+        let value = queue.pop_front();
+        if queue.is_empty() {
+            self.signals.remove(name);
+        }
+        value
+    }
+
+    pub(crate) fn put_decision(&mut self, name: &str, decision: Decision) {
+        self.decisions.insert(name.to_owned(), decision);
+    }
+
+    pub(crate) fn has_decision(&self, name: &str) -> bool {
+        self.decisions.contains_key(name)
+    }
+
+    pub(crate) fn take_decision(&mut self, name: &str) -> Option<Decision> {
+        self.decisions.remove(name)
+    }
+}

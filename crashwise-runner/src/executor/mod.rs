@@ -1,0 +1,148 @@
+//! Carries out steps: attempts with limits, retries with waits, panics caught, modules that do not stop left behind.
+
+mod attempt;
+mod host;
+mod workspace;
+
+pub(crate) use attempt::Work;
+pub(crate) use workspace::{InPlace, WorkspaceSource};
+
+use crate::RunEventKind;
+use crate::engine::{RunState, after, at, millis, why_stopped};
+use crate::journal::Event;
+use attempt::{Attempt, Finished};
+use crashwise_core::workflow::{StepErrorKind, StepFailure, StepKey, StepOptions};
+use crashwise_core::{CancellationToken, ModuleOutput};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Where in a run a step is.
+pub(crate) struct Place<'p> {
+    pub(crate) key: &'p StepKey,
+    pub(crate) kind: &'static str,
+    pub(crate) detached: bool,
+}
+
+/// What came of a step.
+pub(crate) struct Ended {
+    pub(crate) result: Result<ModuleOutput, StepFailure>,
+    pub(crate) attempts: u32,
+    pub(crate) version: String,
+    /// What a step without a result found before it failed.
+    pub(crate) partial: Option<Box<ModuleOutput>>,
+}
+
+/// Carries out a step.
+pub(crate) async fn run(run: &Rc<RunState>, place: Place<'_>, work: &Work, options: &StepOptions) -> Ended {
+    let stop = if place.detached { CancellationToken::new() } else { run.stop.child_token() };
+    let info = work.info(run);
+    let mut ended = Ended {
+        result: Err(StepFailure::new(StepErrorKind::Cancelled, why_stopped(run))),
+        attempts: 0,
+        version: if work.is_module() { info.version.clone() } else { String::new() },
+        partial: None,
+    };
+    let queue = options.queue.as_deref().unwrap_or(&run.vertical);
+    let _place = match run.core.verticals.get(queue) {
+        Some(places) if !place.detached => {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return ended,
+                taken = places.take(options.priority) => Some(taken),
+            }
+        }
+        _ => None,
+    };
+    let whole = options
+        .total_timeout
+        .map(crashwise_core::Span::duration)
+        .or_else(|| (place.detached && options.timeout.is_none()).then_some(run.core.cleanup_limit));
+    let last_moment = whole.and_then(after);
+    let mut heartbeat = None;
+    loop {
+        ended.attempts += 1;
+        run.tell(|| RunEventKind::StepStarted {
+            step: place.key.clone(),
+            kind: place.kind.to_owned(),
+            module: if work.is_module() { info.name.clone() } else { String::new() },
+            attempt: ended.attempts,
+        });
+        let limit = options.timeout.and_then(|limit| after(limit.duration()));
+        let attempt = Attempt {
+            run,
+            key: place.key,
+            number: ended.attempts,
+            info: &info,
+            stop: &stop,
+            limit: earlier(limit, last_moment),
+            limit_text: limit_text(options, limit, last_moment),
+            silence: options.heartbeat_timeout.map(crashwise_core::Span::duration),
+            heartbeat: heartbeat.take(),
+        };
+        let Finished { result, found, heartbeat: left } = attempt.carry_out(work).await;
+        heartbeat = left;
+        let failure = match result {
+            Ok(summary) => {
+                let mut output = found;
+                output.summary = summary;
+                ended.result = Ok(output);
+                ended.partial = None;
+                return ended;
+            }
+            Err(failure) => failure,
+        };
+        if found.counts.total() > 0
+            || found.findings.is_some()
+            || !found.artifacts.is_empty()
+            || found.coverage != crashwise_core::Coverage::new()
+        {
+            ended.partial = Some(Box::new(found));
+        }
+        let wait = options.retry.wait(ended.attempts, fraction());
+        let too_late = last_moment.is_some_and(|moment| after(wait).is_none_or(|next| next >= moment));
+        if stop.is_cancelled() || !options.retry.again(ended.attempts, failure.kind()) || too_late {
+            ended.result = Err(failure);
+            return ended;
+        }
+        let error = failure.at(place.key.clone(), ended.attempts);
+        run.tell(|| RunEventKind::StepRetried {
+            step: place.key.clone(),
+            attempt: ended.attempts,
+            error: error.message.clone(),
+            wait,
+        });
+        run.note(Event::StepRetried { key: place.key.clone(), error, wait_ms: millis(wait) });
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {
+                ended.result = Err(StepFailure::new(StepErrorKind::Cancelled, why_stopped(run)));
+                return ended;
+            }
+            () = at(after(wait)) => {}
+        }
+    }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
+    }
+}
+
+fn limit_text(options: &StepOptions, limit: Option<Instant>, last: Option<Instant>) -> String {
+    match (options.timeout, options.total_timeout) {
+        (_, Some(whole)) if last.is_some_and(|last| limit.is_none_or(|limit| last <= limit)) => {
+            format!("not done within {whole}")
+        }
+        (Some(attempt), _) => format!("not done within {attempt}"),
+        _ => "not done within the limit for cleanup".to_owned(),
+    }
+}
+
+/// A random number from 0 to 1, for jitter.
+fn fraction() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(Instant::now()) >> 32;
+    f64::from(u32::try_from(bits).unwrap_or(0)) / f64::from(u32::MAX)
+}

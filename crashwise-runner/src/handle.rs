@@ -1,0 +1,193 @@
+//! A run that goes on, in the hand of who asked for it.
+
+use crate::engine::{Control, Guard, Live, Progress};
+use crate::{RunReport, RunStatus, RunnerError, StepReport};
+use crashwise_core::RunId;
+use crashwise_core::workflow::Decision;
+use serde_json::Value;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// A run of this process. Clones are handles to the same run; dropping them does not stop it.
+#[derive(Clone)]
+pub struct RunHandle {
+    live: Arc<Live>,
+    guard: Arc<Guard>,
+}
+
+impl RunHandle {
+    pub(crate) fn new(live: Arc<Live>, guard: Arc<Guard>) -> Self {
+        Self { live, guard }
+    }
+
+    /// The run.
+    pub fn id(&self) -> &RunId {
+        &self.live.submission.id
+    }
+
+    /// Where the run is. A run that this process lost hold of is `failed` here; [`Self::wait`] says why.
+    pub fn status(&self) -> RunStatus {
+        self.live.progress().status().unwrap_or(RunStatus::Failed)
+    }
+
+    /// The steps that have ended so far.
+    pub fn steps(&self) -> Vec<StepReport> {
+        if let Progress::Ended(report) = self.live.progress() {
+            return report.steps.clone();
+        }
+        let steps = self.live.steps.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        crate::report::in_order(steps)
+    }
+
+    /// Waits for the end of the run. Events of the run are delivered to listeners before this returns, unless those are
+    /// slow.
+    ///
+    /// # Errors
+    ///
+    /// When the run could not be recorded, or the runner was shut down.
+    pub async fn wait(&self) -> Result<RunReport, RunnerError> {
+        let mut progress = self.live.watch();
+        let ended = loop {
+            let now = progress.borrow_and_update().clone();
+            match now {
+                Progress::Ended(report) => break Ok((*report).clone()),
+                Progress::Lost(error) => break Err(error),
+                Progress::At(_) => {}
+            }
+            if progress.changed().await.is_err() {
+                break Err(RunnerError::Closed);
+            }
+        };
+        let core = Arc::clone(&self.guard.0);
+        if core.events.is_listened_to() || core.stats_wanted {
+            let pool = core.pool.handle().clone();
+            let flushed = pool.spawn_blocking(move || {
+                core.events.flush(Duration::from_secs(1));
+                core.stats.flush(Duration::from_millis(200));
+            });
+            // Only a runtime that is shutting down does not flush.
+            drop(flushed.await);
+        }
+        ended
+    }
+
+    /// Waits until the run has a status, or is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::wait`].
+    pub async fn wait_for(&self, status: RunStatus) -> Result<RunStatus, RunnerError> {
+        let mut progress = self.live.watch();
+        loop {
+            let now = progress.borrow_and_update().clone();
+            if let Progress::Lost(error) = now {
+                return Err(error);
+            }
+            if let Some(now) = now.status()
+                && (now == status || now.is_final())
+            {
+                return Ok(now);
+            }
+            if progress.changed().await.is_err() {
+                return Err(RunnerError::Closed);
+            }
+        }
+    }
+
+    /// Asks the run to stop: what runs is stopped within about a second, cleanup is done, and the run ends as cancelled.
+    /// Returns when the wish is journaled; [`Self::wait`] waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError::WrongState`] when the run is over.
+    pub async fn cancel(&self) -> Result<(), RunnerError> {
+        self.live.control(Control::Cancel).await
+    }
+
+    /// Asks the run to pause: steps that run are let finish, and no other begins. Returns when the wish is journaled;
+    /// the status becomes `paused` when nothing runs any more.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError::WrongState`] when the run is over.
+    pub async fn pause(&self) -> Result<(), RunnerError> {
+        self.live.control(Control::Pause).await
+    }
+
+    /// Lets a paused run go on where it was.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError::WrongState`] when the run is over, or nobody asked for a pause.
+    pub async fn resume(&self) -> Result<(), RunnerError> {
+        self.live.control(Control::Resume).await
+    }
+
+    /// Says yes to an approval, which may be asked for already or later. Journaled when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError::WrongState`] when the run is over, [`RunnerError::AlreadyDecided`] when somebody has decided.
+    pub async fn approve(&self, name: &str, by: &str, comment: &str) -> Result<(), RunnerError> {
+        self.decide(name, true, by, comment).await
+    }
+
+    /// Says no to an approval, which may be asked for already or later. Journaled when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::approve`].
+    pub async fn reject(&self, name: &str, by: &str, comment: &str) -> Result<(), RunnerError> {
+        self.decide(name, false, by, comment).await
+    }
+
+    async fn decide(&self, name: &str, approved: bool, by: &str, comment: &str) -> Result<(), RunnerError> {
+        let decision = Decision {
+            approved,
+            by: by.to_owned(),
+            comment: comment.to_owned(),
+            at_ms: self.guard.0.clock.now_ms(),
+        };
+        self.live.control(Control::Decide { name: name.to_owned(), decision }).await
+    }
+
+    /// Sends a signal. Signals of one name are taken in the order in which they came, whether the workflow waits for
+    /// them already or later. Journaled when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError::WrongState`] when the run is over.
+    pub async fn signal(&self, name: &str, value: Value) -> Result<(), RunnerError> {
+        self.live.control(Control::Signal { name: name.to_owned(), value }).await
+    }
+
+    /// Cancels the run when what is returned is dropped.
+    pub(crate) fn cancel_on_drop(&self) -> CancelOnDrop {
+        CancelOnDrop { live: Some(Arc::clone(&self.live)) }
+    }
+}
+
+impl fmt::Debug for RunHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunHandle").field("id", self.id()).field("status", &self.status()).finish()
+    }
+}
+
+pub(crate) struct CancelOnDrop {
+    live: Option<Arc<Live>>,
+}
+
+impl CancelOnDrop {
+    pub(crate) fn disarm(mut self) {
+        self.live = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(live) = self.live.take() {
+            live.cancel.cancel();
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a journal holds.
+
+use crate::RunStatus;
+use crashwise_core::workflow::{ApprovalRequest, Decision, StepError, StepKey};
+use crashwise_core::{Coverage, Fingerprint, ModuleOutput, RunId, SeverityCounts, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A request for a run, as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Submission {
+    pub(crate) id: RunId,
+    pub(crate) workflow: String,
+    pub(crate) version: String,
+    pub(crate) target: Target,
+    pub(crate) params: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout_ms: Option<u64>,
+    #[serde(default)]
+    pub(crate) priority: i32,
+    #[serde(default = "yes")]
+    pub(crate) use_cache: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) idempotency_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<RunId>,
+    pub(crate) at_ms: u64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Submission {
+    /// Whether another request with the same key asks for the same.
+    pub(crate) fn asks_the_same(&self, other: &Self) -> bool {
+        self.workflow == other.workflow && self.target == other.target && self.params == other.params
+    }
+}
+
+/// One event of a run, numbered from 1.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record {
+    pub(crate) seq: u64,
+    pub(crate) at_ms: u64,
+    pub(crate) event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// The run was asked for.
+    Submitted(Box<Submission>),
+    /// A process took the run.
+    Claimed { owner: String },
+    /// The workflow began, or went on after its turn came.
+    Started,
+    /// A step was begun.
+    StepStarted { key: StepKey, fp: Fingerprint, kind: String, module: String },
+    /// An attempt failed and another one follows.
+    StepRetried { key: StepKey, error: StepError, wait_ms: u64 },
+    /// A step ended.
+    StepEnded(Box<StepEnd>),
+    /// A step waits until a time.
+    Waiting { key: StepKey, until_ms: u64 },
+    /// Somebody has to decide.
+    ApprovalRequested {
+        key: StepKey,
+        request: ApprovalRequest,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ms: Option<u64>,
+    },
+    /// Somebody decided.
+    Decided { name: String, decision: Decision },
+    /// A signal arrived.
+    Signalled { name: String, value: Value },
+    /// Somebody asked for a pause.
+    PauseRequested,
+    /// Nothing runs any more.
+    Paused,
+    /// Somebody asked to go on.
+    Resumed,
+    /// Somebody, or the deadline, stops the run.
+    Stopping { status: RunStatus },
+    /// The run ended.
+    Finished(Box<RunEnd>),
+}
+
+/// The end of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StepEnd {
+    pub(crate) key: StepKey,
+    pub(crate) fp: Fingerprint,
+    /// Position among the steps of the run, in the order in which they were asked for.
+    pub(crate) index: u32,
+    pub(crate) kind: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) module: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) version: String,
+    pub(crate) attempts: u32,
+    pub(crate) started_ms: u64,
+    pub(crate) duration_ms: u64,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) cached: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) cleanup: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) child: Option<RunId>,
+    pub(crate) outcome: Outcome,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// What a step ended with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// The value that the workflow gets. Of a child, with what it covered and found.
+    Value {
+        value: Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        child: Option<Box<ChildFound>>,
+    },
+    /// The error that the workflow gets, and what was found before.
+    Error {
+        error: StepError,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partial: Option<Box<ModuleOutput>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        child: Option<Box<ChildFound>>,
+    },
+}
+
+/// What a child run covered and found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ChildFound {
+    pub(crate) coverage: Coverage,
+    pub(crate) counts: SeverityCounts,
+    pub(crate) findings: Vec<crashwise_core::ArtifactRef>,
+    pub(crate) artifacts: Vec<crashwise_core::ArtifactRef>,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunEnd {
+    pub(crate) status: RunStatus,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) output: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    pub(crate) counts: SeverityCounts,
+    pub(crate) coverage: Coverage,
+    pub(crate) started_ms: u64,
+    pub(crate) duration_ms: u64,
+}

@@ -1,0 +1,438 @@
+//! What a run did.
+
+use crate::journal::{Outcome, RunEnd, StepEnd, Submission};
+use crate::results::ResultStore;
+use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
+use crashwise_core::{
+    ArtifactRef, Coverage, CoverageStatus, Finding, Gap, GapReason, ModuleOutput, RunId, SeverityCounts,
+    Target, merge_findings,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, BufReader, Read};
+use std::time::Duration;
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// It waits for its turn.
+    Pending,
+    /// It works, sleeps, or waits for a person or a signal.
+    Running,
+    /// Nothing of it runs, and nothing begins until it is resumed.
+    Paused,
+    /// It has an output.
+    Completed,
+    /// It has no output.
+    Failed,
+    /// It was stopped by request.
+    Cancelled,
+    /// It was stopped by its deadline.
+    TimedOut,
+}
+
+impl RunStatus {
+    /// All, in the order of a run's life.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Running,
+        Self::Paused,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::TimedOut,
+    ];
+
+    /// Whether the run is over.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::TimedOut)
+    }
+
+    /// The word used in every report.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+        }
+    }
+
+    /// The status of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// The verb of a sentence about a run that ended so.
+    pub(crate) const fn ended(self) -> &'static str {
+        match self {
+            Self::TimedOut => "ran out of time",
+            Self::Cancelled => "was cancelled",
+            Self::Failed => "failed",
+            Self::Completed => "completed",
+            Self::Pending | Self::Running | Self::Paused => "has not ended",
+        }
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StepStatus {
+    /// It has a result.
+    Completed,
+    /// Its result was taken from the cache.
+    Cached,
+    /// Its condition did not hold.
+    Skipped,
+    /// It has no result.
+    Failed,
+    /// It ran out of time.
+    TimedOut,
+    /// It was stopped.
+    Cancelled,
+}
+
+impl StepStatus {
+    /// The word used in every report.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Cached => "cached",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for StepStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// Its name path, e.g. `fuzz/0/afl`.
+    pub key: StepKey,
+    /// `module`, `closure`, `child`, `approval`, `signal`, `sleep` or `skip`.
+    pub kind: String,
+    /// The module or child workflow; empty for the others.
+    pub module: String,
+    /// The version of the module or child workflow.
+    pub version: String,
+    /// How it ended.
+    pub status: StepStatus,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it began, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// How long it took, with all attempts and the waits between them.
+    pub duration: Duration,
+    /// Why it has no result.
+    pub error: Option<StepError>,
+    /// What it looked at; for modules, closures and children.
+    pub coverage: Option<Coverage>,
+    /// What it found.
+    pub counts: SeverityCounts,
+    /// Its findings, one JSON object a line; a child has one per step of its own.
+    pub findings: Vec<ArtifactRef>,
+    /// Files it stored.
+    pub artifacts: Vec<ArtifactRef>,
+    /// Whether it is cleanup.
+    pub cleanup: bool,
+    /// The run that it started, for children.
+    pub child: Option<RunId>,
+    #[serde(default)]
+    pub(crate) index: u32,
+}
+
+impl StepReport {
+    /// The report of a step that ended; none for values that need no work.
+    pub(crate) fn of(end: &StepEnd) -> Option<Self> {
+        if matches!(end.kind.as_str(), "now" | "random" | "record" | "patched") {
+            return None;
+        }
+        let mut report = Self {
+            key: end.key.clone(),
+            kind: end.kind.clone(),
+            module: end.module.clone(),
+            version: end.version.clone(),
+            status: StepStatus::Completed,
+            attempts: end.attempts,
+            started_ms: end.started_ms,
+            duration: Duration::from_millis(end.duration_ms),
+            error: None,
+            coverage: None,
+            counts: SeverityCounts::default(),
+            findings: Vec::new(),
+            artifacts: Vec::new(),
+            cleanup: end.cleanup,
+            child: end.child.clone(),
+            index: end.index,
+        };
+        let (output, child) = match &end.outcome {
+            Outcome::Value { value, child } => {
+                report.status = match end.kind.as_str() {
+                    "skip" => StepStatus::Skipped,
+                    _ if end.cached => StepStatus::Cached,
+                    _ => StepStatus::Completed,
+                };
+                let output = matches!(end.kind.as_str(), "module" | "closure")
+                    .then(|| ModuleOutput::deserialize(value).ok())
+                    .flatten();
+                (output, child)
+            }
+            Outcome::Error { error, partial, child } => {
+                report.status = match error.kind {
+                    StepErrorKind::TimedOut => StepStatus::TimedOut,
+                    StepErrorKind::Cancelled => StepStatus::Cancelled,
+                    _ => StepStatus::Failed,
+                };
+                report.error = Some(error.clone());
+                (partial.as_deref().cloned(), child)
+            }
+        };
+        if let Some(output) = output {
+            report.coverage = Some(output.coverage);
+            report.counts = output.counts;
+            report.findings.extend(output.findings);
+            report.artifacts = output.artifacts;
+        }
+        if let Some(child) = child.as_deref() {
+            report.coverage = Some(child.coverage.clone());
+            report.counts = child.counts;
+            report.findings.clone_from(&child.findings);
+            report.artifacts.clone_from(&child.artifacts);
+        }
+        Some(report)
+    }
+
+    /// Adds what this step covered, or failed to cover, to the coverage of the run.
+    fn cover(&self, whole: &mut Coverage) {
+        let part = self.coverage.clone().unwrap_or_default();
+        whole.merge(part);
+        let Some(error) = &self.error else { return };
+        // Cleanup looks at nothing, and a closure that lost a race was not going to.
+        let stopped_closure = self.kind == "closure" && error.kind == StepErrorKind::Cancelled;
+        if self.cleanup || stopped_closure || !matches!(self.kind.as_str(), "module" | "closure" | "child") {
+            return;
+        }
+        let reason = match error.kind {
+            StepErrorKind::TimedOut => GapReason::TimedOut,
+            StepErrorKind::Panicked => GapReason::Panicked,
+            StepErrorKind::Cancelled => GapReason::Cancelled,
+            StepErrorKind::ToolMissing => GapReason::ToolMissing,
+            _ => GapReason::Failed,
+        };
+        let mut detail = self.module.clone();
+        if !error.message.is_empty() {
+            if !detail.is_empty() {
+                detail.push_str(": ");
+            }
+            detail.push_str(&error.message);
+        }
+        whole.push(Gap::new(format!("step {}", self.key), reason, detail));
+    }
+}
+
+/// What a run did.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RunReport {
+    /// The run.
+    pub run_id: RunId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The workflow's version.
+    pub workflow_version: String,
+    /// What it looked at.
+    pub target: Target,
+    /// How it ended.
+    pub status: RunStatus,
+    /// Its output; null unless it completed.
+    pub output: Value,
+    /// Why it has no output.
+    pub error: Option<String>,
+    /// What it found, findings that several steps report counted once.
+    pub counts: SeverityCounts,
+    /// What it looked at and what it did not. Never complete when a step of a module failed, failed unless it completed.
+    pub coverage: Coverage,
+    /// Its steps in the order in which they began.
+    pub steps: Vec<StepReport>,
+    /// When it was asked for, in milliseconds since 1970.
+    pub submitted_ms: u64,
+    /// When it began, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// How long it took from its begin.
+    pub duration: Duration,
+    pub(crate) store: ResultStore,
+}
+
+impl RunReport {
+    pub(crate) fn new(
+        submission: &Submission,
+        end: RunEnd,
+        steps: Vec<StepReport>,
+        store: ResultStore,
+    ) -> Self {
+        Self {
+            run_id: submission.id.clone(),
+            workflow: submission.workflow.clone(),
+            workflow_version: submission.version.clone(),
+            target: submission.target.clone(),
+            status: end.status,
+            output: end.output,
+            error: end.error,
+            counts: end.counts,
+            coverage: end.coverage,
+            steps,
+            submitted_ms: submission.at_ms,
+            started_ms: end.started_ms,
+            duration: Duration::from_millis(end.duration_ms),
+            store,
+        }
+    }
+
+    /// The findings of all steps, sorted by place and rule, each once.
+    pub fn findings(&self) -> io::Result<impl Iterator<Item = io::Result<Finding>> + use<>> {
+        findings(&self.store, &self.steps)
+    }
+
+    /// The stored file of a name; of several steps that stored one, the last.
+    pub fn artifact(&self, name: &str) -> Option<&ArtifactRef> {
+        self.artifacts().filter(|artifact| artifact.name == name).last()
+    }
+
+    /// All files that steps stored.
+    pub fn artifacts(&self) -> impl Iterator<Item = &ArtifactRef> {
+        self.steps.iter().flat_map(|step| &step.artifacts)
+    }
+
+    /// Opens a stored file.
+    pub fn open(&self, artifact: &ArtifactRef) -> io::Result<Box<dyn Read + Send>> {
+        self.store.open(artifact)
+    }
+
+    /// The step of a key.
+    pub fn step(&self, key: &str) -> Option<&StepReport> {
+        self.steps.iter().find(|step| step.key.as_str() == key)
+    }
+}
+
+impl fmt::Debug for RunReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunReport")
+            .field("run_id", &self.run_id)
+            .field("workflow", &self.workflow)
+            .field("status", &self.status)
+            .field("error", &self.error)
+            .field("counts", &self.counts)
+            .field("coverage", &self.coverage)
+            .field("steps", &self.steps)
+            .field("duration", &self.duration)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) type FindingReader = BufReader<Box<dyn Read + Send>>;
+
+fn findings(
+    store: &ResultStore,
+    steps: &[StepReport],
+) -> io::Result<crashwise_core::MergedFindings<FindingReader>> {
+    let readers = steps
+        .iter()
+        .flat_map(|step| &step.findings)
+        .map(|artifact| store.open(artifact).map(BufReader::new))
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok(merge_findings(readers))
+}
+
+/// The steps in the order in which they were asked for; of a step that was carried out again, its last end.
+pub(crate) fn in_order(steps: Vec<StepReport>) -> Vec<StepReport> {
+    let mut last: BTreeMap<StepKey, StepReport> = BTreeMap::new();
+    for step in steps {
+        last.insert(step.key.clone(), step);
+    }
+    let mut steps: Vec<StepReport> = last.into_values().collect();
+    steps.sort_by_key(|step| step.index);
+    steps
+}
+
+/// The findings of all steps, those of several steps counted several times.
+pub(crate) fn sum(steps: &[StepReport]) -> SeverityCounts {
+    let mut sum = SeverityCounts::default();
+    for step in steps {
+        sum.merge(step.counts);
+    }
+    sum
+}
+
+/// The findings of all steps by severity, suppressed ones left out, those of several steps counted once.
+pub(crate) fn count(store: &ResultStore, steps: &[StepReport]) -> io::Result<SeverityCounts> {
+    let mut sources = steps.iter().filter(|step| !step.findings.is_empty());
+    match (sources.next(), sources.next()) {
+        (None, _) => return Ok(SeverityCounts::default()),
+        (Some(only), None) if only.findings.len() == 1 => return Ok(only.counts),
+        _ => {}
+    }
+    let mut counts = SeverityCounts::default();
+    for finding in findings(store, steps)? {
+        let finding = finding?;
+        if finding.suppressions.is_empty() {
+            counts.add(finding.severity);
+        }
+    }
+    Ok(counts)
+}
+
+/// The coverage of a run that ended with a status.
+pub(crate) fn coverage(
+    workflow: &str,
+    status: RunStatus,
+    error: Option<&str>,
+    steps: &[StepReport],
+) -> Coverage {
+    let mut in_order: Vec<&StepReport> = steps.iter().collect();
+    in_order.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut whole = Coverage::new();
+    for step in in_order {
+        step.cover(&mut whole);
+    }
+    let mut analyses = steps
+        .iter()
+        .filter(|step| !step.cleanup && matches!(step.kind.as_str(), "module" | "child"))
+        .peekable();
+    if analyses.peek().is_some() && analyses.all(|step| step.error.is_some()) && whole.looked_at.is_empty() {
+        whole.status = CoverageStatus::Failed;
+    }
+    if status != RunStatus::Completed {
+        let reason = match status {
+            RunStatus::TimedOut => GapReason::TimedOut,
+            RunStatus::Cancelled => GapReason::Cancelled,
+            _ => GapReason::Failed,
+        };
+        whole.push(Gap::new(format!("workflow {workflow}"), reason, error.unwrap_or_default()));
+        whole.status = CoverageStatus::Failed;
+    }
+    whole.sort();
+    whole
+}

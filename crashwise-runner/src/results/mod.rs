@@ -1,0 +1,199 @@
+//! Where findings and files of steps are kept, by content.
+
+use crashwise_core::ArtifactRef;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use tempfile::{NamedTempFile, TempDir};
+
+/// Files by BLAKE3 of their content, `ab/cdef...` below a folder. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct ResultStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    place: Place,
+    /// Whether a file is on the disk before its reference is handed out.
+    sync: bool,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    /// Made when first needed; goes away with the last clone of the store.
+    Temporary(OnceLock<TempDir>),
+}
+
+impl ResultStore {
+    /// A store that goes away.
+    pub(crate) fn temporary() -> Self {
+        Self { inner: Arc::new(Inner { place: Place::Temporary(OnceLock::new()), sync: false }) }
+    }
+
+    /// A store that stays.
+    pub(crate) fn at(root: impl Into<PathBuf>, sync: bool) -> io::Result<Self> {
+        let root = root.into();
+        fs::create_dir_all(root.join("tmp"))?;
+        Ok(Self { inner: Arc::new(Inner { place: Place::Folder(root), sync }) })
+    }
+
+    /// The folder, made if it is not there yet.
+    pub(crate) fn root(&self) -> io::Result<&Path> {
+        match &self.inner.place {
+            Place::Folder(root) => Ok(root),
+            Place::Temporary(cell) => {
+                if let Some(folder) = cell.get() {
+                    return Ok(folder.path());
+                }
+                let folder = tempfile::Builder::new().prefix("crashwise-results-").tempdir()?;
+                fs::create_dir(folder.path().join("tmp"))?;
+                // Of two threads the second one's folder is dropped, and so removed.
+                Ok(cell.get_or_init(|| folder).path())
+            }
+        }
+    }
+
+    /// The folder for files that are being written.
+    pub(crate) fn scratch(&self) -> io::Result<PathBuf> {
+        Ok(self.root()?.join("tmp"))
+    }
+
+    /// Stores what `write` writes. A crash leaves the whole file or none.
+    pub(crate) fn put_with<T>(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+    ) -> io::Result<(ArtifactRef, T)> {
+        let mut out =
+            Hashing { file: NamedTempFile::new_in(self.scratch()?)?, hasher: blake3::Hasher::new(), size: 0 };
+        let value = {
+            let mut buffered = io::BufWriter::with_capacity(64 << 10, &mut out);
+            let value = write(&mut buffered)?;
+            buffered.flush()?;
+            value
+        };
+        let Hashing { file, hasher, size } = out;
+        let digest = hasher.finalize().to_hex().to_string();
+        let path = self.path(&digest)?;
+        if !path.exists() {
+            let folder = path.parent().unwrap_or(&path);
+            fs::create_dir_all(folder)?;
+            if self.inner.sync {
+                file.as_file().sync_all()?;
+            }
+            file.persist(&path).map_err(|error| error.error)?;
+            if self.inner.sync {
+                File::open(folder)?.sync_all()?;
+                File::open(self.root()?)?.sync_all()?;
+            }
+        }
+        Ok((ArtifactRef { name: name.to_owned(), digest, size }, value))
+    }
+
+    /// Stores what a reader gives.
+    pub(crate) fn put(&self, name: &str, content: &mut dyn Read) -> io::Result<ArtifactRef> {
+        self.put_with(name, |out| io::copy(content, out)).map(|(artifact, _)| artifact)
+    }
+
+    /// Opens a stored file. One that is gone or was cut is an error that names it.
+    pub(crate) fn open(&self, artifact: &ArtifactRef) -> io::Result<Box<dyn Read + Send>> {
+        let named = |error: io::Error| {
+            io::Error::new(
+                error.kind(),
+                format!("stored file {:?} ({}): {error}", artifact.name, artifact.digest),
+            )
+        };
+        let file = File::open(self.path(&artifact.digest)?).map_err(named)?;
+        let size = file.metadata().map_err(named)?.len();
+        if size == artifact.size {
+            Ok(Box::new(file))
+        } else {
+            let text = format!("has {size} bytes, expected {}", artifact.size);
+            Err(named(io::Error::new(io::ErrorKind::InvalidData, text)))
+        }
+    }
+
+    fn path(&self, digest: &str) -> io::Result<PathBuf> {
+        let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if digest.len() != 64 || !digest.bytes().all(hexadecimal) {
+            let text = format!("digest {digest:?} is not 64 lower-case hexadecimal digits");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(self.root()?.join(&digest[..2]).join(&digest[2..]))
+    }
+}
+
+/// Hashes what passes through to a file.
+struct Hashing {
+    file: NamedTempFile,
+    hasher: blake3::Hasher,
+    size: u64,
+}
+
+impl Write for &mut Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(store: &ResultStore, artifact: &ArtifactRef) -> io::Result<String> {
+        let mut text = String::new();
+        store.open(artifact)?.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn files_are_kept_by_content() {
+        let folder = tempfile::tempdir().unwrap();
+        for store in [ResultStore::temporary(), ResultStore::at(folder.path(), true).unwrap()] {
+            let one = store.put("a.txt", &mut &b"same"[..]).unwrap();
+            let two = store.put("b.txt", &mut &b"same"[..]).unwrap();
+            assert_eq!((one.digest.len(), one.size, &one.digest), (64, 4, &two.digest));
+            assert_eq!(content(&store, &one).unwrap(), "same");
+            assert_eq!(fs::read_dir(store.scratch().unwrap()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn missing_cut_and_foreign_references_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ResultStore::at(folder.path(), false).unwrap();
+        let good = store.put("a.txt", &mut &b"content"[..]).unwrap();
+        let path = store.path(&good.digest).unwrap();
+        for (digest, expect) in [("../../etc/passwd", "not 64"), (&"0".repeat(64), "a.txt")] {
+            let artifact = ArtifactRef { digest: digest.to_owned(), ..good.clone() };
+            let error = content(&store, &artifact).unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
+        }
+        fs::write(path, b"cut").unwrap();
+        let error = content(&store, &good).unwrap_err().to_string();
+        assert!(error.contains("has 3 bytes, expected 7"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ResultStore::at(folder.path(), false).unwrap();
+        let failed = store.put_with("x", |out| {
+            out.write_all(b"half")?;
+            Err::<(), _>(io::Error::other("stopped"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only tmp");
+        assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,13 @@
+//! The in-process engine, through its public door.
+#![allow(
+    clippy::unwrap_used,
+    clippy::default_trait_access,
+    clippy::struct_excessive_bools,
+    unreachable_pub,
+    reason = "helpers of tests"
+)]
+
+mod basics;
+mod control;
+mod limits;
+mod support;
