@@ -50,6 +50,7 @@ mod executor;
 mod handle;
 mod journal;
 mod report;
+mod reporting;
 mod request;
 mod results;
 mod runner;
