@@ -21,6 +21,19 @@ impl Problem {
         Self { position: None, key: key.into(), message: message.into() }
     }
 
+    /// A problem at a JSON pointer, with the pointer, as [`crate::Document::problems`] takes it.
+    ///
+    /// ```
+    /// use crashwise_core::Problem;
+    /// let (pointer, problem) = Problem::at("/steps/2/needs", "expected a list");
+    /// assert_eq!((pointer.as_str(), problem.key.as_str()), ("/steps/2/needs", "steps[2].needs"));
+    /// ```
+    pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> (String, Self) {
+        let pointer = pointer.into();
+        let problem = Self::new(crate::document::key_of(&pointer), message);
+        (pointer, problem)
+    }
+
     /// Says where it stands in the source.
     #[must_use]
     pub fn with_position(mut self, position: Position) -> Self {

@@ -38,11 +38,13 @@
 //! - [`RunHandle`]: a run that goes on: wait, cancel, pause, resume, approve, signal.
 //! - [`RunReport`]: what a run did: status, output, findings, coverage, steps.
 //! - [`RunEvent`]: what happens in runs, as it happens.
+//! - [`workflows`]: those that come with crashwise; [`definition`]: workflows as data, without a compiler.
 //!
 //! # What it does not do
 //!
 //! It knows no analysis: modules do. It defines no contract: `crashwise-core` does.
 
+pub mod definition;
 mod engine;
 mod error;
 mod event;
@@ -54,6 +56,7 @@ mod reporting;
 mod request;
 mod results;
 mod runner;
+pub mod workflows;
 
 pub use error::RunnerError;
 pub use event::{RunEvent, RunEventKind};

@@ -76,6 +76,21 @@ impl StepErrorKind {
     pub const fn is_retryable(self) -> bool {
         matches!(self, Self::Transient | Self::Error | Self::TimedOut)
     }
+
+    /// Whether the rest of a run is worth something without this step: true for what the step met when it looked at the
+    /// target, false for what is wrong with the run itself (cancelled, storage, configuration, no such module).
+    pub const fn is_tolerable(self) -> bool {
+        matches!(
+            self,
+            Self::Transient
+                | Self::Failed
+                | Self::Error
+                | Self::TimedOut
+                | Self::Panicked
+                | Self::ToolMissing
+                | Self::Child
+        )
+    }
 }
 
 impl fmt::Display for StepErrorKind {

@@ -1,0 +1,22 @@
+//! The workflows that come with crashwise: one folder each, one line each in [`builtin`].
+
+mod security_assessment;
+
+pub use security_assessment::{SecurityAssessment, SecurityAssessmentOutput, SecurityAssessmentParams};
+
+use crashwise_core::workflow::AnyWorkflow;
+use std::sync::Arc;
+
+/// Every workflow that comes with crashwise, in the order of their names.
+///
+/// ```
+/// let names: Vec<String> = crashwise_runner::workflows::builtin().iter().map(|w| w.metadata().name).collect();
+/// assert!(names.contains(&"security_assessment".to_owned()));
+/// assert!(names.is_sorted());
+/// ```
+pub fn builtin() -> Vec<Arc<dyn AnyWorkflow>> {
+    vec![
+        // One line for each workflow, sorted by name.
+        Arc::new(SecurityAssessment),
+    ]
+}
