@@ -15,6 +15,7 @@
 //! - [`Report`]: a run and its findings, the input of everything here; [`FindingSource`]: findings in bulk.
 //! - [`write()`]: a report as a SARIF log.
 //! - [`read()`]: a SARIF log of any producer as findings; [`SarifLog`]: the same as a source.
+//! - [`report`]: tables, HTML, Markdown, JSON, CSV and `JUnit`.
 //! - [`Comparison`]: new, unchanged, updated and absent findings against an earlier report.
 //!
 //! # What it does not do
@@ -25,6 +26,7 @@ mod baseline;
 mod input;
 mod level;
 mod read;
+pub mod report;
 mod source;
 mod uri;
 mod write;

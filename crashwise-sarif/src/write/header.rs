@@ -91,7 +91,7 @@ pub(super) fn invocation(report: &Report) -> sarif::Invocation {
 }
 
 /// A time as RFC 3339, if it has one.
-fn timestamp(time: SystemTime) -> Option<String> {
+pub(crate) fn timestamp(time: SystemTime) -> Option<String> {
     const YEAR_10000: Duration = Duration::from_hours(70_389_528);
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     (since < YEAR_10000).then(|| humantime::format_rfc3339_millis(time).to_string())

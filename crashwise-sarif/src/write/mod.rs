@@ -8,6 +8,7 @@ mod rules;
 
 use crate::{BaselineState, Report};
 use crashwise_core::Finding;
+pub(crate) use header::timestamp;
 use line_hash::LineHashes;
 use rules::RuleTable;
 use serde::Serialize;

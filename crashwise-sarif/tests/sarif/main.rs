@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "rows of test data read better without borrows")]
 
 mod reading;
+mod reports;
 mod round_trip;
 mod sample;
 mod writing;
