@@ -2,6 +2,8 @@
 
 #[cfg(feature = "dependencies")]
 pub mod dependencies;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod prefilter;
 #[cfg(feature = "secrets")]
 pub mod secrets;

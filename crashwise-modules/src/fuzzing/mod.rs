@@ -1,0 +1,3 @@
+//! Fuzzing: triage of what crashes print.
+
+pub mod triage;

@@ -1,0 +1,183 @@
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+use super::frame::RawFrame;
+use super::lines::Lines;
+use super::report::Access;
+use super::{
+    asan, c_runtime, go, java, kernel, leak, libfuzzer, memory, native, python, rust, script, signal, thread,
+    undefined,
+};
+
+/// How much a clue says. A log's strongest clue is its crash; of equal ones the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// A shell or a debugger says that a signal came.
+    Signal,
+    /// A handler says that the process aborted or exited: the consequence of something said before.
+    Consequence,
+    /// Memory was left behind at the end.
+    Leak,
+    /// Undefined behaviour, after which the program may have gone on.
+    Undefined,
+    /// The program itself gave up: panic, exception, assertion.
+    Program,
+    /// The fuzzer stopped it: timeout, memory limit.
+    Limit,
+    /// A memory fault.
+    Fault,
+    /// A sanitizer describes a wrong access.
+    Sanitizer,
+}
+
+/// The line that opens a report, and what it says.
+#[derive(Debug, Clone)]
+pub(super) struct Clue<'a> {
+    pub(super) weight: Weight,
+    pub(super) line: usize,
+    pub(super) kind: Cow<'static, str>,
+    pub(super) cause: Option<Cow<'a, str>>,
+    pub(super) access: Option<Access>,
+    pub(super) address: Option<u64>,
+    pub(super) message: Cow<'a, str>,
+    /// Where the report's own text says it happened.
+    pub(super) place: Option<RawFrame<'a>>,
+    /// Reads the stack, from the line after the clue.
+    pub(super) stack: fn(&Lines<'a>, usize) -> Vec<RawFrame<'a>>,
+}
+
+impl<'a> Clue<'a> {
+    pub(super) fn new(
+        weight: Weight,
+        line: usize,
+        kind: impl Into<Cow<'static, str>>,
+        message: &'a str,
+    ) -> Self {
+        Self {
+            weight,
+            line,
+            kind: kind.into(),
+            cause: None,
+            access: None,
+            address: None,
+            message: message.trim().into(),
+            place: None,
+            stack: native::stack,
+        }
+    }
+}
+
+type Family = for<'a> fn(&Lines<'a>, usize) -> Option<Clue<'a>>;
+
+/// Each family with the words of which one stands on every line that it recognises.
+const FAMILIES: [(Family, &[&str]); 14] = [
+    (asan::clue, &["AddressSanitizer: "]),
+    (memory::clue, &["MemorySanitizer: "]),
+    (thread::clue, &["ThreadSanitizer: ", "WARNING: DATA RACE"]),
+    (leak::clue, &["LeakSanitizer: "]),
+    (undefined::clue, &["UndefinedBehaviorSanitizer: ", ": runtime error: "]),
+    (rust::clue, &[" panicked at ", "has overflowed its stack", "memory allocation of "]),
+    (go::clue, &["panic: ", "fatal error: ", "runtime: goroutine stack exceeds "]),
+    (java::clue, &["Exception", "Error", "Throwable"]),
+    (python::clue, &["Uncaught Python exception", "Traceback (most recent call last)"]),
+    (script::clue, &["Unhandled ", "Uncaught ", "Error", "lua: ", "luajit: "]),
+    (
+        kernel::clue,
+        &["BUG: ", "Unable to handle kernel ", "kernel BUG at ", "Kernel panic", "general protection fault"],
+    ),
+    (libfuzzer::clue, &["ERROR: libFuzzer: ", "ALARM: working"]),
+    (
+        c_runtime::clue,
+        &[
+            "Assert",
+            "assertion failed",
+            "ASSERTION",
+            "code should not be reached",
+            "# Fatal error in ",
+            "FATAL:",
+            "] ",
+            "after throwing an instance",
+            "uncaught exception of type",
+            "terminate called",
+            "virtual method called",
+            "virtual function called",
+            "***",
+            "buffer overlap",
+            "free",
+            "munmap_chunk()",
+            "malloc",
+            "realloc()",
+            "corrupted ",
+            "FORTIFY: ",
+        ],
+    ),
+    (
+        signal::clue,
+        &[
+            "signal",
+            "terminated by ",
+            "crashed with ",
+            "Segmentation fault",
+            "Bus error",
+            "Illegal instruction",
+            "Floating point exception",
+            "Trace/breakpoint trap",
+            "Aborted",
+            "Bad system call",
+        ],
+    ),
+];
+
+/// All the words in one automaton, so that a log is searched once and not once per family and line; and the family of
+/// each word.
+fn words() -> &'static (AhoCorasick, Vec<usize>) {
+    static WORDS: OnceLock<(AhoCorasick, Vec<usize>)> = OnceLock::new();
+    WORDS.get_or_init(|| {
+        let all = || {
+            FAMILIES
+                .iter()
+                .enumerate()
+                .flat_map(|(family, (_, words))| words.iter().map(move |word| (word, family)))
+        };
+        let automaton =
+            AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(all().map(|(word, _)| word));
+        #[allow(clippy::expect_used, reason = "a few hundred constant bytes always build")]
+        let automaton = automaton.expect("constant words build");
+        (automaton, all().map(|(_, family)| family).collect())
+    })
+}
+
+/// The strongest clue of the log.
+pub(super) fn best<'a>(lines: &Lines<'a>) -> Option<Clue<'a>> {
+    let (automaton, owners) = words();
+    let mut best: Option<Clue<'a>> = None;
+    for index in 0..lines.len() {
+        let mut asked = 0_u32;
+        for found in automaton.find_overlapping_iter(lines.at(index)) {
+            let family = owners[found.pattern().as_usize()];
+            if asked & (1 << family) != 0 {
+                continue;
+            }
+            asked |= 1 << family;
+            if let Some(clue) = FAMILIES[family].0(lines, index)
+                && best.as_ref().is_none_or(|best| clue.weight > best.weight)
+            {
+                best = Some(clue);
+            }
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FAMILIES;
+
+    #[test]
+    fn families_fit_the_mask() {
+        assert!(FAMILIES.len() <= 32);
+        assert!(FAMILIES.iter().all(|(_, words)| words.iter().all(|word| word.len() > 1)));
+    }
+}

@@ -1,0 +1,116 @@
+//! Go panics and fatal errors.
+//!
+//! ```text
+//! panic: runtime error: index out of range [5] with length 1
+//!
+//! goroutine 1 [running]:
+//! main.(*P).at(...)
+//!         /src/g.go:4 +0x29f
+//! ```
+
+use super::clue::{Clue, Weight};
+use super::frame::RawFrame;
+use super::lines::Lines;
+
+pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let line = lines.at(index);
+    let (kind, text) = if let Some(text) = line.strip_prefix("panic: ") {
+        ("go-panic", text)
+    } else if let Some(text) = line.strip_prefix("fatal error: ") {
+        ("go-fatal-error", text)
+    } else if let Some(text) = line.strip_prefix("runtime: goroutine stack exceeds ") {
+        ("stack-overflow", text)
+    } else {
+        return None;
+    };
+    let running = lines
+        .from(index + 1)
+        .take(30)
+        .any(|(_, line)| line.starts_with("goroutine ") && line.ends_with("]:"));
+    if !running {
+        return None;
+    }
+    let text = text.trim_end_matches(" [recovered]");
+    let mut clue = Clue::new(Weight::Program, index, kind, text);
+    clue.cause = cause(text).map(Into::into);
+    clue.stack = stack;
+    if let Some((_, signal)) = lines.from(index + 1).take(2).find(|(_, line)| line.starts_with("[signal "))
+        && let Some(at) = super::lines::after(signal, "addr=")
+    {
+        clue.address = super::lines::number(at).map(|(address, _)| address);
+    }
+    if text.starts_with("stack overflow") || kind == "stack-overflow" {
+        clue.kind = "stack-overflow".into();
+        clue.cause = None;
+        clue.weight = Weight::Fault;
+    } else if text.starts_with("out of memory") || text.contains("cannot allocate memory") {
+        clue.kind = "out-of-memory".into();
+        clue.cause = None;
+        clue.weight = Weight::Limit;
+    }
+    Some(clue)
+}
+
+fn cause(text: &str) -> Option<&'static str> {
+    const CAUSES: &[(&str, &str)] = &[
+        ("index out of range", "index-out-of-bounds"),
+        ("slice bounds out of range", "slice-out-of-bounds"),
+        ("invalid memory address or nil pointer dereference", "null-dereference"),
+        ("integer divide by zero", "division-by-zero"),
+        ("makeslice: len out of range", "allocation-size-too-big"),
+        ("makeslice: cap out of range", "allocation-size-too-big"),
+        ("interface conversion", "bad-cast"),
+        ("assignment to entry in nil map", "nil-map"),
+        ("all goroutines are asleep - deadlock!", "deadlock"),
+        ("concurrent map", "data-race"),
+        ("send on closed channel", "closed-channel"),
+        ("close of closed channel", "closed-channel"),
+        ("negative shift amount", "invalid-shift"),
+        ("unexpected signal during runtime execution", "segv"),
+        ("hash of unhashable type", "unhashable"),
+    ];
+    CAUSES.iter().find(|(phrase, _)| text.contains(phrase)).map(|(_, cause)| *cause)
+}
+
+fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let heads = |text: &str| text.starts_with("goroutine ") && text.ends_with("]:");
+    let begin = lines
+        .from(from)
+        .take(60)
+        .find(|(_, line)| heads(line) && line.contains("[running"))
+        .or_else(|| lines.from(from).take(60).find(|(_, line)| heads(line)));
+    let Some((begin, _)) = begin else { return Vec::new() };
+    let mut frames = pairs(lines, begin + 1);
+    // What raises the panic stands above the frame that did it.
+    let raised = frames.iter().rposition(|frame| {
+        frame.function.starts_with("panic(")
+            || frame.function.starts_with("runtime.sigpanic")
+            || frame.function.starts_with("runtime.goPanic")
+    });
+    frames.drain(..raised.map_or(0, |at| at + 1));
+    frames
+}
+
+/// Frames of two lines each, from line `index` to the first that is none.
+pub(super) fn pairs<'a>(lines: &Lines<'a>, mut index: usize) -> Vec<RawFrame<'a>> {
+    let mut frames = Vec::new();
+    while frames.len() < 512 {
+        let line = lines.at(index);
+        let place = lines.at(index + 1);
+        if line.trim().is_empty() || !place.starts_with(['\t', ' ']) {
+            if line.starts_with("...") {
+                index += 1;
+                continue;
+            }
+            break;
+        }
+        let created = line.strip_prefix("created by ");
+        let function =
+            created.map_or(line.trim(), |text| text.split(" in goroutine ").next().unwrap_or(text));
+        let place = place.trim();
+        let place = place.split(" +0x").next().unwrap_or(place);
+        frames.push(RawFrame::at(function, place));
+        index += 2;
+    }
+    frames
+}

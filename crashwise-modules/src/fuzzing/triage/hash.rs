@@ -1,0 +1,70 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::{Frame, Role};
+
+/// Frames that tell one crash from another.
+pub(super) const TELLING: usize = 3;
+
+/// A hash over what tells crashes apart: 32 hexadecimal digits, stable over runs, machines and versions.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StackHash(String);
+
+impl StackHash {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        Self(hasher.finalize().to_hex()[..32].to_owned())
+    }
+}
+
+impl fmt::Display for StackHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The frames by which a crash is known: the first three of the project, else of its libraries, else of anything. Of
+/// a recursion, the functions of the cycle in an order that does not depend on where the stack ran out.
+pub(super) fn telling<'a>(frames: &'a [Frame], recursive: bool) -> Vec<&'a Frame> {
+    let of = |role: Role| frames.iter().filter(move |frame| frame.role == role && !frame.function.is_empty());
+    let mut chosen: Vec<&'a Frame> = of(Role::Project).collect();
+    if chosen.is_empty() {
+        chosen = of(Role::Dependency).collect();
+    }
+    if chosen.is_empty() {
+        chosen = frames.iter().filter(|frame| !frame.function.is_empty()).collect();
+    }
+    if recursive {
+        return cycle(&chosen);
+    }
+    chosen.dedup_by(|a, b| a.function == b.function);
+    chosen.truncate(TELLING);
+    chosen
+}
+
+/// The distinct functions that recur, sorted by name; all of them if none does.
+fn cycle<'a>(frames: &[&'a Frame]) -> Vec<&'a Frame> {
+    let mut sorted: Vec<&Frame> = frames.to_vec();
+    sorted.sort_by(|a, b| (&a.function, &a.file, a.line).cmp(&(&b.function, &b.file, b.line)));
+    let mut repeated: Vec<&Frame> = sorted
+        .chunk_by(|a, b| a.function == b.function)
+        .filter(|chunk| chunk.len() > 2)
+        .map(|chunk| chunk[0])
+        .collect();
+    if repeated.is_empty() {
+        repeated = frames.iter().copied().take(TELLING).collect();
+    }
+    repeated.truncate(8);
+    repeated
+}

@@ -1,0 +1,103 @@
+//! Java exceptions, as the virtual machine and Jazzer print them.
+//!
+//! ```text
+//! == Java Exception: java.lang.ArrayIndexOutOfBoundsException: Index 2 out of bounds for length 2
+//!         at demo.Parser.at(Parser.java:12)
+//!         at java.base/java.lang.reflect.Method.invoke(Method.java:569)
+//! Caused by: …
+//! ```
+
+use super::clue::{Clue, Weight};
+use super::frame::RawFrame;
+use super::lines::{Lines, after};
+
+pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let line = lines.at(index);
+    let text = after(line, "== Java Exception: ")
+        .or_else(|| after(line, "== Java Assertion Error").map(|_| "java.lang.AssertionError"))
+        .or_else(|| {
+            let rest = line.strip_prefix("Exception in thread \"")?;
+            Some(&rest[rest.find("\" ")? + 2..])
+        })
+        .or_else(|| (is_exception(line) && at(lines.at(index + 1)).is_some()).then_some(line))?;
+    if !(0..4).any(|more| at(lines.at(index + 1 + more)).is_some()) {
+        return None;
+    }
+    // Innermost of the causes: where it began.
+    let root = root(lines, index);
+    let text = root.map_or(text, |index| after(lines.at(index), "Caused by: ").unwrap_or(text));
+    let (class, message) = text.split_once(": ").unwrap_or((text, ""));
+    let class = class.trim();
+    let name = class.rsplit(['.', '$']).next().unwrap_or(class);
+    let kind = match name {
+        "StackOverflowError" => "stack-overflow",
+        "OutOfMemoryError" => "out-of-memory",
+        _ => "java-exception",
+    };
+    let weight = match kind {
+        "stack-overflow" => Weight::Fault,
+        "out-of-memory" => Weight::Limit,
+        _ => Weight::Program,
+    };
+    let mut clue = Clue::new(weight, index, kind, if message.is_empty() { class } else { message });
+    clue.cause = (kind == "java-exception").then(|| name.to_owned().into());
+    clue.stack = stack;
+    Some(clue)
+}
+
+fn is_exception(line: &str) -> bool {
+    let class = line.split(": ").next().unwrap_or(line);
+    class.len() < 200
+        && class.contains('.')
+        && class.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._$".contains(&byte))
+        && (class.ends_with("Exception") || class.ends_with("Error") || class.ends_with("Throwable"))
+}
+
+/// The line of the last `Caused by:` of the trace that begins at `index`.
+fn root(lines: &Lines<'_>, index: usize) -> Option<usize> {
+    let mut found = None;
+    for (index, line) in lines.from(index + 1).take(2000) {
+        let text = line.trim_start();
+        if text.starts_with("Caused by: ") {
+            found = Some(index);
+        } else if line.is_empty() || text.starts_with("==") {
+            break;
+        }
+    }
+    found
+}
+
+fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let begin = root(lines, from.saturating_sub(1)).map_or(from, |root| root + 1);
+    let mut frames = Vec::new();
+    for (_, line) in lines.from(begin).take(2000) {
+        match at(line) {
+            Some(frame) => frames.push(frame),
+            None if frames.is_empty() && frames.len() < 4 => {}
+            None => break,
+        }
+        if frames.len() == 1024 {
+            break;
+        }
+    }
+    frames
+}
+
+/// `\tat demo.Parser.at(Parser.java:12)`, also of JavaScript-free tools: with a module and a class loader before it.
+fn at(line: &str) -> Option<RawFrame<'_>> {
+    let text = line.trim_start().strip_prefix("at ")?;
+    let open = text.rfind('(')?;
+    let place = text[open + 1..].strip_suffix(')')?;
+    let source = [".java", ".kt", ".scala", ".groovy", ".clj"].iter().any(|suffix| place.contains(suffix));
+    if !source && place != "Native Method" && place != "Unknown Source" && !place.starts_with('<') {
+        return None;
+    }
+    if text[..open].contains(' ') {
+        return None;
+    }
+    Some(if source {
+        RawFrame::at(&text[..open], place)
+    } else {
+        RawFrame { function: &text[..open], ..RawFrame::default() }
+    })
+}

@@ -1,0 +1,67 @@
+//! Reads the log of a crash and says what happened, where, how bad it is, and whether it was seen before.
+//!
+//! ```
+//! use crashwise_modules::fuzzing::triage::{Scope, triage};
+//!
+//! let log = b"thread 'main' (12) panicked at src/parse.rs:41:9:\n\
+//!             index out of bounds: the len is 3 but the index is 7\n";
+//! let crash = triage(log, &Scope::new()).unwrap();
+//! assert_eq!(crash.kind, "rust-panic");
+//! assert_eq!(crash.cause.as_deref(), Some("index-out-of-bounds"));
+//! assert_eq!(crash.blame().unwrap().to_string(), "src/parse.rs:41:9");
+//! ```
+//!
+//! One file per family of reports: it recognises the line that opens a report (a *clue*), and reads the stack that
+//! follows. A log often holds several, such as a panic and the signal it ends in; the clue that says most wins. The
+//! parsers work on lines, without regular expressions, and give up quietly on anything that is not what it seems.
+
+mod asan;
+mod c_runtime;
+mod clue;
+mod dedup;
+mod demangle;
+mod frame;
+mod go;
+mod hash;
+mod java;
+mod kernel;
+mod leak;
+mod libfuzzer;
+mod lines;
+mod memory;
+mod message;
+mod names;
+mod native;
+mod python;
+mod report;
+mod rust;
+mod scope;
+mod script;
+mod severity;
+mod signal;
+mod thread;
+mod undefined;
+
+pub use dedup::{Known, Sighting};
+pub use demangle::function_name;
+pub use frame::{Frame, Role};
+pub use hash::StackHash;
+pub use message::fold;
+pub use report::{Access, AccessKind, CrashReport};
+pub use scope::Scope;
+pub use severity::Exploitability;
+
+use lines::Lines;
+
+/// The crash that `log` tells of, or `None` if it tells of none.
+///
+/// Looks at the first and last 4 MiB of a longer log. Text that is not UTF-8 is read with replacement characters.
+pub fn triage(log: &[u8], scope: &Scope) -> Option<CrashReport> {
+    let text = lines::clean(log);
+    let lines = Lines::new(&text);
+    let clue = clue::best(&lines)?;
+    Some(report::assemble(&lines, clue, scope))
+}
+
+#[cfg(test)]
+mod tests;

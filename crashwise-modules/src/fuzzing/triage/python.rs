@@ -1,0 +1,98 @@
+//! Python tracebacks, as the interpreter and atheris print them.
+//!
+//! ```text
+//!  === Uncaught Python exception: ===
+//! ValueError: bad input 12
+//! Traceback (most recent call last):
+//!   File "/src/p.py", line 7, in f
+//!     raise ValueError("bad input 12")
+//! ```
+
+use super::clue::{Clue, Weight};
+use super::frame::RawFrame;
+use super::lines::Lines;
+
+pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let line = lines.at(index);
+    if line.contains("=== Uncaught Python exception: ===") {
+        let text = lines.at(index + 1);
+        return Some(build(index, text, stack));
+    }
+    if !line.starts_with("Traceback (most recent call last):") || last_atheris(lines, index) {
+        return None;
+    }
+    // The last of a chain of tracebacks is the one that nobody caught.
+    let (end, text) = end(lines, index)?;
+    let chained = lines.from(end + 1).take(4).any(|(_, line)| {
+        line.contains("direct cause of the following exception")
+            || line.contains("another exception occurred")
+    });
+    if chained || exception(text).is_none() {
+        return None;
+    }
+    Some(build(index, text, stack))
+}
+
+fn last_atheris(lines: &Lines<'_>, index: usize) -> bool {
+    (1..4).any(|back| index >= back && lines.at(index - back).contains("=== Uncaught Python exception: ==="))
+}
+
+fn build<'a>(index: usize, text: &'a str, stack: fn(&Lines<'a>, usize) -> Vec<RawFrame<'a>>) -> Clue<'a> {
+    let (class, message) = exception(text).unwrap_or(("Exception", text));
+    let name = class.rsplit('.').next().unwrap_or(class);
+    let (kind, weight) = match name {
+        "RecursionError" => ("stack-overflow", Weight::Fault),
+        "MemoryError" => ("out-of-memory", Weight::Limit),
+        _ => ("python-exception", Weight::Program),
+    };
+    let mut clue = Clue::new(weight, index, kind, if message.is_empty() { class } else { message });
+    clue.cause = (kind == "python-exception").then(|| name.into());
+    clue.stack = stack;
+    clue
+}
+
+/// `package.Error: message`
+fn exception(line: &str) -> Option<(&str, &str)> {
+    let (class, message) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
+    let valid = !class.is_empty()
+        && class.len() < 200
+        && class.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.')
+        && class.chars().next().is_some_and(|c| !c.is_numeric());
+    valid.then_some((class, message))
+}
+
+/// The line after the indented frames.
+fn end<'a>(lines: &Lines<'a>, index: usize) -> Option<(usize, &'a str)> {
+    lines.from(index + 1).take(5000).find(|(_, line)| !line.starts_with(' ') && !line.is_empty())
+}
+
+/// Frames in the order of all others: innermost first.
+fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    // `from` is the line after the clue: of atheris the exception, of the interpreter the first frame.
+    let begin = lines
+        .from(from)
+        .take(4)
+        .find(|(_, line)| line.starts_with("Traceback ("))
+        .map_or(from, |(at, _)| at + 1);
+    let mut frames = Vec::new();
+    for (_, line) in lines.from(begin).take(5000) {
+        if !line.starts_with(' ') && !line.is_empty() {
+            break;
+        }
+        if let Some(frame) = file(line) {
+            frames.push(frame);
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    frames.reverse();
+    frames
+}
+
+fn file(line: &str) -> Option<RawFrame<'_>> {
+    let rest = line.trim_start().strip_prefix("File \"")?;
+    let (path, rest) = rest.split_once("\", line ")?;
+    let (number, function) = rest.split_once(", in ").unwrap_or((rest, ""));
+    Some(RawFrame { function, file: Some(path), line: number.trim().parse().ok(), ..RawFrame::default() })
+}

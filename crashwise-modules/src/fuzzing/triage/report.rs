@@ -1,0 +1,222 @@
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use super::clue::Clue;
+use super::demangle::function_name;
+use super::frame::{Frame, RawFrame, Role};
+use super::hash::{StackHash, telling};
+use super::lines::Lines;
+use super::message::fold;
+use super::scope::{Place, Scope, is_entry, normal_path};
+use super::severity::Exploitability;
+
+/// What a memory access was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AccessKind {
+    /// It read.
+    Read,
+    /// It wrote.
+    Write,
+    /// It jumped there.
+    Execute,
+    /// The report does not know.
+    Unknown,
+}
+
+/// The memory access that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Access {
+    /// What it was.
+    pub kind: AccessKind,
+    /// Bytes, where the report says.
+    pub size: Option<u64>,
+}
+
+/// A crash, as its report tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CrashReport {
+    /// What happened, in the sanitizers' words: `heap-buffer-overflow`, `segv`, `signed-integer-overflow`,
+    /// `rust-panic`, `go-panic`, `java-exception`, `python-exception`, `assertion`, `stack-overflow`, `timeout`, …
+    pub kind: String,
+    /// The kind more closely: `index-out-of-bounds`, `null-dereference`, or the class of an exception.
+    pub cause: Option<String>,
+    /// The access that failed.
+    pub access: Option<Access>,
+    /// The address it failed at.
+    pub address: Option<u64>,
+    /// What the report says, on one line.
+    pub message: String,
+    /// The stack of the crash, innermost first, at most 1,024 frames.
+    pub frames: Vec<Frame>,
+    /// The index in `frames` of the first frame of the project's own code, else of its libraries.
+    pub blamed: Option<usize>,
+    /// How bad it is.
+    pub exploitability: Exploitability,
+    /// Kind and functions: survives edits that move lines. Crashes of one `major` are one bug.
+    pub major: StackHash,
+    /// The same with files and lines.
+    pub minor: StackHash,
+}
+
+impl CrashReport {
+    /// The frame that is to blame.
+    pub fn blame(&self) -> Option<&Frame> {
+        self.frames.get(self.blamed?)
+    }
+
+    /// One line for people: `heap-buffer-overflow (write of 1 byte) in parse at src/c.c:12:35`.
+    pub fn title(&self) -> String {
+        let mut title = self.kind.clone();
+        let access = self.access.map(|access| {
+            let kind = match access.kind {
+                AccessKind::Read => "read",
+                AccessKind::Write => "write",
+                AccessKind::Execute => "jump",
+                AccessKind::Unknown => "access",
+            };
+            match access.size {
+                Some(1) => format!("{kind} of 1 byte"),
+                Some(size) => format!("{kind} of {size} bytes"),
+                None => kind.to_owned(),
+            }
+        });
+        let inner: Vec<&str> = self.cause.as_deref().into_iter().chain(access.as_deref()).collect();
+        if !inner.is_empty() {
+            let _ = write!(title, " ({})", inner.join(", "));
+        }
+        if let Some(frame) = self.blame() {
+            if !frame.function.is_empty() {
+                let _ = write!(title, " in {}", frame.function);
+            }
+            if frame.file.is_some() {
+                let _ = write!(title, " at {frame}");
+            }
+        }
+        title
+    }
+}
+
+/// Builds the report that begins at `clue`.
+pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> CrashReport {
+    let raw = (clue.stack)(lines, clue.line + 1);
+    let mut frames = judged(&raw, scope);
+    if let Some(place) = clue.place {
+        add_place(&mut frames, &place, scope);
+    }
+    let blamed = [Role::Project, Role::Dependency]
+        .into_iter()
+        .find_map(|role| frames.iter().position(|frame| frame.role == role));
+    let message: String =
+        clue.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(2000).collect();
+    let folded = fold(&message);
+
+    let recursive = clue.kind == "stack-overflow";
+    let telling = telling(&frames, recursive);
+    let access = clue.access.map_or("", |access| match access.kind {
+        AccessKind::Read => "read",
+        AccessKind::Write => "write",
+        AccessKind::Execute => "execute",
+        AccessKind::Unknown => "",
+    });
+    let mut parts = vec![clue.kind.as_ref(), clue.cause.as_deref().unwrap_or(""), access];
+    // A free text tells crashes apart only where nothing better does.
+    let place = frames.first().map(|frame| frame.file.as_deref().unwrap_or("")).unwrap_or_default();
+    if telling.is_empty() {
+        parts.push(if place.is_empty() || clue.cause.is_none() { &folded } else { "" });
+        parts.push(place);
+    } else if clue.cause.is_none()
+        && matches!(clue.kind.as_ref(), "rust-panic" | "assertion" | "check-failed")
+    {
+        parts.push(&folded);
+    }
+    parts.extend(telling.iter().map(|frame| frame.function.as_str()));
+    let major = StackHash::of(parts.iter().copied());
+    let places: Vec<String> = if telling.is_empty() {
+        frames.iter().take(1).map(ToString::to_string).collect()
+    } else {
+        telling.iter().map(ToString::to_string).collect()
+    };
+    let minor = StackHash::of(parts.iter().copied().chain(places.iter().map(String::as_str)));
+
+    CrashReport {
+        exploitability: Exploitability::of(&clue.kind, clue.access, clue.address),
+        kind: clue.kind.into_owned(),
+        cause: clue.cause.map(std::borrow::Cow::into_owned),
+        access: clue.access,
+        address: clue.address,
+        message,
+        blamed,
+        major,
+        minor,
+        frames,
+    }
+}
+
+/// Frames with their names normalised and their roles, up to the harness.
+fn judged(raw: &[RawFrame<'_>], scope: &Scope) -> Vec<Frame> {
+    // Stack overflows repeat a few names hundreds of times.
+    let mut names: HashMap<&str, String> = HashMap::new();
+    let paths: Vec<_> = raw.iter().map(|frame| frame.file.map(normal_path)).collect();
+    let places: Vec<Place> =
+        raw.iter().zip(&paths).map(|(frame, path)| scope.judge(frame, path.as_deref())).collect();
+    let own = raw
+        .iter()
+        .zip(&paths)
+        .any(|(_, path)| path.as_deref().is_some_and(|path| scope.relative(path).is_some()));
+    let mut entered = false;
+    let mut frames = Vec::with_capacity(raw.len());
+    for ((frame, path), place) in raw.iter().zip(paths).zip(places) {
+        let function = names.entry(frame.function).or_insert_with(|| function_name(frame.function)).clone();
+        let mut role = if entered { Role::Runtime } else { place.role(own, &function) };
+        // A copy of an allocator or of a string function that the sanitizer brings along.
+        if role == Role::Project && path.is_none() && frame.function.starts_with("__interceptor_") {
+            role = Role::Runtime;
+        }
+        entered |= is_entry(&function);
+        let file = path.map(|path| scope.relative(&path).map_or_else(|| path.to_string(), str::to_owned));
+        let module = if file.is_none() { frame.module.map(str::to_owned) } else { None };
+        frames.push(Frame { function, file, line: frame.line, column: frame.column, module, role });
+    }
+    frames
+}
+
+/// The place that the report names itself, if no frame is there: it is the innermost.
+fn add_place(frames: &mut Vec<Frame>, place: &RawFrame<'_>, scope: &Scope) {
+    let Some(frame) = judged(std::slice::from_ref(place), scope).pop() else { return };
+    let Some(file) = frame.file.clone() else { return };
+    let same = |other: &Frame| {
+        other.line == frame.line
+            && other.file.as_deref().is_some_and(|path| {
+                path == file || path.ends_with(&format!("/{file}")) || file.ends_with(&format!("/{path}"))
+            })
+    };
+    if let Some(known) = frames.iter_mut().find(|other| same(other)) {
+        if known.column.is_none() {
+            known.column = frame.column;
+        }
+        return;
+    }
+    if frames.iter().any(|frame| frame.role == Role::Project) && frame.role != Role::Project {
+        return;
+    }
+    if frame.function.is_empty() {
+        // A panic's place is in the innermost frame that is not the runtime's, if the file is the same.
+        let first = frames.iter_mut().find(|other| other.role != Role::Runtime);
+        if let Some(first) = first
+            && first.file.as_deref().is_none_or(|path| path.ends_with(&file) || file.ends_with(path))
+        {
+            first.file = Some(file);
+            first.line = frame.line;
+            first.column = frame.column;
+            first.module = None;
+            return;
+        }
+    }
+    frames.insert(0, frame);
+}

@@ -1,0 +1,183 @@
+//! Rust panics, aborts and stack overflows.
+//!
+//! ```text
+//! thread 'main' (27732) panicked at src/lib.rs:1:140:            since 1.73, the number since 1.91
+//! index out of bounds: the len is 2 but the index is 2
+//! stack backtrace:
+//!    3: demo::parse
+//!              at ./src/lib.rs:1:140
+//!    4:     0x5596ede43d06 - demo::parse::h106c45fd6b3fc578      RUST_BACKTRACE=full
+//! thread 'main' panicked at 'explicit panic', src/main.rs:2:5    before 1.73
+//! ```
+
+use std::borrow::Cow;
+
+use super::clue::{Clue, Weight};
+use super::frame::RawFrame;
+use super::lines::{Lines, after, number};
+use super::native;
+
+pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let line = lines.at(index);
+    if let Some(text) = after(line, "' panicked at ")
+        .or_else(|| after(line, ") panicked at "))
+        .or_else(|| after(line, "> panicked at "))
+        && after(line, "thread ").is_some()
+    {
+        return panic(lines, index, text);
+    }
+    if line.contains("has overflowed its stack") && line.contains("thread ") {
+        let mut clue = Clue::new(Weight::Fault, index, "stack-overflow", line);
+        clue.stack = frames;
+        return Some(clue);
+    }
+    if let Some(rest) = line.trim_start().strip_prefix("memory allocation of ")
+        && let Some((_, rest)) = number(rest)
+        && rest.starts_with(" bytes failed")
+    {
+        let mut clue = Clue::new(Weight::Limit, index, "out-of-memory", line);
+        clue.stack = frames;
+        return Some(clue);
+    }
+    None
+}
+
+fn panic<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<Clue<'a>> {
+    let (message, place): (&str, &str) = match text.strip_suffix(':') {
+        Some(place) if super::frame::split_place(place).1.is_some() => (lines.at(index + 1), place),
+        _ => old(lines, index, text)?,
+    };
+    // The panic that ends a chain says nothing of where it began.
+    if message.starts_with("panic in a destructor during cleanup")
+        || message.starts_with("panic in a function that cannot unwind")
+        || message.contains("on an `Err` value: Any { .. }")
+    {
+        return None;
+    }
+    let mut clue = Clue::new(Weight::Program, index, "rust-panic", message);
+    clue.place = Some(RawFrame::at("", place));
+    clue.cause = cause(message).map(Cow::Borrowed);
+    if clue.message.ends_with(':') || message.starts_with("assertion `") {
+        let more = (index + 2..index + 4).map(|at| lines.at(at)).filter(|line| line.starts_with(' '));
+        clue.message =
+            std::iter::once(message.trim()).chain(more.map(str::trim)).collect::<Vec<_>>().join(" ").into();
+    }
+    clue.stack = frames;
+    Some(clue)
+}
+
+/// `'message', src/main.rs:2:5`; the message may go over lines.
+fn old<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<(&'a str, &'a str)> {
+    let inner = text.strip_prefix('\'')?;
+    if let Some(at) = inner.rfind("', ") {
+        return Some((&inner[..at], &inner[at + 3..]));
+    }
+    let end = lines.from(index + 1).take(20).find_map(|(_, line)| Some(&line[line.rfind("', ")? + 3..]))?;
+    Some((inner, end))
+}
+
+fn cause(message: &str) -> Option<&'static str> {
+    const STARTS: &[(&str, &str)] = &[
+        ("index out of bounds", "index-out-of-bounds"),
+        ("range end index ", "slice-out-of-bounds"),
+        ("range start index ", "slice-out-of-bounds"),
+        ("slice index starts at ", "slice-out-of-bounds"),
+        ("range end ", "slice-out-of-bounds"),
+        ("range start ", "slice-out-of-bounds"),
+        ("attempted to index slice ", "slice-out-of-bounds"),
+        ("source slice length ", "slice-length-mismatch"),
+        ("copy_from_slice: source slice length ", "slice-length-mismatch"),
+        ("destination and source slices have different lengths", "slice-length-mismatch"),
+        ("byte index ", "char-boundary"),
+        ("start byte index ", "char-boundary"),
+        ("end byte index ", "char-boundary"),
+        ("begin <= end ", "slice-out-of-bounds"),
+        ("attempt to divide by zero", "division-by-zero"),
+        ("attempt to calculate the remainder with a divisor of zero", "division-by-zero"),
+        ("called `Option::unwrap()` on a `None` value", "unwrap-none"),
+        ("called `Option::expect()`", "unwrap-none"),
+        ("called `Result::unwrap()` on an `Err` value", "unwrap-err"),
+        ("called `Result::unwrap_err()` on an `Ok` value", "unwrap-ok"),
+        ("assertion ", "assertion"),
+        ("not implemented", "unimplemented"),
+        ("not yet implemented", "unimplemented"),
+        ("internal error: entered unreachable code", "unreachable"),
+        ("already borrowed", "borrow"),
+        ("already mutably borrowed", "borrow"),
+        ("RefCell already", "borrow"),
+        ("capacity overflow", "capacity-overflow"),
+        ("explicit panic", "explicit"),
+        ("unsafe precondition(s) violated", "unsafe-precondition"),
+        ("misaligned pointer dereference", "misaligned-address"),
+        ("null pointer dereference occurred", "null-dereference"),
+        ("removal index ", "index-out-of-bounds"),
+        ("insertion index ", "index-out-of-bounds"),
+        ("swap_remove index ", "index-out-of-bounds"),
+        ("`at` split index ", "index-out-of-bounds"),
+        ("mid > len", "index-out-of-bounds"),
+        ("chunk size must be non-zero", "division-by-zero"),
+    ];
+    if let Some((_, cause)) = STARTS.iter().find(|(start, _)| message.starts_with(start)) {
+        return Some(cause);
+    }
+    if message.starts_with("attempt to ") && message.contains("overflow") {
+        return Some("arithmetic-overflow");
+    }
+    if message.contains("is not a char boundary") {
+        return Some("char-boundary");
+    }
+    None
+}
+
+/// The backtrace that follows the panic before the next one does; without one, a native stack.
+fn frames<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    for (index, line) in lines.from(from).take(400) {
+        if line.trim_start().starts_with("stack backtrace:") {
+            return backtrace(lines, index + 1);
+        }
+        if index > from && line.contains(" panicked at ") {
+            break;
+        }
+        if native::frame(line).is_some() {
+            return native::stack(lines, index);
+        }
+    }
+    Vec::new()
+}
+
+fn backtrace<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let mut frames: Vec<RawFrame<'a>> = Vec::new();
+    for (_, line) in lines.from(from).take(4096) {
+        let text = line.trim_start();
+        if let Some(place) = text.strip_prefix("at ") {
+            if let Some(last) = frames.last_mut()
+                && last.file.is_none()
+            {
+                *last = RawFrame::at(last.function, place);
+            }
+            continue;
+        }
+        let Some((_, rest)) = number(text) else { break };
+        let Some(rest) = rest.strip_prefix(':') else { break };
+        let rest = rest.trim_start();
+        let function = match rest.strip_prefix("0x") {
+            Some(hex) => match hex.find(" - ") {
+                Some(at) => &hex[at + 3..],
+                None => "",
+            },
+            None => rest,
+        };
+        let function = function.trim();
+        frames.push(RawFrame {
+            function: if function == "<unknown>" { "" } else { function },
+            ..RawFrame::default()
+        });
+        if frames.len() == 1024 {
+            break;
+        }
+    }
+    // The part above the first user frame that `RUST_BACKTRACE=1` hides.
+    let hidden = frames.iter().rposition(|frame| frame.function.contains("__rust_end_short_backtrace"));
+    frames.drain(..hidden.map_or(0, |at| at + 1));
+    frames
+}

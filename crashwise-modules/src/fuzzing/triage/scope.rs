@@ -1,0 +1,343 @@
+use std::borrow::Cow;
+
+use super::frame::{RawFrame, Role};
+use super::names::runtime_name;
+
+/// Whose code is whose, judged by path: names of functions lie (inlined frames lose their crate, and anyone may call a
+/// function `read`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    roots: Vec<String>,
+}
+
+/// Where a path was found to belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Project,
+    Dependency,
+    Runtime,
+    /// An absolute path outside the roots, which a build on another machine leaves.
+    Elsewhere,
+    /// There is no path.
+    Nowhere,
+}
+
+impl Scope {
+    /// Relative paths, and absolute ones that are no known library, are the project's.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a directory of the project, as it was named when it was built. Other absolute paths are then its own only
+    /// if no frame is below a root.
+    #[must_use]
+    pub fn with_root(mut self, root: impl Into<String>) -> Self {
+        let mut root = root.into();
+        while root.len() > 1 && root.ends_with('/') {
+            root.pop();
+        }
+        self.roots.push(root);
+        self
+    }
+
+    /// `path` below a root, without it.
+    pub(super) fn relative<'p>(&self, path: &'p str) -> Option<&'p str> {
+        self.roots.iter().find_map(|root| path.strip_prefix(root.as_str())?.strip_prefix('/'))
+    }
+
+    pub(super) fn judge(&self, frame: &RawFrame<'_>, path: Option<&str>) -> Place {
+        let Some(path) = path else {
+            return match frame.module {
+                Some(module) if library(module) => Place::Runtime,
+                _ => Place::Nowhere,
+            };
+        };
+        if runtime(path) || frame.file.is_some_and(glibc) {
+            return Place::Runtime;
+        }
+        if !path.contains('/') && [".java", ".kt", ".scala"].iter().any(|suffix| path.ends_with(suffix)) {
+            // A Java frame names a file without its directory, and the package in the function.
+            let class = frame.function.rsplit('/').next().unwrap_or(frame.function);
+            return if runtime_name(class) { Place::Runtime } else { Place::Project };
+        }
+        if dependency(path) {
+            return Place::Dependency;
+        }
+        let absolute = path.starts_with('/') || path.contains(":\\");
+        if self.relative(path).is_some() || !absolute || self.roots.is_empty() {
+            Place::Project
+        } else {
+            Place::Elsewhere
+        }
+    }
+}
+
+impl Place {
+    /// The role, where `own` says whether some frame is below a root.
+    pub(super) fn role(self, own: bool, function: &str) -> Role {
+        match self {
+            Self::Runtime => Role::Runtime,
+            Self::Nowhere if runtime_name(function) => Role::Runtime,
+            Self::Dependency => Role::Dependency,
+            Self::Elsewhere if own => Role::Dependency,
+            Self::Project | Self::Elsewhere | Self::Nowhere => Role::Project,
+        }
+    }
+}
+
+fn runtime(path: &str) -> bool {
+    const PARTS: &[&str] = &[
+        "/rustc/",
+        "/lib/rustlib/",
+        "compiler-rt/",
+        "/libfuzzer-sys-",
+        "/libafl",
+        "/honggfuzz-",
+        "/afl-",
+        "/libFuzzer/",
+        "/fuzzer/Fuzzer",
+        "/lib/fuzzer/",
+        "llvm-project/",
+        "libsanitizer/",
+        "/sysdeps/",
+        "/csu/",
+        "/nptl/",
+        "/glibc",
+        "/libgcc/",
+        "/libstdc++-v3/",
+        "/c++/v1/",
+        "/include/c++/",
+        "/libcxx/",
+        "/libc++/",
+        "/libcxxabi/",
+        "/musl-",
+        "/usr/include/",
+        "/go/src/runtime/",
+        "/go/src/testing/",
+        "/go/src/internal/",
+        "/go/src/sync/",
+        "/go/src/reflect/",
+        "/go/src/bytes/",
+        "/go/src/strings/",
+        "/go/src/fmt/",
+        "/atheris/",
+        "/bionic/",
+        "third_party/llvm",
+        "third_party/libFuzzer/",
+        "base/debug/stack_trace",
+        "base/logging",
+        "/internal/process/",
+        "/@jazzer.js/",
+        "/atheris/",
+    ];
+    const STARTS: &[&str] = &[
+        "../sysdeps/",
+        "./sysdeps/",
+        "sysdeps/",
+        "../csu/",
+        "./csu/",
+        "csu/",
+        "./nptl/",
+        "nptl/",
+        "./stdlib/",
+        "./assert/",
+        "./debug/",
+        "./malloc/",
+        "./string/",
+        "./libio/",
+        "./signal/",
+        "./misc/",
+        "./posix/",
+        "./elf/",
+        "library/std/",
+        "library/core/",
+        "library/alloc/",
+        "node:",
+        "internal/",
+        "runtime/",
+        "<frozen ",
+        "<string>",
+        "java.base/",
+        "/usr/lib/gcc",
+        "/build/glibc",
+        "/home/runner/work/rust/",
+        "/usr/src/debug/glibc",
+    ];
+    PARTS.iter().any(|part| path.contains(part))
+        || STARTS.iter().any(|start| path.starts_with(start))
+        || stdlib(path)
+}
+
+/// glibc's sources are named relative to its own build: `stdlib/./stdlib/abort.c`, `signal/../sysdeps/posix/raise.c`.
+fn glibc(path: &str) -> bool {
+    const FILES: &[&str] = &[
+        "assert/assert.c",
+        "debug/fortify_fail.c",
+        "nptl/pthread_kill.c",
+        "nptl/pthread_create.c",
+        "stdlib/abort.c",
+        "posix/raise.c",
+        "linux/raise.c",
+        "csu/libc-start.c",
+        "malloc/malloc.c",
+    ];
+    if path.starts_with('/') {
+        return false;
+    }
+    let twice =
+        path.split_once("/./").is_some_and(|(first, rest)| rest.starts_with(first) && !first.contains('/'));
+    twice || path.contains("/../sysdeps/") || FILES.iter().any(|file| path.ends_with(file))
+}
+
+/// The standard library of Python or Go, which is not the project's and not what it chose either.
+fn stdlib(path: &str) -> bool {
+    if let Some(at) = path.find("/lib/python") {
+        let rest = &path[at + "/lib/python".len()..];
+        return !rest.contains("site-packages/") && !rest.contains("dist-packages/");
+    }
+    path.contains("/usr/local/go/src/") || path.contains("/usr/lib/go") || path.contains("/go/src/vendor/")
+}
+
+fn dependency(path: &str) -> bool {
+    const PARTS: &[&str] = &[
+        "/.cargo/registry/src/",
+        "/.cargo/git/checkouts/",
+        "/registry/src/index.crates.io-",
+        "/pkg/mod/",
+        "/site-packages/",
+        "/dist-packages/",
+        "/node_modules/",
+        "/usr/lib/",
+        "/usr/share/",
+        "/nix/store/",
+        "/.m2/",
+    ];
+    PARTS.iter().any(|part| path.contains(part))
+        || path.starts_with("node_modules/")
+        || path.starts_with("/lib/")
+}
+
+/// A system library, by the name of its file.
+fn library(module: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "libc.so",
+        "libc-",
+        "libc.musl",
+        "libpthread",
+        "libm.so",
+        "libm-",
+        "ld-linux",
+        "ld-2.",
+        "ld-musl",
+        "libstdc++",
+        "libc++",
+        "libgcc_s",
+        "libdl",
+        "librt",
+        "libasan",
+        "libubsan",
+        "libtsan",
+        "liblsan",
+        "libclang_rt",
+        "libart.so",
+        "libutils.so",
+        "linux-gate.so",
+        "linux-vdso.so",
+        "[vdso]",
+        "[C]",
+        "kernel32.dll",
+        "KERNEL32.DLL",
+        "ntdll.dll",
+        "libpython",
+        "libSystem",
+        "libsystem_",
+        "libdyld",
+        "libjvm.so",
+    ];
+    let name = module.rsplit('/').next().unwrap_or(module);
+    NAMES.iter().any(|known| name.starts_with(known)) || name.starts_with("python3") || name == "python"
+}
+
+/// Below the harness begins the fuzzer.
+pub(super) fn is_entry(function: &str) -> bool {
+    let name = function.rsplit(['.', ':']).next().unwrap_or(function);
+    matches!(
+        name,
+        "LLVMFuzzerTestOneInput"
+            | "TestOneInput"
+            | "rust_fuzzer_test_input"
+            | "__libfuzzer_sys_run"
+            | "fuzzerTestOneInput"
+            | "fuzz_one_input"
+            | "LLVMFuzzerRunDriver"
+    )
+}
+
+/// `path` with `/./` and `x/..` resolved, and a leading `./` or `/proc/self/cwd/` dropped.
+pub(super) fn normal_path(path: &str) -> Cow<'_, str> {
+    let path = path.strip_prefix("/proc/self/cwd/").unwrap_or(path);
+    let inner = path.strip_prefix("./").unwrap_or(path);
+    if !inner.contains("/.") || inner.starts_with("csu/") || inner.starts_with("..") {
+        return Cow::Borrowed(inner);
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in inner.split('/') {
+        match part {
+            "." => {}
+            ".." if parts.last().is_some_and(|last| !last.is_empty() && *last != "..") => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    Cow::Owned(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, RawFrame, Scope, normal_path};
+
+    #[test]
+    fn paths_tell_whose_code_it_is() {
+        let scope = Scope::new().with_root("/home/u/demo/");
+        for (path, expect) in [
+            ("/home/u/demo/src/lib.rs", Place::Project),
+            ("src/lib.rs", Place::Project),
+            ("fuzz_targets/parse.rs", Place::Project),
+            ("/home/u/demo-other/src/lib.rs", Place::Elsewhere),
+            ("/home/u/.cargo/registry/src/index.crates.io-1949/ron-0.6.4/src/de.rs", Place::Dependency),
+            (
+                "/home/u/.cargo/registry/src/index.crates.io-1949/libfuzzer-sys-0.4.9/src/lib.rs",
+                Place::Runtime,
+            ),
+            ("/rustc/5980/library/core/src/panicking.rs", Place::Runtime),
+            ("csu/../csu/libc-start.c", Place::Runtime),
+            ("./csu/../sysdeps/nptl/libc_start_call_main.h", Place::Runtime),
+            ("../../../../src/libsanitizer/asan/asan_malloc_linux.cpp", Place::Runtime),
+            ("/usr/lib/llvm-14/include/c++/v1/vector", Place::Runtime),
+            ("/usr/lib/python3.11/json/decoder.py", Place::Runtime),
+            ("/x/lib/python3.11/site-packages/yaml/x.py", Place::Dependency),
+            ("/usr/local/go/src/runtime/panic.go", Place::Runtime),
+            ("/root/go/pkg/mod/github.com/x/y@v1.0.0/z.go", Place::Dependency),
+        ] {
+            assert_eq!(scope.judge(&RawFrame::at("f", path), Some(path)), expect, "{path}");
+        }
+        assert_eq!(Scope::new().judge(&RawFrame::default(), Some("/src/x.c")), Place::Project);
+        let frame = RawFrame { module: Some("/lib/x86_64-linux-gnu/libc.so.6"), ..RawFrame::default() };
+        assert_eq!(scope.judge(&frame, None), Place::Runtime);
+    }
+
+    #[test]
+    fn paths_are_resolved() {
+        for (path, expect) in [
+            ("./src/x.rs", "src/x.rs"),
+            ("/a/b/../c/./d.c", "/a/c/d.c"),
+            ("../../base/x.cc", "../../base/x.cc"),
+            ("/..", "/.."),
+            ("/proc/self/cwd/src/x.cc", "src/x.cc"),
+            ("a", "a"),
+        ] {
+            assert_eq!(normal_path(path), expect, "{path}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Exceptions of JavaScript (Node, Jazzer.js), C# and Lua.
+//!
+//! ```text
+//! Uncaught Exception: TypeError: x is not a function              Jazzer.js
+//!     at parse (/src/index.js:3:11)
+//! Unhandled exception. System.IndexOutOfRangeException: …         .NET
+//!    at Demo.Parser.Parse(String s) in /src/Parser.cs:line 12
+//! lua: parse.lua:3: attempt to index a nil value                  Lua
+//! stack traceback:
+//!         parse.lua:3: in function 'parse'
+//! ```
+
+use super::clue::{Clue, Weight};
+use super::frame::{RawFrame, split_place};
+use super::lines::{Lines, after};
+
+pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let line = lines.at(index);
+    if let Some(text) = after(line, "Unhandled exception. ").or_else(|| after(line, "Unhandled Exception: "))
+    {
+        return exception(index, "csharp-exception", text);
+    }
+    if let Some(text) = after(line, "Uncaught Exception: ").or_else(|| after(line, "Uncaught ")) {
+        let text = text.strip_prefix("Jazzer.js: ").unwrap_or(text);
+        if is_error(lines.at(index + 1)) && follows(lines, index + 1) {
+            return exception(index, "js-exception", lines.at(index + 1));
+        }
+        if follows(lines, index) {
+            return exception(
+                index,
+                "js-exception",
+                text.strip_prefix("Error: ").filter(|text| text.contains("Error: ")).unwrap_or(text),
+            );
+        }
+    }
+    if line.contains("Error") && !line.starts_with(' ') && follows(lines, index) && is_error(line) {
+        return exception(index, "js-exception", line);
+    }
+    let lua = line.strip_prefix("lua: ").or_else(|| line.strip_prefix("luajit: "))?;
+    let traced = lines.from(index + 1).take(4).any(|(_, line)| line.trim() == "stack traceback:");
+    let (place, message) = lua.split_once(": ")?;
+    if !traced {
+        return None;
+    }
+    let mut clue = Clue::new(Weight::Program, index, "lua-error", message);
+    clue.place = Some(RawFrame::at("", place));
+    clue.stack = lua_stack;
+    Some(clue)
+}
+
+fn follows(lines: &Lines<'_>, index: usize) -> bool {
+    (1..4).any(|more| script_frame(lines.at(index + more)).is_some())
+}
+
+fn is_error(line: &str) -> bool {
+    let class = line.split(": ").next().unwrap_or(line);
+    class.len() < 80
+        && class.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && class.ends_with("Error")
+}
+
+fn exception<'a>(index: usize, kind: &'static str, text: &'a str) -> Option<Clue<'a>> {
+    let (class, message) = text.split_once(": ").unwrap_or((text, ""));
+    let name = class.trim().rsplit('.').next()?.trim();
+    let kind = match name {
+        "StackOverflowException" => "stack-overflow",
+        "OutOfMemoryException" => "out-of-memory",
+        "RangeError" if message.contains("Maximum call stack size exceeded") => "stack-overflow",
+        _ => kind,
+    };
+    let mut clue = Clue::new(Weight::Program, index, kind, if message.is_empty() { class } else { message });
+    clue.cause = kind.ends_with("exception").then(|| name.into());
+    clue.stack = stack;
+    Some(clue)
+}
+
+fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let mut frames = Vec::new();
+    for (_, line) in lines.from(from).take(1024) {
+        match script_frame(line) {
+            Some(frame) => frames.push(frame),
+            None if frames.is_empty() => {}
+            None => break,
+        }
+    }
+    frames
+}
+
+/// `at f (/src/x.js:3:11)`, `at /src/x.js:3:11`, `at N.C.F(String s) in /src/x.cs:line 12`.
+fn script_frame(line: &str) -> Option<RawFrame<'_>> {
+    let text = line.trim_start().strip_prefix("at ")?;
+    if line.len() == text.len() + 3 {
+        return None;
+    }
+    let text = text.strip_prefix("async ").unwrap_or(text);
+    if let Some((function, place)) = text.split_once(") in ") {
+        let (file, number) = place.rsplit_once(":line ")?;
+        let function = function.split('(').next().unwrap_or(function);
+        return Some(RawFrame {
+            function,
+            file: Some(file),
+            line: number.trim().parse().ok(),
+            ..RawFrame::default()
+        });
+    }
+    if let Some(inner) = text.strip_suffix(')')
+        && let Some((function, place)) = inner.rsplit_once(" (")
+    {
+        let place = place.strip_prefix("file://").unwrap_or(place);
+        let java = [".java", ".kt", ".scala"].iter().any(|suffix| place.contains(suffix));
+        return (!java && (split_place(place).1.is_some() || place == "native" || place == "<anonymous>"))
+            .then(|| RawFrame::at(function.split(" [as ").next().unwrap_or(function), place));
+    }
+    if text.ends_with(')') && text.contains('.') && !text.contains(".java:") && text.contains('(') {
+        let function = text.split('(').next()?;
+        let inner = &text[function.len() + 1..text.len() - 1];
+        return (inner != "Native Method" && inner != "Unknown Source" && !inner.contains(':'))
+            .then(|| RawFrame { function, ..RawFrame::default() });
+    }
+    let place = text.strip_prefix("file://").unwrap_or(text);
+    (split_place(place).2.is_some() && !place.contains(' ')).then(|| RawFrame::at("", place))
+}
+
+fn lua_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let Some((begin, _)) = lines.from(from).take(4).find(|(_, line)| line.trim() == "stack traceback:")
+    else {
+        return Vec::new();
+    };
+    let mut frames = Vec::new();
+    for (_, line) in lines.from(begin + 1).take(512) {
+        let text = line.trim_start();
+        if text.len() == line.len() {
+            break;
+        }
+        let Some((place, function)) = text.split_once(": in ") else { continue };
+        let function = function.trim_start_matches("function ").trim_matches(['\'', '<', '>']);
+        frames.push(if place == "[C]" {
+            RawFrame { function, module: Some("[C]"), ..RawFrame::default() }
+        } else {
+            RawFrame::at(function, place)
+        });
+    }
+    frames
+}

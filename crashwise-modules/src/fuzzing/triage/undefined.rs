@@ -1,0 +1,118 @@
+//! `UndefinedBehaviorSanitizer`, and control flow integrity, which reports through it.
+//!
+//! ```text
+//! c.c:24:30: runtime error: signed integer overflow: 2147483647 + 1 cannot be represented in type 'int'
+//!     #0 0x5594c46b5ee4 in parse /src/c.c:24:30
+//! ```
+
+use super::clue::{Clue, Weight};
+use super::frame::RawFrame;
+use super::lines::{Lines, after, number};
+use super::native;
+
+pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let line = lines.at(index);
+    if let Some(text) = after(line, "UndefinedBehaviorSanitizer: ")
+        && !line.contains("SUMMARY:")
+    {
+        let (kind, weight) = match text.split([' ', ':']).next()? {
+            "SEGV" => ("segv", Weight::Fault),
+            "BUS" => ("bus", Weight::Fault),
+            "FPE" => ("fpe", Weight::Fault),
+            "stack-overflow" => ("stack-overflow", Weight::Fault),
+            "ABRT" => ("abrt", Weight::Consequence),
+            "ILL" => ("ill", Weight::Consequence),
+            "TRAP" => ("trap", Weight::Consequence),
+            _ => return None,
+        };
+        let mut clue = Clue::new(weight, index, kind, text);
+        clue.access = (index + 1..index + 4).find_map(|near| super::asan::access(lines.at(near)));
+        clue.address =
+            after(text, "address ").filter(|rest| rest.starts_with("0x")).and_then(number).map(|(at, _)| at);
+        if kind == "segv" && clue.address.is_some_and(|address| address < super::severity::NEAR_NULL) {
+            clue.cause = Some("null-dereference".into());
+        }
+        return Some(clue);
+    }
+    let at = line.find(": runtime error: ")?;
+    let text = &line[at + ": runtime error: ".len()..];
+    // Go says `panic: runtime error: …`: no place stands before it.
+    let place = line[..at].rsplit([' ', '\t']).next()?;
+    let frame = RawFrame::at("", place);
+    if frame.line.is_none() && !place.starts_with('<') {
+        return None;
+    }
+    let mut clue = Clue::new(Weight::Undefined, index, kind(text), text);
+    clue.place = Some(frame);
+    clue.stack = stack;
+    clue.address =
+        after(text, "address ").filter(|rest| rest.starts_with("0x")).and_then(number).map(|(at, _)| at);
+    Some(clue)
+}
+
+/// The stack follows at once or not at all; a later one belongs to something else.
+fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let near = (from..from + 8).find(|index| native::frame(lines.at(*index)).is_some());
+    near.map(|index| native::stack(lines, index)).unwrap_or_default()
+}
+
+fn kind(text: &str) -> &'static str {
+    const STARTS: &[(&str, &str)] = &[
+        ("signed integer overflow", "signed-integer-overflow"),
+        ("unsigned integer overflow", "unsigned-integer-overflow"),
+        ("negation of ", "negation-overflow"),
+        ("division by zero", "division-by-zero"),
+        ("shift exponent ", "invalid-shift"),
+        ("left shift of ", "invalid-shift"),
+        ("right shift of ", "invalid-shift"),
+        ("index ", "index-out-of-bounds"),
+        ("load of null pointer", "null-dereference"),
+        ("store to null pointer", "null-dereference"),
+        ("reference binding to null pointer", "null-reference"),
+        ("member access within null pointer", "null-dereference"),
+        ("member call on null pointer", "null-dereference"),
+        ("applying non-zero offset ", "pointer-overflow"),
+        ("applying zero offset to null pointer", "pointer-overflow"),
+        ("pointer index expression with base ", "pointer-overflow"),
+        ("addition of unsigned offset to ", "pointer-overflow"),
+        ("subtraction of unsigned offset from ", "pointer-overflow"),
+        ("null pointer passed as argument ", "null-argument"),
+        ("null pointer returned from function ", "null-return"),
+        ("null pointer use", "null-dereference"),
+        ("execution reached an unreachable program point", "unreachable"),
+        ("execution reached the end of a value-returning function", "missing-return"),
+        ("variable length array bound evaluates to non-positive value", "non-positive-vla-bound"),
+        ("control flow integrity check for type ", "cfi-bad-cast"),
+        ("downcast of ", "bad-cast"),
+        ("cast to virtual base of ", "bad-cast"),
+        ("call to function ", "incorrect-function-pointer"),
+        ("passing zero to ", "invalid-builtin"),
+        ("assumption is violated during execution", "assumption-violated"),
+        ("assumption of ", "invalid-alignment-assumption"),
+        ("implicit conversion from type ", "implicit-conversion"),
+        ("constructor call on null pointer", "null-dereference"),
+        ("upcast of null pointer", "null-dereference"),
+    ];
+    if let Some((_, kind)) = STARTS.iter().find(|(start, _)| text.starts_with(start)) {
+        return kind;
+    }
+    if text.contains("misaligned address") || text.contains("misaligned pointer use") {
+        "misaligned-address"
+    } else if text.contains("null pointer") {
+        "null-dereference"
+    } else if text.contains("with insufficient space for an object") {
+        "insufficient-object-size"
+    } else if text.contains("which is not a valid value for type 'bool'")
+        || text.contains("for type 'const bool'")
+    {
+        "invalid-bool"
+    } else if text.contains("which is not a valid value for type") {
+        if text.contains("'bool") || text.contains("'_Bool") { "invalid-bool" } else { "invalid-enum" }
+    } else if text.contains("which does not point to an object of type") {
+        "bad-cast"
+    } else if text.contains("is outside the range of representable values of type") {
+        "float-cast-overflow"
+    } else {
+        "undefined-behavior"
+    }
+}
