@@ -20,6 +20,7 @@
 //! - [`Target`], [`Workspace`]: what a run looks at.
 //! - `archive` (feature `archive`): archives in and out, hostile until proven good.
 //! - `testing` (a feature): fakes, virtual time, replay from every prefix, the conformance suite for modules.
+//! - `store` (features `store`, `s3`): targets and results in a directory, in memory or in S3.
 //! - [`Stats`], [`StatsCallback`]: live statistics.
 //!
 //! # What it does not do
@@ -45,6 +46,8 @@ pub mod process;
 mod quantity;
 mod severity;
 mod stats;
+#[cfg(feature = "store")]
+pub mod store;
 mod target;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,0 +1,228 @@
+//! Where targets, results and cached artifacts are kept: a directory, memory, or an S3-compatible service.
+//!
+//! ```
+//! use crashwise_core::store::Store;
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let dir = tempfile::tempdir()?;
+//! let file = dir.path().join("target.tar");
+//! std::fs::write(&file, b"an archive")?;
+//!
+//! let store = Store::memory();
+//! let id = store.put_target(&file).await.unwrap();
+//! let fetched = store.fetch_target(&id, &dir.path().join("copy")).await.unwrap();
+//! assert_eq!(fetched.size, 10);
+//! # Ok::<_, std::io::Error>(())
+//! # }).unwrap();
+//! ```
+
+mod download;
+mod error;
+mod lifetime;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+pub use self::download::Fetched;
+pub use self::error::{StoreError, StoreErrorKind};
+pub use self::lifetime::{Lifetimes, Swept};
+#[cfg(feature = "s3")]
+pub use self::s3::{InvalidS3Config, S3Config};
+use crate::{RelPath, RunId, TargetId};
+
+/// Objects of three kinds, each below a prefix of its own:
+///
+/// | key | what | lifetime |
+/// |---|---|---|
+/// | `targets/{target_id}/target` | an archive, as uploaded | 7 days |
+/// | `results/{run_id}/{name}` | findings, reports, artifacts | 30 days |
+/// | `cache/{name}` | what can be computed again | 3 days |
+///
+/// Clones share the connection.
+#[derive(Clone)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    base: Key,
+}
+
+/// The three prefixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Prefix {
+    /// Archives of targets.
+    Targets,
+    /// What runs found.
+    Results,
+    /// What can be computed again.
+    Cache,
+}
+
+impl Prefix {
+    /// All of them.
+    pub const ALL: [Prefix; 3] = [Prefix::Targets, Prefix::Results, Prefix::Cache];
+
+    /// The first part of the key.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Prefix::Targets => "targets",
+            Prefix::Results => "results",
+            Prefix::Cache => "cache",
+        }
+    }
+}
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Object {
+    /// Its key below the store's base, for example `results/{run_id}/results.sarif`.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Store {
+    /// A store over any implementation of [`ObjectStore`].
+    #[must_use]
+    pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects, base: Key::default() }
+    }
+
+    /// A directory, created if it is missing. Objects are written durably and appear whole.
+    pub fn local(directory: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(directory).map_err(|error| StoreError::io(directory.display(), error))?;
+        let objects = LocalFileSystem::new_with_prefix(directory)
+            .map_err(|error| StoreError::new(&directory.display().to_string(), error))?;
+        Ok(Self::new(Arc::new(objects.with_fsync(true))))
+    }
+
+    /// Memory of this process.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::new(Arc::new(InMemory::new()))
+    }
+
+    /// All keys below one more prefix, so that several stores share a bucket.
+    #[must_use]
+    pub fn with_base(mut self, base: &str) -> Self {
+        self.base = Key::from(base);
+        self
+    }
+
+    /// Uploads an archive under the hash of its bytes, unless it is there already.
+    ///
+    /// # Errors
+    ///
+    /// An upload that failed half-way is aborted; nothing becomes visible.
+    pub async fn put_target(&self, file: &Path) -> Result<TargetId, StoreError> {
+        upload::target(self, file).await
+    }
+
+    /// Downloads a target into a new file, in pieces side by side, and verifies it on arrival.
+    ///
+    /// A connection that breaks is resumed where it broke, as often as there was progress in between.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](StoreErrorKind::Damaged) when the bytes do not match the id (if that is a BLAKE3 hash, as ids of
+    /// [`put_target`](Self::put_target) are) or the declared size. The file is removed on every error.
+    pub async fn fetch_target(&self, id: &TargetId, into: &Path) -> Result<Fetched, StoreError> {
+        download::target(self, id, into).await
+    }
+
+    /// Whether a target is there.
+    pub async fn has_target(&self, id: &TargetId) -> Result<bool, StoreError> {
+        self.has(&self.target_key(id)).await
+    }
+
+    /// Deletes a target; one that is not there is fine.
+    pub async fn delete_target(&self, id: &TargetId) -> Result<(), StoreError> {
+        let key = self.target_key(id);
+        match self.objects.delete(&key).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(StoreError::new(key.as_ref(), error)),
+        }
+    }
+
+    /// Stores one result of a run.
+    pub async fn put_result(&self, run: &RunId, name: &RelPath, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let key = self.result_key(run, name);
+        self.objects.put(&key, bytes.into()).await.map_err(|error| StoreError::new(key.as_ref(), error))?;
+        Ok(())
+    }
+
+    /// One result of a run, refused if it is larger than `most` bytes.
+    pub async fn result(&self, run: &RunId, name: &RelPath, most: u64) -> Result<Vec<u8>, StoreError> {
+        let key = self.result_key(run, name);
+        download::small(self, &key, most).await
+    }
+
+    /// All objects of a kind, sorted by key.
+    pub async fn list(&self, prefix: Prefix) -> Result<Vec<Object>, StoreError> {
+        let key = self.key(prefix.as_str());
+        let mut objects: Vec<_> = self
+            .objects
+            .list(Some(&key))
+            .map_ok(|meta| Object { key: self.below_base(&meta.location), size: meta.size })
+            .try_collect()
+            .await
+            .map_err(|error| StoreError::new(key.as_ref(), error))?;
+        objects.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(objects)
+    }
+
+    async fn has(&self, key: &Key) -> Result<bool, StoreError> {
+        match self.objects.head(key).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(StoreError::new(key.as_ref(), error)),
+        }
+    }
+
+    fn key(&self, below: &str) -> Key {
+        self.base.parts().chain(Key::from(below).parts()).collect()
+    }
+
+    fn below_base(&self, key: &Key) -> String {
+        let text = key.as_ref();
+        text.strip_prefix(self.base.as_ref()).unwrap_or(text).trim_start_matches('/').to_owned()
+    }
+
+    fn target_key(&self, id: &TargetId) -> Key {
+        self.key(&format!("targets/{id}/target"))
+    }
+
+    fn result_key(&self, run: &RunId, name: &RelPath) -> Key {
+        self.key(&format!("results/{run}/{name}"))
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("objects", &self.objects.to_string()).field("base", &self.base).finish()
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.objects.fmt(f)
+    }
+}
+
+/// Whether an id is the hash of the content, so that it can be verified.
+fn is_content_hash(id: &TargetId) -> bool {
+    id.as_str().len() == 64 && id.as_str().bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
