@@ -17,6 +17,10 @@ const WINDOW: usize = 4;
 const PROBED: usize = WINDOW + 1;
 /// The longest literal kept.
 const MAX_LITERAL: usize = 4096;
+/// Bits of a hashed trigram: a table of 64 KiB.
+const SLOT_BITS: u32 = 14;
+/// Slots of that table.
+const SLOTS: usize = 1 << SLOT_BITS;
 /// Setting this bit in every byte folds ASCII letters, and a few other bytes with them: the final comparison is exact.
 const FOLD: u64 = 0x2020_2020_2020_2020;
 /// Odd multiplier that spreads the bits of a window (Knuth's 2^32 over the golden ratio).
@@ -60,44 +64,39 @@ impl Builder {
 
     /// Compiles the literals; takes well under a millisecond for a thousand of them.
     pub fn build(self) -> Prefilter {
-        let mut members: Vec<(u32, Member)> = Vec::with_capacity(self.literals.len());
         let mut probe = Probe::default();
-        let mut short = false;
+        let (mut windows, mut triples, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (literal, _)) in self.literals.iter().enumerate() {
             let (window_at, _) = rarest_window(literal, PROBED.min(literal.len()));
-            let key = match literal[window_at..] {
+            let member = Member { literal: count(index), window_at: count(window_at) };
+            match literal[window_at..] {
                 [a, b] => {
-                    short = true;
                     for any in 0..=u8::MAX {
                         probe.set([a, b, any], None);
                         probe.set([any, a, b], None);
                     }
-                    pair_key(a, b)
+                    pairs.push((fold(u32::from_le_bytes([a, b, 0, 0])) & 0xFFFF, member));
                 }
                 [a, b, c] => {
-                    short = true;
                     probe.set([a, b, c], None);
                     for any in 0..=u8::MAX {
                         probe.set([any, a, b], Some(c));
                     }
-                    triple_key(a, b, c)
+                    triples.push((fold(u32::from_le_bytes([a, b, c, 0])) & 0x00FF_FFFF, member));
                 }
                 [a, b, c, d, ref rest @ ..] => {
                     probe.set([a, b, c], Some(d));
                     probe.set([b, c, d], rest.first().copied());
-                    fold(u32::from_le_bytes([a, b, c, d]))
+                    windows.push((fold(u32::from_le_bytes([a, b, c, d])), member));
                 }
-                _ => continue,
-            };
-            members.push((key, Member { literal: count(index), window_at: count(window_at) }));
+                _ => {}
+            }
         }
-        members.sort_by_key(|&(key, member)| (key, member.literal));
-        let table = Table::new(&members);
         Prefilter {
             probe,
-            table,
-            short,
-            members: members.into_iter().map(|(_, member)| member).collect(),
+            windows: Table::new(windows),
+            triples: Table::new(triples),
+            pairs: Table::new(pairs),
             literals: self.literals,
         }
     }
@@ -107,9 +106,9 @@ impl Builder {
 #[derive(Clone)]
 pub struct Prefilter {
     probe: Probe,
-    table: Table,
-    short: bool,
-    members: Vec<Member>,
+    windows: Table,
+    triples: Table,
+    pairs: Table,
     literals: Vec<(Box<[u8]>, Case)>,
 }
 
@@ -182,38 +181,59 @@ impl Prefilter {
     /// Looks the windows at and before an even position up and compares the literals they belong to.
     #[inline]
     fn candidate(&self, haystack: &[u8], at: usize, on_hit: &mut impl FnMut(Hit)) {
-        // Positions are even, so the window one byte earlier is never that of another candidate.
+        // Positions are even, so the window one byte earlier is never that of another candidate; nor is the triple one
+        // byte later, which the probe sees from the even position before it.
         if let Some(before) = at.checked_sub(1)
             && let Some(&[a, b, c, d, e]) = haystack.get(before..before + 5).and_then(|s| s.as_array())
         {
-            self.look_up(haystack, before, fold(u32::from_le_bytes([a, b, c, d])), on_hit);
-            self.look_up(haystack, at, fold(u32::from_le_bytes([b, c, d, e])), on_hit);
-        } else {
-            for start in [at.checked_sub(1), Some(at)].into_iter().flatten() {
-                if let Some(&window) = haystack.get(start..start + WINDOW).and_then(|s| s.as_array()) {
-                    self.look_up(haystack, start, fold(u32::from_le_bytes(window)), on_hit);
-                }
+            let (window_before, window) =
+                (fold(u32::from_le_bytes([a, b, c, d])), fold(u32::from_le_bytes([b, c, d, e])));
+            let (triple, triple_behind) = (window & 0x00FF_FFFF, window >> 8);
+            // One branch for all four, which is seldom taken.
+            if self.windows.may_contain(window_before)
+                | self.windows.may_contain(window)
+                | self.triples.may_contain(triple)
+                | self.triples.may_contain(triple_behind)
+            {
+                self.look_up(&self.windows, haystack, before, window_before, on_hit);
+                self.look_up(&self.windows, haystack, at, window, on_hit);
+                self.look_up(&self.triples, haystack, at, triple, on_hit);
+                self.look_up(&self.triples, haystack, at + 1, triple_behind, on_hit);
             }
+        } else {
+            self.edge(haystack, at, on_hit);
         }
-        if self.short {
+        if !self.pairs.is_empty() {
             for start in [at, at + 1] {
-                let Some(&[a, b]) = haystack.get(start..start + 2).and_then(|s| s.as_array()) else {
-                    continue;
-                };
-                self.look_up(haystack, start, pair_key(a, b), on_hit);
-                if let Some(&c) = haystack.get(start + 2) {
-                    self.look_up(haystack, start, triple_key(a, b, c), on_hit);
+                if let Some(&[a, b]) = haystack.get(start..start + 2).and_then(|s| s.as_array()) {
+                    let key = fold(u32::from_le_bytes([a, b, 0, 0])) & 0xFFFF;
+                    self.look_up(&self.pairs, haystack, start, key, on_hit);
                 }
             }
         }
     }
 
-    #[inline]
-    fn look_up(&self, haystack: &[u8], at: usize, key: u32, on_hit: &mut impl FnMut(Hit)) {
-        if !self.table.may_contain(key) {
+    /// The same at the start and the end of the input, where not all of the bytes around the position exist.
+    #[cold]
+    fn edge(&self, haystack: &[u8], at: usize, on_hit: &mut impl FnMut(Hit)) {
+        for start in [at.checked_sub(1), Some(at)].into_iter().flatten() {
+            if let Some(&window) = haystack.get(start..start + WINDOW).and_then(|s| s.as_array()) {
+                self.look_up(&self.windows, haystack, start, fold(u32::from_le_bytes(window)), on_hit);
+            }
+        }
+        for start in [at, at + 1] {
+            if let Some(&[a, b, c]) = haystack.get(start..start + 3).and_then(|s| s.as_array()) {
+                let key = fold(u32::from_le_bytes([a, b, c, 0])) & 0x00FF_FFFF;
+                self.look_up(&self.triples, haystack, start, key, on_hit);
+            }
+        }
+    }
+
+    fn look_up(&self, table: &Table, haystack: &[u8], at: usize, key: u32, on_hit: &mut impl FnMut(Hit)) {
+        if !table.may_contain(key) {
             return;
         }
-        for member in &self.members[self.table.find(key)] {
+        for member in table.find(key) {
             let Some(start) = at.checked_sub(member.window_at as usize) else { continue };
             let (literal, case) = &self.literals[member.literal as usize];
             let Some(found) = haystack.get(start..start + literal.len()) else { continue };
@@ -238,11 +258,12 @@ struct Member {
 
 /// For each hashed trigram, one bit per low five bits of the byte behind it: those bits are the same in both cases.
 #[derive(Clone)]
-struct Probe(Box<[u32; 1 << 12]>);
+struct Probe(Box<[u32; SLOTS]>);
 
 impl Default for Probe {
     fn default() -> Self {
-        Self(Box::new([0; 1 << 12]))
+        // By way of the heap: it is too large for the stack of a thread.
+        Self(vec![0; SLOTS].into_boxed_slice().try_into().expect("as many slots as asked for"))
     }
 }
 
@@ -256,7 +277,7 @@ impl Probe {
     /// The slot of the folded trigram in the low three bytes; the multiplier shifts the fourth out.
     #[inline]
     fn slot(bytes: u32) -> usize {
-        (bytes.wrapping_mul(SPREAD << 8) >> 20) as usize
+        (bytes.wrapping_mul(SPREAD << 8) >> (32 - SLOT_BITS)) as usize
     }
 
     /// Writes one mask for each `MASKED` bytes, the first position in the highest bit. `block` has a multiple of
@@ -303,22 +324,28 @@ impl Bitmap {
     }
 }
 
-/// The windows of all literals: a bitmap in front of an open-addressing table of ranges.
+/// Literals by their windows: a bitmap in front of an open-addressing table of ranges.
 #[derive(Clone)]
 struct Table {
     filter: Bitmap,
     /// Key, first member and number of members; a range without members is a free slot.
     slots: Vec<(u32, u32, u32)>,
+    members: Vec<Member>,
     shift: u32,
 }
 
 impl Table {
-    fn new(members: &[(u32, Member)]) -> Self {
-        let bits = (members.len().max(1) * 4).next_power_of_two().trailing_zeros();
-        let mut table =
-            Self { filter: Bitmap::default(), slots: vec![(0, 0, 0); 1 << bits], shift: 32 - bits };
+    fn new(mut entries: Vec<(u32, Member)>) -> Self {
+        entries.sort_by_key(|&(key, member)| (key, member.literal));
+        let bits = (entries.len().max(1) * 4).next_power_of_two().trailing_zeros();
+        let mut table = Self {
+            filter: Bitmap::default(),
+            slots: vec![(0, 0, 0); 1 << bits],
+            members: entries.iter().map(|&(_, member)| member).collect(),
+            shift: 32 - bits,
+        };
         let mut first = 0;
-        for group in members.chunk_by(|a, b| a.0 == b.0) {
+        for group in entries.chunk_by(|a, b| a.0 == b.0) {
             let key = group[0].0;
             table.filter.set(key.wrapping_mul(SPREAD) >> 16);
             let mut slot = table.home(key);
@@ -331,6 +358,10 @@ impl Table {
         table
     }
 
+    fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     fn home(&self, key: u32) -> usize {
         (key.wrapping_mul(SPREAD) >> self.shift) as usize
     }
@@ -340,13 +371,13 @@ impl Table {
         self.filter.has(key.wrapping_mul(SPREAD) >> 16)
     }
 
-    /// The range of members under `key`, empty where there is none.
-    fn find(&self, key: u32) -> std::ops::Range<usize> {
+    /// The members under `key`, none where there is no such key.
+    fn find(&self, key: u32) -> &[Member] {
         let mut slot = self.home(key);
         loop {
             let (found, first, len) = self.slots[slot];
             if found == key || len == 0 {
-                return first as usize..(first + len) as usize;
+                return &self.members[first as usize..(first + len) as usize];
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
@@ -365,14 +396,4 @@ fn count(n: usize) -> u32 {
 
 fn fold(window: u32) -> u32 {
     window | low(FOLD)
-}
-
-/// Key of a literal of two bytes; the fourth byte of folded windows is never 0 or 1.
-fn pair_key(a: u8, b: u8) -> u32 {
-    u32::from_le_bytes([a | 0x20, b | 0x20, 0, 1])
-}
-
-/// Key of a literal of three bytes.
-fn triple_key(a: u8, b: u8, c: u8) -> u32 {
-    u32::from_le_bytes([a | 0x20, b | 0x20, c | 0x20, 0])
 }

@@ -21,12 +21,14 @@ mod assignment;
 mod base64;
 mod catalogue;
 mod check;
+mod decode;
 mod generic;
 mod rule;
 mod scanner;
 mod secret;
 
 pub use check::Verdict;
+pub use decode::Decoding;
 pub use rule::RuleInfo;
 pub use scanner::{ScanOptions, SecretMatch, SecretScanner};
 pub use secret::Secret;

@@ -13,7 +13,7 @@ use crate::prefilter::{Case, mandatory_literals};
 /// The most bytes a token or a named value may have.
 pub(super) const MAX_VALUE: usize = 2048;
 /// Bytes looked at on each side of a literal where a regex has no bound of its own.
-const UNBOUNDED: usize = 4096;
+const UNBOUNDED: usize = 16 << 10;
 /// The most bytes looked at on each side of a literal.
 const MAX_REACH: usize = 32 << 10;
 /// Memory that a compiled regex may take.

@@ -10,6 +10,7 @@ use regex_automata::Input;
 use super::assignment::{self, Assignment, Operator};
 use super::catalogue;
 use super::check::{Check, Verdict};
+use super::decode::{self, Budget, Decoding, Hint, Hints};
 use super::generic::{self, Promise};
 use super::rule::{Rule, RuleInfo, Shape};
 use super::secret::Secret;
@@ -28,11 +29,13 @@ pub struct ScanOptions {
     pub generic: bool,
     /// Matches of less confidence are dropped.
     pub min_confidence: Confidence,
+    /// How many encodings inside each other are taken off; 0 for none. Default: 3.
+    pub decode_depth: usize,
 }
 
 impl Default for ScanOptions {
     fn default() -> Self {
-        Self { generic: true, min_confidence: Confidence::Medium }
+        Self { generic: true, min_confidence: Confidence::Medium, decode_depth: 3 }
     }
 }
 
@@ -46,6 +49,13 @@ impl ScanOptions {
     #[must_use]
     pub fn with_generic(mut self, generic: bool) -> Self {
         self.generic = generic;
+        self
+    }
+
+    /// Sets how many encodings inside each other are taken off; 0 for none.
+    #[must_use]
+    pub fn with_decode_depth(mut self, depth: usize) -> Self {
+        self.decode_depth = depth;
         self
     }
 
@@ -73,6 +83,8 @@ pub struct SecretMatch {
     pub verdict: Option<Verdict>,
     /// The name that the secret is assigned to, where that is how it was found.
     pub name: Option<String>,
+    /// How the secret was written, outermost form first; empty where it stood in the clear.
+    pub decoded: Vec<Decoding>,
 }
 
 /// Finds secrets in bytes.
@@ -107,6 +119,7 @@ enum Action {
     Rule(usize),
     Name,
     Scheme,
+    Decode(Hint),
 }
 
 impl SecretScanner {
@@ -133,6 +146,11 @@ impl SecretScanner {
             }
             for scheme in generic::SCHEMES {
                 by_literal.entry((scheme.into(), Case::Insensitive)).or_default().push(Action::Scheme);
+            }
+        }
+        if options.decode_depth > 0 {
+            for (literal, hint) in decode::HINTS {
+                by_literal.entry((literal.into(), Case::Insensitive)).or_default().push(Action::Decode(hint));
             }
         }
         let mut builder = Prefilter::builder();
@@ -186,6 +204,21 @@ impl SecretScanner {
     /// The secrets in `bytes`, in order of their start. `path` is the name of the file or empty: its extension says
     /// whether the bytes are code. At most 10,000 are returned.
     pub fn scan_bytes(&self, path: &str, bytes: &[u8]) -> Vec<SecretMatch> {
+        let mut budget = Budget::for_input(bytes.len());
+        self.scan_layer(path, bytes, 0, &mut budget)
+    }
+
+    /// As [`SecretScanner::scan_bytes`], with the hits of a prefilter that several modules share: pairs of byte
+    /// offset and index into [`SecretScanner::literals`], sorted.
+    pub fn scan_hits(&self, path: &str, bytes: &[u8], hits: &[(usize, usize)]) -> Vec<SecretMatch> {
+        let mut budget = Budget::for_input(bytes.len());
+        let mut scan = Scan::new(self, path, bytes);
+        scan.hits(hits);
+        scan.layers(path, 0, &mut budget);
+        scan.finish()
+    }
+
+    fn scan_layer(&self, path: &str, bytes: &[u8], depth: usize, budget: &mut Budget) -> Vec<SecretMatch> {
         let longest = self.literals.iter().map(|(literal, _)| literal.len()).max().unwrap_or(0);
         let mut scan = Scan::new(self, path, bytes);
         let mut hits = Vec::new();
@@ -200,14 +233,7 @@ impl SecretScanner {
             hits.sort_unstable();
             scan.hits(&hits);
         }
-        scan.finish()
-    }
-
-    /// As [`SecretScanner::scan_bytes`], with the hits of a prefilter that several modules share: pairs of byte
-    /// offset and index into [`SecretScanner::literals`], sorted.
-    pub fn scan_hits(&self, path: &str, bytes: &[u8], hits: &[(usize, usize)]) -> Vec<SecretMatch> {
-        let mut scan = Scan::new(self, path, bytes);
-        scan.hits(hits);
+        scan.layers(path, depth, budget);
         scan.finish()
     }
 }
@@ -229,6 +255,7 @@ struct Scan<'s> {
     name: Range<usize>,
     values: Vec<Assignment>,
     judged: bool,
+    hints: Hints,
 }
 
 impl<'s> Scan<'s> {
@@ -242,6 +269,22 @@ impl<'s> Scan<'s> {
             name: 0..0,
             values: Vec::new(),
             judged: false,
+            hints: Hints::default(),
+        }
+    }
+
+    /// Scans what is written in another form. What stands in the clear outranks it.
+    fn layers(&mut self, path: &str, depth: usize, budget: &mut Budget) {
+        if depth >= self.scanner.options.decode_depth {
+            return;
+        }
+        for layer in decode::layers(self.bytes, &self.hints, budget) {
+            for mut one in self.scanner.scan_layer(path, &layer.content, depth + 1, budget) {
+                one.span = layer.span.clone();
+                one.decoded.insert(0, layer.decoding);
+                let generic = one.rule.provider.is_empty();
+                self.found.push((if generic { 1 } else { 5 }, one));
+            }
         }
     }
 
@@ -259,6 +302,7 @@ impl<'s> Scan<'s> {
                     Action::Rule(rule) => self.rule_hit(rule, start..end),
                     Action::Name => self.name_hit(start..end),
                     Action::Scheme => self.scheme_hit(start..end),
+                    Action::Decode(hint) => self.hints.add(hint, start),
                 }
             }
         }
@@ -317,7 +361,7 @@ impl<'s> Scan<'s> {
             }
             _ => Confidence::High,
         };
-        self.keep(3, rule.info.clone(), span, confidence, verdict, None);
+        self.keep(6, rule.info.clone(), span, confidence, verdict, None);
     }
 
     /// A value of a provider's format under a name that says so.
@@ -332,7 +376,7 @@ impl<'s> Scan<'s> {
         let random = generic::randomness(value) >= 0.5 || generic::is_uuid(value);
         let confidence = if random { Confidence::High } else { Confidence::Low };
         let verdict = rule.check.map(|check| check.verdict(value));
-        self.keep(2, rule.info.clone(), one.value.clone(), confidence, verdict, Some(name));
+        self.keep(4, rule.info.clone(), one.value.clone(), confidence, verdict, Some(name));
     }
 
     fn look_at_name(&mut self, word: Range<usize>) {
@@ -370,8 +414,17 @@ impl<'s> Scan<'s> {
             promise
         };
         let mut score = generic::likelihood(promise, text, one.quoted);
-        if matches!(one.operator, Operator::Argument | Operator::Compare | Operator::Space) {
-            score -= 0.1;
+        score -= match one.operator {
+            // `pass` is a verb as well, and what a test passes is a path.
+            Operator::Argument if promise == Promise::Password => 0.3,
+            Operator::Argument | Operator::Compare | Operator::Space => 0.1,
+            Operator::Assign => 0.0,
+        };
+        if generic::is_badge(self.bytes, &value)
+            || generic::is_page_nonce(self.bytes, &one.name)
+            || generic::is_test_vector(self.bytes, &one.name, &value)
+        {
+            return;
         }
         let Some(confidence) = confidence(score) else { return };
         let info = match promise {
@@ -379,7 +432,7 @@ impl<'s> Scan<'s> {
             _ => &self.scanner.credential,
         };
         let name = self.name_text(&one.name);
-        self.keep(1, info.clone(), value, confidence, None, Some(name));
+        self.keep(2, info.clone(), value, confidence, None, Some(name));
     }
 
     /// Whether a value without quotes may be a literal: in code it is a variable, in prose it is a word.
@@ -387,8 +440,7 @@ impl<'s> Scan<'s> {
         if self.bytes.get(one.value.end) == Some(&b'(') {
             return false;
         }
-        let random = text.len() >= 12 && generic::randomness(text) >= 0.7;
-        if random && text.iter().any(u8::is_ascii_digit) {
+        if generic::is_no_identifier(text) {
             return true;
         }
         if self.code {
@@ -412,7 +464,7 @@ impl<'s> Scan<'s> {
         let score =
             if basic { basic_likelihood(text) } else { generic::likelihood(Promise::Credential, text, true) };
         if let Some(confidence) = confidence(score) {
-            self.keep(1, self.scanner.authorization.clone(), value, confidence, None, None);
+            self.keep(2, self.scanner.authorization.clone(), value, confidence, None, None);
         }
     }
 
@@ -434,7 +486,8 @@ impl<'s> Scan<'s> {
             return;
         }
         let secret = Secret::new(&self.bytes[span.clone()]);
-        self.found.push((rank, SecretMatch { rule, span, secret, confidence, verdict, name }));
+        self.found
+            .push((rank, SecretMatch { rule, span, secret, confidence, verdict, name, decoded: Vec::new() }));
     }
 
     fn pattern(&mut self, index: usize, stretch: Range<usize>) {

@@ -201,13 +201,32 @@ pub(in crate::secrets) fn likelihood(promise: Promise, value: &[u8], quoted: boo
     }
 }
 
+/// Whether the value is a hash of a password, as password files and frameworks write it.
+fn is_password_hash(value: &[u8]) -> bool {
+    [
+        b"$2".as_slice(),
+        b"$1$",
+        b"$5$",
+        b"$6$",
+        b"$apr1$",
+        b"$argon2",
+        b"$scrypt$",
+        b"$pbkdf2",
+        b"pbkdf2",
+        b"{SSHA",
+        b"{bcrypt}",
+    ]
+    .iter()
+    .any(|prefix| value.starts_with(prefix))
+}
+
 /// A password need not look random, but it is neither a word for itself nor prose.
 fn password(value: &[u8], quoted: bool) -> f32 {
     let shape = Shape::of(value);
     if value.len() < 4 || value.len() > 128 || shape.digits == value.len() || shape.spaces > 2 {
         return 0.1;
     }
-    if shape.letters == 0 || only_stand_ins(value) {
+    if shape.letters == 0 || only_stand_ins(value) || is_password_hash(value) {
         return 0.3;
     }
     let surprise = surprise(value);
@@ -244,7 +263,7 @@ fn credential(value: &[u8]) -> f32 {
         return 0.6;
     }
     let (run, random) = most_random_run(value);
-    if run < 8 || only_stand_ins(value) {
+    if run < 8 || only_stand_ins(value) || encodes_stand_ins(value) {
         return 0.1;
     }
     if run < value.len() && run < 16 {
@@ -269,6 +288,14 @@ fn most_random_run(value: &[u8]) -> (usize, f32) {
         .map(|run| (run.len(), randomness(run)))
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .unwrap_or((0, 0.0))
+}
+
+/// Whether a run is random in a way that no name of a variable or type is: hexadecimal, or letters and digits mixed
+/// all along.
+pub(in crate::secrets) fn is_no_identifier(run: &[u8]) -> bool {
+    let switches = run.windows(2).filter(|pair| is_switch(pair[0], pair[1])).count();
+    let hexadecimal = run.len() >= 20 && run.iter().all(u8::is_ascii_hexdigit);
+    run.len() >= 12 && randomness(run) >= 0.7 && (hexadecimal || switches >= 4)
 }
 
 /// How random a run of characters looks, from 0 to 1.
@@ -395,7 +422,14 @@ pub(in crate::secrets) fn is_placeholder(value: &[u8]) -> bool {
     {
         return true;
     }
-    is_sequence(lower.as_bytes())
+    is_sequence(lower.as_bytes()) || is_sequence(&hexadecimal_bytes(lower.as_bytes()))
+}
+
+/// The bytes that pairs of hexadecimal digits stand for; none where it is not all digits.
+fn hexadecimal_bytes(text: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?));
+    pairs.collect::<Option<Vec<u8>>>().unwrap_or_default()
 }
 
 /// Whether most of the text counts up or down, as `abcdefgh` and `12345678` do.
@@ -418,6 +452,13 @@ fn only_stand_ins(value: &[u8]) -> bool {
         }
     }
     known > 0 && unknown <= 2
+}
+
+/// Whether the value is base64 of stand-ins.
+fn encodes_stand_ins(value: &[u8]) -> bool {
+    crate::secrets::base64::decode(value).is_some_and(|decoded| {
+        decoded.iter().all(|byte| (b' '..=b'~').contains(byte)) && only_stand_ins(&decoded)
+    })
 }
 
 /// A stand-in, or stand-ins written together.

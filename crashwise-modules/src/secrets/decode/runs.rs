@@ -1,0 +1,68 @@
+//! Long runs of base64 or hexadecimal digits.
+
+use std::io::Read;
+use std::ops::Range;
+
+use flate2::read::GzDecoder;
+
+use super::{Decoding, Layer, is_text};
+use crate::secrets::base64;
+
+/// A run has at least one whole aligned block of this size.
+const BLOCK: usize = 16;
+/// The shortest run.
+const LEAST_RUN: usize = 2 * BLOCK - 1;
+/// The most bytes that gzip may unfold to.
+const MAX_UNFOLDED: u64 = 4 << 20;
+
+pub(super) fn find(bytes: &[u8], push: &mut impl FnMut(Layer)) {
+    let mut behind = 0;
+    let mut block = 0;
+    while block + BLOCK <= bytes.len() {
+        let probe = [bytes[block], bytes[block + 5], bytes[block + 10], bytes[block + 15]];
+        if block < behind || !probe.iter().all(|&byte| is_digit(byte)) {
+            block += BLOCK;
+            continue;
+        }
+        let start = block - bytes[behind..block].iter().rev().take_while(|&&byte| is_digit(byte)).count();
+        let mut end = block + bytes[block..].iter().take_while(|&&byte| is_digit(byte)).count();
+        end += bytes[end..].iter().take(2).take_while(|&&byte| byte == b'=').count();
+        if end - start >= LEAST_RUN {
+            run(bytes, start..end, push);
+        }
+        behind = end.max(block + 1);
+        block += BLOCK;
+    }
+}
+
+fn run(bytes: &[u8], span: Range<usize>, push: &mut impl FnMut(Layer)) {
+    let text = &bytes[span.clone()];
+    let decoded = if text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit) {
+        hexadecimal(text).map(|content| (Decoding::Hex, content))
+    } else {
+        // The start decides: images and hashes are given up here.
+        let head = &text[..text.len().min(64) / 4 * 4];
+        let plausible =
+            base64::decode(head).is_some_and(|head| is_text(&head) || head.starts_with(&[0x1f, 0x8b]));
+        plausible.then(|| base64::decode(text)).flatten().map(|content| (Decoding::Base64, content))
+    };
+    let Some((decoding, content)) = decoded else { return };
+    if content.starts_with(&[0x1f, 0x8b]) {
+        let mut unfolded = Vec::new();
+        // What could be read before an error is read.
+        let _ = GzDecoder::new(&*content).take(MAX_UNFOLDED).read_to_end(&mut unfolded);
+        push(Layer { decoding: Decoding::Gzip, span, content: unfolded });
+    } else if is_text(&content) {
+        push(Layer { decoding, span, content });
+    }
+}
+
+fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+}
+
+/// The bytes of pairs of hexadecimal digits.
+pub(super) fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    text.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
