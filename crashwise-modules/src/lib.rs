@@ -7,4 +7,6 @@ pub mod fuzzing;
 pub mod prefilter;
 #[cfg(feature = "secrets")]
 pub mod secrets;
+#[cfg(feature = "source")]
+pub mod source;
 pub mod walk;

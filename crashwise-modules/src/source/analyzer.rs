@@ -1,0 +1,294 @@
+//! The analyser as an API over bytes.
+
+use super::CodeAnalyzerConfig;
+use super::language::Language;
+use super::matching::{Confirm, Match, SourceText};
+use super::rule::{CompiledRule, builtin_ids, builtin_rules, read_folder};
+use super::snippet;
+use super::suppress::Marks;
+use crate::prefilter::Prefilter;
+use crashwise_core::{
+    Change, Confidence, Finding, Fix, LineIndex, Location, Problem, Problems, RelPath, Severity, nearest,
+};
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+/// Finds weaknesses in source code by rules.
+///
+/// As an API it needs no workspace:
+///
+/// ```
+/// use crashwise_core::RelPath;
+/// use crashwise_modules::source::{CodeAnalyzer, CodeAnalyzerConfig};
+///
+/// let analyzer = CodeAnalyzer::new(CodeAnalyzerConfig::default())?;
+/// let text = b"import os\nos.system('ping ' + input())\n";
+/// let findings = analyzer.analyze(&RelPath::new("ping.py")?, text).findings;
+/// assert_eq!(findings[0].rule_id.as_str(), "code/python/os-system");
+/// assert_eq!(findings[0].primary().unwrap().to_string(), "ping.py:2:1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct CodeAnalyzer {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: CodeAnalyzerConfig,
+    own_rules: Vec<super::Rule>,
+    languages: [OnceLock<LanguageRules>; Language::ALL.len()],
+}
+
+/// What the analysis of one file gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Analysis {
+    /// The language; none when the file is in no language that the analyser reads.
+    pub language: Option<Language>,
+    /// The findings in the order of their places, suppressed ones included.
+    pub findings: Vec<Finding>,
+    /// Findings beyond the limit for one file.
+    pub dropped: usize,
+}
+
+/// The rules for one language, ready to match.
+#[derive(Debug)]
+struct LanguageRules {
+    rules: Vec<CompiledRule>,
+    prefilter: Prefilter,
+    /// For each literal, the rules and their shapes that need it.
+    users: Vec<Vec<(u32, u32)>>,
+}
+
+impl Default for CodeAnalyzer {
+    /// All rules, default limits.
+    fn default() -> Self {
+        Self::build(CodeAnalyzerConfig::default(), Vec::new())
+    }
+}
+
+impl CodeAnalyzer {
+    /// Prepares an analyser. Fails when the rules of the user cannot be read or a rule is named that does not exist; all
+    /// problems at once.
+    pub fn new(config: CodeAnalyzerConfig) -> Result<Self, Problems> {
+        let own_rules = config.rule_folder.as_deref().map_or(Ok(Vec::new()), read_folder)?;
+        let known: BTreeSet<String> =
+            builtin_ids().chain(own_rules.iter().map(|rule| rule.id.to_string())).collect();
+        let unknown = |key: &str, names: &[String]| -> Vec<Problem> {
+            let problem = |name: &String| {
+                let near = nearest(name, known.iter().map(String::as_str));
+                let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+                Problem::new(key, format!("there is no rule {name:?}{hint}"))
+            };
+            names.iter().filter(|name| !known.iter().any(|id| names_rule(name, id))).map(problem).collect()
+        };
+        let mut problems = unknown("rules", &config.rules);
+        problems.extend(unknown("exclude_rules", &config.exclude_rules));
+        if problems.is_empty() {
+            Ok(Self::build(config, own_rules))
+        } else {
+            Err(Problems::new("configuration of code_analyzer", problems))
+        }
+    }
+
+    fn build(config: CodeAnalyzerConfig, own_rules: Vec<super::Rule>) -> Self {
+        let languages = [const { OnceLock::new() }; Language::ALL.len()];
+        Self { inner: Arc::new(Inner { config, own_rules, languages }) }
+    }
+
+    /// The language of a file, if the configuration asks for it. `head` is the start of the file.
+    pub fn language(&self, path: &RelPath, head: &[u8]) -> Option<Language> {
+        let language = Language::of_name(path.file_name()).or_else(|| Language::of_shebang(head))?;
+        let chosen = &self.inner.config.languages;
+        (chosen.is_empty() || chosen.contains(&language)).then_some(language)
+    }
+
+    /// Finds weaknesses in the text of one file.
+    pub fn analyze(&self, path: &RelPath, text: &[u8]) -> Analysis {
+        match self.language(path, text) {
+            Some(language) => self.analyze_as(language, path, text),
+            None => Analysis::default(),
+        }
+    }
+
+    /// Finds weaknesses in the text of one file in a language that is known.
+    pub fn analyze_as(&self, language: Language, path: &RelPath, text: &[u8]) -> Analysis {
+        let mut analysis = Analysis { language: Some(language), ..Analysis::default() };
+        let rules = self.rules(language);
+        let hits = rules.hits(text);
+        if hits.is_empty() {
+            return analysis;
+        }
+        let source = SourceText::new(text, language);
+        let matches = rules.matches(&source, &hits);
+        if matches.is_empty() {
+            return analysis;
+        }
+        let marks = Marks::of(&source);
+        let index = LineIndex::new(text);
+        let limit = self.inner.config.max_findings_per_file;
+        analysis.dropped = matches.len().saturating_sub(limit);
+        analysis.findings = matches
+            .into_iter()
+            .take(limit)
+            .map(|(rule, found)| {
+                finding(
+                    &rules.rules[rule],
+                    &found,
+                    &Place { path, source: &source, index: &index, marks: &marks },
+                )
+            })
+            .collect();
+        analysis
+    }
+
+    fn rules(&self, language: Language) -> &LanguageRules {
+        let index = Language::ALL.iter().position(|one| *one == language).unwrap_or(0);
+        self.inner.languages[index].get_or_init(|| {
+            let config = &self.inner.config;
+            let own = self.inner.own_rules.iter().filter(|rule| rule.languages.contains(&language)).cloned();
+            let rules = builtin_rules(language).into_iter().chain(own).filter(|rule| config.asks_for(rule));
+            LanguageRules::new(rules.filter_map(|rule| CompiledRule::new(rule).ok()).collect())
+        })
+    }
+}
+
+/// Whether a name in a configuration means a rule: its id, its id without `code/`, or a folder of it.
+pub(crate) fn names_rule(name: &str, id: &str) -> bool {
+    let short = id.strip_prefix("code/").unwrap_or(id);
+    let folder = name.strip_suffix("/*").or_else(|| name.strip_suffix('/'));
+    name == id
+        || name == short
+        || folder.is_some_and(|folder| {
+            [id, short].iter().any(|id| id.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+        })
+}
+
+impl LanguageRules {
+    fn new(rules: Vec<CompiledRule>) -> Self {
+        let mut by_literal = std::collections::BTreeMap::<_, Vec<(u32, u32)>>::new();
+        for (r, rule) in (0..).zip(&rules) {
+            for (t, test) in (0..).zip(&rule.tests) {
+                for literal in &test.literals {
+                    by_literal.entry(literal.clone()).or_default().push((r, t));
+                }
+            }
+        }
+        let mut builder = Prefilter::builder();
+        let literals = by_literal.keys().map(|literal| (literal.bytes.as_slice(), literal.case));
+        let added = builder.add_all(literals);
+        debug_assert!(
+            added.is_ok(),
+            "rules with a literal that does not fit are refused when they are checked"
+        );
+        Self { rules, prefilter: builder.build(), users: by_literal.into_values().collect() }
+    }
+
+    /// The shapes that may match, each with the places of its literals, in order.
+    fn hits(&self, text: &[u8]) -> Vec<(u32, u32, usize)> {
+        let mut hits = Vec::new();
+        self.prefilter.scan(text, |hit| {
+            if let Some(users) = self.users.get(hit.literal.index()) {
+                hits.extend(users.iter().map(|(rule, test)| (*rule, *test, hit.start)));
+            }
+        });
+        hits.sort_unstable();
+        hits
+    }
+
+    /// The matches of all rules in the order of their places; a rule matches once at a place.
+    fn matches(&self, source: &SourceText<'_>, hits: &[(u32, u32, usize)]) -> Vec<(usize, Match)> {
+        let confirm = Confirm::new(source);
+        let mut all = Vec::new();
+        for of_rule in hits.chunk_by(|a, b| a.0 == b.0) {
+            let number = of_rule[0].0 as usize;
+            let rule = &self.rules[number];
+            if rule.requires.as_ref().is_some_and(|regex| !regex.is_match(&source.code)) {
+                continue;
+            }
+            let mut found = Vec::new();
+            for of_test in of_rule.chunk_by(|a, b| a.1 == b.1) {
+                let places: Vec<usize> = of_test.iter().map(|hit| hit.2).collect();
+                confirm.matches(&rule.tests[of_test[0].1 as usize], &places, &mut found);
+            }
+            found.sort_by_key(|one| (one.range.start, one.range.end));
+            found.dedup_by(|later, first| later.range.start < first.range.end);
+            all.extend(found.into_iter().map(|one| (number, one)));
+        }
+        all.sort_by_key(|(rule, one)| (one.range.start, one.range.end, *rule));
+        all
+    }
+}
+
+/// Where a finding is.
+struct Place<'p> {
+    path: &'p RelPath,
+    source: &'p SourceText<'p>,
+    index: &'p LineIndex,
+    marks: &'p Marks,
+}
+
+fn finding(compiled: &CompiledRule, found: &Match, place: &Place<'_>) -> Finding {
+    let rule = &compiled.rule;
+    let Place { path, source, index, marks } = *place;
+    let region = index.region(source.bytes, found.range.clone());
+    let location = Location::new(path.clone()).with_region(region).with_snippet(snippet::line(
+        source.bytes,
+        index,
+        found.range.start,
+        found.secret.as_ref(),
+    ));
+    let confidence = if found.input.is_some() { Confidence::High } else { rule.confidence };
+    let mut finding = Finding::new(rule.id.clone(), rule.title.clone(), rule.severity)
+        .with_message(rule.message.clone())
+        .with_confidence(confidence)
+        .with_location(location.clone())
+        .with_category(rule.category.clone())
+        .with_recommendation(rule.fix.clone());
+    finding.cwe.clone_from(&rule.cwe);
+    finding.references.clone_from(&rule.references);
+    if let Some(input) = found.input.filter(|input| !found.range.contains(input)) {
+        let from = Location::new(path.clone())
+            .with_start(index.position(source.bytes, input))
+            .with_snippet(snippet::line(source.bytes, index, input, None))
+            .with_message("input of a user enters here");
+        finding = finding.with_code_flow(vec![from, location.with_message("and is used here")]);
+    }
+    if let Some(suppression) = marks.suppression(rule.id.as_str(), &found.range) {
+        finding = finding.with_suppression(suppression);
+    }
+    if let (Some(replace), Some(regex)) =
+        (&rule.replace, compiled.replace.as_ref().and_then(|lazy| lazy.get()))
+        && let Some(groups) = regex.captures(&source.bytes[found.range.clone()])
+        && let Some(whole) = groups.get(0)
+    {
+        let mut text = Vec::new();
+        groups.expand(replace.with.as_bytes(), &mut text);
+        let range = found.range.start + whole.start()..found.range.start + whole.end();
+        let change = Change::new(
+            path.clone(),
+            index.region(source.bytes, range),
+            String::from_utf8_lossy(&text).into_owned(),
+        );
+        finding = finding.with_fix(Fix { description: rule.fix.clone(), changes: vec![change] });
+    }
+    finding
+}
+
+impl CodeAnalyzerConfig {
+    /// Whether the configuration asks for a rule.
+    fn asks_for(&self, rule: &super::Rule) -> bool {
+        let id = rule.id.as_str();
+        let group = match rule.category.as_str() {
+            "hardcoded_secret" => self.check_secrets,
+            "sql_injection" => self.check_sql,
+            _ => self.check_dangerous_functions,
+        };
+        group
+            && rule.severity >= self.min_severity.unwrap_or(Severity::Info)
+            && rule.confidence >= self.min_confidence.unwrap_or(Confidence::Low)
+            && (self.rules.is_empty() || self.rules.iter().any(|name| names_rule(name, id)))
+            && !self.exclude_rules.iter().any(|name| names_rule(name, id))
+    }
+}
