@@ -15,6 +15,7 @@
 //! - [`Report`]: a run and its findings, the input of everything here; [`FindingSource`]: findings in bulk.
 //! - [`write()`]: a report as a SARIF log.
 //! - [`read()`]: a SARIF log of any producer as findings; [`SarifLog`]: the same as a source.
+//! - [`merge_logs`]: the runs of several logs in one log.
 //! - [`report`]: tables, HTML, Markdown, JSON, CSV and `JUnit`.
 //! - [`Comparison`]: new, unchanged, updated and absent findings against an earlier report.
 //!
@@ -33,6 +34,6 @@ mod write;
 
 pub use baseline::{BaselineState, Comparison};
 pub use input::{Report, Rule, RunStatus, Tool};
-pub use read::{LogSummary, ReadError, ReadOptions, RunSummary, SarifLog, read};
+pub use read::{LogSummary, ReadError, ReadOptions, RunSummary, SarifLog, merge_logs, read};
 pub use source::{FindingSource, Opened};
 pub use write::write;

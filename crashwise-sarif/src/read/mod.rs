@@ -1,5 +1,6 @@
 //! SARIF logs of any producer as findings.
 
+mod copy;
 mod error;
 mod head;
 mod input;
@@ -8,6 +9,7 @@ mod result;
 mod results;
 mod run;
 
+pub use copy::merge_logs;
 pub use error::ReadError;
 pub use run::{LogSummary, RunSummary};
 

@@ -23,7 +23,8 @@ pub(crate) const ROOT: &str = "%SRCROOT%";
 /// The base of every stored file: `digest/name`.
 pub(crate) const STORE: &str = "%ARTIFACTS%";
 
-const SCHEMA: &str =
+/// The address of the standard's schema.
+pub(crate) const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
 /// Writes a report as a SARIF 2.1.0 log: one run, one result a line.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::needless_pass_by_value, reason = "rows of test data read better without borrows")]
 
+mod merging;
 mod reading;
 mod reports;
 mod round_trip;
