@@ -101,8 +101,10 @@ impl FindingSpool {
         if finding.suppressions.is_empty() {
             state.counts.add(finding.severity);
         }
-        state.append(&key, &line)?;
-        if state.text.len() > self.memory { state.spill(&self.directory) } else { Ok(()) }
+        if state.text.len() + key.bytes().len() + line.len() > self.memory {
+            state.spill(&self.directory)?;
+        }
+        state.append(&key, &line)
     }
 
     /// The findings pushed so far by severity, suppressed ones left out, those reported twice counted twice.
