@@ -4,4 +4,8 @@
 //! published rules of their ecosystem, and what could not be read is named.
 
 pub mod advisory;
+mod inventory;
+mod lockfile;
 pub mod version;
+
+pub use inventory::{Inventory, InventoryFile, Origin, Package, Scope};

@@ -1,0 +1,191 @@
+//! `Gemfile.lock` and `gems.locked`; groups come from the `Gemfile`.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::dependencies::inventory::{Origin, Scope};
+use crate::dependencies::version::Ecosystem;
+
+use super::Format;
+use super::flaw::Flaw;
+use super::graph::{Graph, Node};
+use super::input::Input;
+
+pub(super) const FORMAT: Format = Format {
+    name: "Gemfile.lock",
+    matches: |name| matches!(name, "Gemfile.lock" | "gems.locked" | "Gemfile.next.lock"),
+    parse,
+};
+
+fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
+    let mut graph = Graph::default();
+    let mut by_name: HashMap<&str, usize> = HashMap::new();
+    let mut needs: Vec<(usize, &str)> = Vec::new();
+    let mut asked: Vec<(&str, Range<usize>)> = Vec::new();
+    let mut section = "";
+    let mut origin = Origin::Public;
+    let mut last = None;
+    let mut offset = 0;
+    for whole in input.text.split_inclusive('\n') {
+        let start = offset;
+        offset += whole.len();
+        let line = whole.trim_end();
+        let body = line.trim_start();
+        let indent = line.len() - body.len();
+        if body.is_empty() {
+            continue;
+        }
+        if indent == 0 {
+            section = body;
+            origin = match section {
+                "PATH" => Origin::Local,
+                _ => Origin::Public,
+            };
+            continue;
+        }
+        match (section, indent) {
+            ("GEM" | "GIT" | "PATH" | "PLUGIN SOURCE", 2) => {
+                let remote = body.strip_prefix("remote: ");
+                origin = match (section, remote) {
+                    ("GIT", Some(remote)) => Origin::Git(remote.to_owned()),
+                    ("GEM", Some(remote)) if !remote.contains("://rubygems.") => {
+                        Origin::Registry(remote.to_owned())
+                    }
+                    _ => origin,
+                };
+            }
+            ("GEM" | "GIT" | "PATH" | "PLUGIN SOURCE", 4) => {
+                let Some((name, version)) = body.split_once(" (") else {
+                    return Err(Flaw::new(start, "specs", "expected a name and a version in parentheses"));
+                };
+                let version = without_platform(version.trim_end_matches(')'));
+                let at = start + indent..start + indent + name.len();
+                let node = Node::new(Ecosystem::RubyGems, name, at)
+                    .with_version(version)
+                    .with_origin(origin.clone());
+                let known = by_name
+                    .get(name)
+                    .filter(|known| graph.nodes[**known].version.as_deref() == Some(version));
+                // The same version for several platforms is one package.
+                let index = match known {
+                    Some(known) => *known,
+                    None => graph.add(node),
+                };
+                by_name.insert(name, index);
+                last = Some(index);
+            }
+            ("GEM" | "GIT" | "PATH" | "PLUGIN SOURCE", _) => {
+                if let Some(last) = last {
+                    needs.push((last, body.split([' ', '(']).next().unwrap_or(body)));
+                }
+            }
+            ("DEPENDENCIES", _) => {
+                let name = body.split([' ', '(', '!']).next().unwrap_or(body);
+                asked.push((name, start + indent..start + indent + body.len()));
+            }
+            _ => {}
+        }
+    }
+    if !input.text.contains("DEPENDENCIES") {
+        return Err(Flaw::new(input.text.len(), "DEPENDENCIES", "is missing: the file ends too early"));
+    }
+    for (index, need) in needs {
+        if let Some(need) = by_name.get(need)
+            && !graph.nodes[index].needs.contains(need)
+        {
+            graph.nodes[index].needs.push(*need);
+        }
+    }
+    let manifest = input.beside("Gemfile").or_else(|| input.beside("gems.rb"));
+    let lines = manifest.map(|(path, text)| (path, gems(text)));
+    for (name, at) in asked {
+        let Some(need) = by_name.get(name) else { continue };
+        let found =
+            lines.as_ref().and_then(|(path, gems)| Some((*path, gems.iter().find(|gem| gem.0 == name)?)));
+        match found {
+            Some((path, (_, scope, at))) => graph.ask(*need, *scope, Some((path.clone(), at.clone()))),
+            // A gem that the Gemfile does not spell out comes from a gemspec.
+            None if lines.is_some() => graph.ask(*need, Scope::Prod, Some((input.path.clone(), at))),
+            None => graph.ask(*need, Scope::Unknown, Some((input.path.clone(), at))),
+        }
+    }
+    Ok(graph)
+}
+
+/// The version without the platform that may follow it: `1.13.0-x86_64-linux`.
+fn without_platform(version: &str) -> &str {
+    version.split('-').next().unwrap_or(version)
+}
+
+/// The `gem` lines of a `Gemfile`, with the scope of the groups around them or on them.
+fn gems(text: &str) -> Vec<(&str, Scope, Range<usize>)> {
+    let mut out = Vec::new();
+    // One entry per open block; the scope of a group, or what holds outside it.
+    let mut blocks: Vec<Scope> = Vec::new();
+    let mut offset = 0;
+    for whole in text.split_inclusive('\n') {
+        let start = offset;
+        offset += whole.len();
+        let line = whole.split('#').next().unwrap_or_default().trim();
+        let outer = blocks.last().copied().unwrap_or(Scope::Prod);
+        if line == "end" {
+            blocks.pop();
+        } else if line.ends_with(" do") || line.contains(" do |") {
+            blocks.push(if line.starts_with("group") { scope_of(line).unwrap_or(outer) } else { outer });
+        } else if ["if ", "unless ", "case ", "begin"].iter().any(|word| line.starts_with(word)) {
+            blocks.push(outer);
+        } else if let Some(rest) = line.strip_prefix("gem ").or_else(|| line.strip_prefix("gem(")) {
+            let Some(name) = rest.split(['"', '\'']).nth(1) else { continue };
+            let own = if line.contains("group") { scope_of(line) } else { None };
+            let indent = whole.len() - whole.trim_start().len();
+            out.push((name, own.unwrap_or(outer), start + indent..start + indent + line.len()));
+        }
+    }
+    out
+}
+
+/// The scope of the groups that a line names: production if any of them is neither development nor test.
+fn scope_of(line: &str) -> Option<Scope> {
+    let after = line.split_once("group").map_or(line, |(_, after)| after);
+    let names: Vec<&str> = after
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| !matches!(*word, "" | "s" | "do" | "optional" | "true" | "false"))
+        .collect();
+    let is_dev =
+        |name: &&str| matches!(*name, "development" | "dev" | "test" | "ci" | "lint" | "docs" | "doc");
+    if names.is_empty() || !names.iter().all(|name| is_dev(&name)) {
+        return Some(Scope::Prod);
+    }
+    Some(if names.iter().all(|name| *name == "test") { Scope::Test } else { Scope::Dev })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dependencies::lockfile::tests::{check, check_flaw};
+
+    const LOCK: &str = "GIT\n  remote: https://git.example/g.git\n  revision: abc\n  specs:\n    g (0.1.0)\n\nGEM\n  remote: https://gems.example/\n  specs:\n    nokogiri (1.13.0-x86_64-linux)\n      racc (~> 1.4)\n    nokogiri (1.13.0-arm64-darwin)\n      racc (~> 1.4)\n    racc (1.6.0)\n    rspec (3.0.0)\n\nPLATFORMS\n  ruby\n\nDEPENDENCIES\n  g!\n  nokogiri (~> 1.13)\n  rspec\n";
+
+    #[test]
+    fn platforms_and_groups() {
+        let gemfile = "source 'https://gems.example'\ngem 'nokogiri', '~> 1.13'\ngem \"g\", git: 'https://git.example/g.git'\ngroup :development, :test do\n  gem 'rspec' # tests\nend\n";
+        check(
+            &[("Gemfile.lock", LOCK), ("Gemfile", gemfile)],
+            &[
+                "g 0.1.0 prod direct Gemfile.lock:5:5 git asked Gemfile:3:1",
+                "nokogiri 1.13.0 prod direct Gemfile.lock:10:5 registry asked Gemfile:2:1",
+                "racc 1.6.0 prod via nokogiri Gemfile.lock:14:5 registry",
+                "rspec 3.0.0 dev direct Gemfile.lock:15:5 registry asked Gemfile:5:3",
+            ],
+        );
+        check_flaw(
+            "Gemfile.lock",
+            "GEM\n  specs:\n    a (1.0)\n",
+            "DEPENDENCIES: is missing: the file ends too early",
+        );
+        check_flaw(
+            "Gemfile.lock",
+            "GEM\n  specs:\n    a\n",
+            "Gemfile.lock:3:1: malformed (specs: expected a name and a version in parentheses)",
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! Lockfiles and manifests: one file per format, each turning a text into a graph of packages.
+//!
+//! To add a format, write a file with a [`Format`] and its tests, and add it to [`FORMATS`].
+
+mod bun;
+mod cargo;
+mod cargo_manifest;
+mod composer;
+mod cyclonedx;
+mod dotnet;
+mod flaw;
+mod gemfile;
+mod golang;
+mod gradle;
+mod graph;
+mod input;
+mod json;
+mod mix;
+mod node_manifest;
+mod npm;
+mod pdm;
+mod pipfile;
+mod pnpm;
+mod poetry;
+mod pom;
+mod pub_lock;
+mod pylock;
+mod python_manifest;
+mod read;
+mod requirements;
+mod spdx;
+#[cfg(test)]
+mod tests;
+mod toml;
+mod tree;
+mod uv;
+mod xml;
+mod yaml;
+mod yarn;
+
+pub(crate) use input::{Files, Input};
+pub(crate) use read::{is_read, read};
+
+use flaw::Flaw;
+use graph::Graph;
+
+/// A format of lockfile or manifest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Format {
+    /// What people call it.
+    pub(crate) name: &'static str,
+    /// Whether a file of this name has the format.
+    pub(crate) matches: fn(&str) -> bool,
+    /// Turns a text into a graph.
+    pub(crate) parse: fn(&Input<'_>) -> Result<Graph, Flaw>,
+}
+
+/// Every format, in the order in which a name is tried.
+pub(crate) const FORMATS: &[Format] = &[
+    cargo::FORMAT,
+    npm::FORMAT,
+    pnpm::FORMAT,
+    yarn::FORMAT,
+    bun::FORMAT,
+    requirements::FORMAT,
+    poetry::FORMAT,
+    uv::FORMAT,
+    pdm::FORMAT,
+    pipfile::FORMAT,
+    pylock::FORMAT,
+    golang::FORMAT,
+    composer::FORMAT,
+    gemfile::FORMAT,
+    gradle::LOCKFILE,
+    gradle::VERIFICATION,
+    pom::FORMAT,
+    dotnet::LOCKFILE,
+    dotnet::PROJECT,
+    dotnet::CONFIG,
+    mix::FORMAT,
+    pub_lock::FORMAT,
+    cyclonedx::FORMAT,
+    spdx::FORMAT,
+];
+
+/// Files that are no lockfiles themselves but say what the project asks for.
+pub(crate) const MANIFESTS: &[&str] = &[
+    "Cargo.toml",
+    "package.json",
+    "pyproject.toml",
+    "Pipfile",
+    "composer.json",
+    "Gemfile",
+    "gems.rb",
+    "Directory.Packages.props",
+    "Directory.Build.props",
+    "go.sum",
+    "mix.exs",
+];

@@ -1,0 +1,68 @@
+//! `Pipfile.lock`; what is direct comes from `Pipfile`.
+
+use crate::dependencies::inventory::{Origin, Scope};
+use crate::dependencies::version::Ecosystem;
+
+use super::flaw::Flaw;
+use super::graph::{Graph, Node};
+use super::input::Input;
+use super::python_manifest::fold;
+use super::{Format, json, toml};
+
+pub(super) const FORMAT: Format =
+    Format { name: "Pipfile.lock", matches: |name| name == "Pipfile.lock", parse };
+
+fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
+    let tree = json::parse(input.text)?.into_map("a map")?;
+    if tree.get("_meta").is_none() {
+        return Err(Flaw::new(0, "_meta", "is missing: this is no Pipfile.lock"));
+    }
+    let manifest = input.beside("Pipfile").and_then(|(path, text)| Some((path, toml::parse(text).ok()?)));
+    let mut graph = Graph::default();
+    for (section, table, scope) in
+        [("default", "packages", Scope::Prod), ("develop", "dev-packages", Scope::Dev)]
+    {
+        for entry in tree.entries_of(section) {
+            let mut node = Node::new(Ecosystem::PyPi, entry.key.as_ref(), entry.at.clone());
+            node.scope = Some(scope);
+            let version = entry.node.text_of("version").map(|version| version.trim_start_matches('='));
+            node.version = version.map(str::to_owned);
+            node.origin =
+                match (entry.node.text_of("git"), entry.node.text_of("file"), entry.node.text_of("path")) {
+                    (Some(address), ..) => Origin::Git(address.to_owned()),
+                    (_, Some(address), _) => Origin::Url(address.to_owned()),
+                    (.., Some(_)) => Origin::Local,
+                    _ => Origin::Public,
+                };
+            node.digest =
+                entry.node.items_of("hashes").first().and_then(|hash| hash.text()).map(str::to_owned);
+            let index = graph.add(node);
+            if let Some((path, manifest)) = &manifest {
+                let name = fold(&entry.key);
+                if let Some(ask) = manifest.entries_of(table).iter().find(|ask| fold(&ask.key) == name) {
+                    graph.ask(index, scope, Some(((*path).clone(), ask.at.start..ask.node.at.end)));
+                }
+            }
+        }
+    }
+    Ok(graph)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dependencies::lockfile::tests::{check, check_flaw};
+
+    #[test]
+    fn sections() {
+        let lock = "{\"_meta\": {},\n\"default\": {\"django\": {\"version\": \"==4.2\", \"hashes\": [\"sha256:a\"]},\n\"asgiref\": {\"version\": \"==3.0\"}},\n\"develop\": {\"pytest\": {\"git\": \"https://git.example/p\", \"ref\": \"abc\"}}}";
+        check(
+            &[("Pipfile.lock", lock), ("Pipfile", "[packages]\nDjango = \"*\"\n")],
+            &[
+                "django 4.2 prod direct Pipfile.lock:2:13 public asked Pipfile:2:1",
+                "asgiref 3.0 prod Pipfile.lock:3:1 public",
+                "pytest - dev Pipfile.lock:4:13 git",
+            ],
+        );
+        check_flaw("Pipfile.lock", "{}", "this is no Pipfile.lock");
+    }
+}

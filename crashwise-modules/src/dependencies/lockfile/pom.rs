@@ -1,0 +1,174 @@
+//! `pom.xml`: declared dependencies, with properties, managed versions and parents inside the tree.
+//!
+//! What lies outside the tree is not known: a version that comes from there stays open.
+
+use std::collections::BTreeMap;
+
+use roxmltree::Node as Element;
+
+use crate::dependencies::inventory::Scope;
+use crate::dependencies::version::Ecosystem;
+
+use super::flaw::Flaw;
+use super::graph::{Graph, Node};
+use super::input::Input;
+use super::{Format, xml};
+
+pub(super) const FORMAT: Format =
+    Format { name: "pom.xml", matches: |name| name == "pom.xml" || name.ends_with(".pom"), parse };
+
+const MAX_PARENTS: usize = 16;
+const MAX_EXPANSIONS: usize = 32;
+
+/// What a project knows from itself and its parents.
+#[derive(Default)]
+struct Knowledge {
+    properties: BTreeMap<String, String>,
+    /// `group:artifact` to version and scope.
+    managed: BTreeMap<String, (Option<String>, Option<String>)>,
+}
+
+fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
+    let document = xml::parse(input.text)?;
+    let project = document.root_element();
+    if project.tag_name().name() != "project" {
+        return Err(Flaw::new(project.range().start, "", "expected `project`"));
+    }
+    let mut knowledge = Knowledge::default();
+    learn(&mut knowledge, project, input, 0);
+    let mut graph = Graph::default();
+    let profiles = xml::children(project, "profiles").flat_map(|profiles| xml::children(profiles, "profile"));
+    for holder in [project].into_iter().chain(profiles) {
+        for dependencies in xml::children(holder, "dependencies") {
+            for dependency in xml::children(dependencies, "dependency") {
+                add(input, &mut graph, dependency, &knowledge);
+            }
+        }
+    }
+    Ok(graph)
+}
+
+fn add(input: &Input<'_>, graph: &mut Graph, dependency: Element<'_, '_>, knowledge: &Knowledge) {
+    let text = |name| xml::text_of(dependency, name).map(|text| knowledge.expand(text));
+    let (Some(group), Some(artifact)) = (text("groupId"), text("artifactId")) else {
+        let at = dependency.range().start;
+        graph.notes.push(Flaw::new(at, "dependency", "has no groupId or no artifactId"));
+        return;
+    };
+    let name = format!("{group}:{artifact}");
+    let managed = knowledge.managed.get(&name);
+    let version = text("version").or_else(|| managed?.0.as_deref().map(|version| knowledge.expand(version)));
+    let scope = text("scope").or_else(|| managed?.1.clone());
+    let at = xml::children(dependency, "artifactId").next().map_or(dependency.range(), |node| node.range());
+    let mut node = Node::new(Ecosystem::Maven, name, at.clone());
+    // A range or a property from outside the tree settles nothing.
+    node.version = version.filter(|version| !version.contains(['$', '[', '(', ',']));
+    let scope = match scope.as_deref() {
+        Some("test") => Scope::Test,
+        Some("provided" | "import") => Scope::Build,
+        _ if text("optional").as_deref() == Some("true") => Scope::Optional,
+        _ => Scope::Prod,
+    };
+    let index = graph.add(node);
+    graph.ask(index, scope, Some((input.path.clone(), at)));
+}
+
+/// Learns from a project, then from its parents; what a child says counts before what its parent says.
+fn learn(knowledge: &mut Knowledge, project: Element<'_, '_>, input: &Input<'_>, depth: usize) {
+    for properties in xml::children(project, "properties") {
+        for property in properties.children().filter(Element::is_element) {
+            knowledge.know(property.tag_name().name(), property.text().unwrap_or_default().trim());
+        }
+    }
+    let parent = xml::children(project, "parent").next();
+    for name in ["groupId", "artifactId", "version"] {
+        if let Some(text) = xml::text_of(project, name).or_else(|| xml::text_of(parent?, name)) {
+            knowledge.know(&format!("project.{name}"), text);
+            knowledge.know(name, text);
+        }
+    }
+    if let Some(parent) = parent {
+        for name in ["groupId", "artifactId", "version"] {
+            if let Some(text) = xml::text_of(parent, name) {
+                knowledge.know(&format!("project.parent.{name}"), text);
+            }
+        }
+    }
+    let management = xml::children(project, "dependencyManagement");
+    for dependencies in management.flat_map(|node| xml::children(node, "dependencies")) {
+        for dependency in xml::children(dependencies, "dependency") {
+            let text = |name| xml::text_of(dependency, name).map(str::to_owned);
+            if let (Some(group), Some(artifact)) = (text("groupId"), text("artifactId")) {
+                let name = format!("{}:{}", knowledge.expand(&group), knowledge.expand(&artifact));
+                knowledge.managed.entry(name).or_insert((text("version"), text("scope")));
+            }
+        }
+    }
+    let Some(parent) = parent.filter(|_| depth < MAX_PARENTS) else { return };
+    let place = match xml::children(parent, "relativePath").next() {
+        Some(node) => node.text().unwrap_or_default().trim().to_owned(),
+        None => "../pom.xml".to_owned(),
+    };
+    if place.is_empty() {
+        return;
+    }
+    let found = input.beside(&place).or_else(|| input.beside(&format!("{place}/pom.xml")));
+    let Some((path, text)) = found else { return };
+    let Ok(document) = xml::parse(text) else { return };
+    let above = document.root_element();
+    // A file that happens to lie there is not the parent unless it says so.
+    let own = xml::text_of(above, "artifactId");
+    if own.is_some() && own == xml::text_of(parent, "artifactId") {
+        learn(knowledge, above, &Input { path, text, files: input.files }, depth + 1);
+    }
+}
+
+impl Knowledge {
+    fn know(&mut self, name: &str, value: &str) {
+        self.properties.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    }
+
+    /// Replaces `${name}` as far as it is known.
+    fn expand(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for _ in 0..MAX_EXPANSIONS {
+            let Some(start) = text.find("${") else { break };
+            let Some(length) = text[start..].find('}') else { break };
+            let Some(value) = self.properties.get(&text[start + 2..start + length]) else { break };
+            if value.len() + text.len() > 4096 {
+                break;
+            }
+            text.replace_range(start..=start + length, value);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dependencies::lockfile::tests::{check, check_flaw};
+
+    #[test]
+    fn properties_managed_versions_and_parents() {
+        let parent = "<project><groupId>org.x</groupId><artifactId>up</artifactId><version>7</version><properties><b.version>2.0</b.version><loop>${loop}</loop></properties><dependencyManagement><dependencies><dependency><groupId>g</groupId><artifactId>managed</artifactId><version>${b.version}</version><scope>test</scope></dependency></dependencies></dependencyManagement></project>";
+        let child = "<project>\n<parent><groupId>org.x</groupId><artifactId>up</artifactId><version>7</version></parent>\n<artifactId>app</artifactId>\n<dependencies>\n<dependency><groupId>g</groupId><artifactId>plain</artifactId><version>1.0</version></dependency>\n<dependency><groupId>g</groupId><artifactId>managed</artifactId></dependency>\n<dependency><groupId>${project.groupId}</groupId><artifactId>own</artifactId><version>${project.version}</version></dependency>\n<dependency><groupId>g</groupId><artifactId>outside</artifactId><version>${unknown}</version></dependency>\n<dependency><groupId>g</groupId><artifactId>ring</artifactId><version>${loop}</version><optional>true</optional></dependency>\n</dependencies></project>";
+        check(
+            &[("app/pom.xml", child), ("pom.xml", parent)],
+            &[
+                "g:plain 1.0 prod direct app/pom.xml:5:33 public asked app/pom.xml:5:33",
+                "g:managed 2.0 test direct app/pom.xml:6:33 public asked app/pom.xml:6:33",
+                "org.x:own 7 prod direct app/pom.xml:7:50 public asked app/pom.xml:7:50",
+                "g:outside - prod direct app/pom.xml:8:33 public asked app/pom.xml:8:33",
+                "g:ring - optional direct app/pom.xml:9:33 public asked app/pom.xml:9:33",
+            ],
+        );
+        check_flaw("pom.xml", "<html/>", "expected `project`");
+        check_flaw("pom.xml", "<project><dependencies>", "pom.xml:1");
+    }
+
+    #[test]
+    fn parents_in_a_ring_end() {
+        let ring = "<project><artifactId>a</artifactId><parent><groupId>g</groupId><artifactId>a</artifactId><version>1</version><relativePath>pom.xml</relativePath></parent><dependencies><dependency><groupId>g</groupId><artifactId>x</artifactId><version>1</version></dependency></dependencies></project>";
+        check(&[("pom.xml", ring)], &["g:x 1 prod direct pom.xml:1:201 public asked pom.xml:1:201"]);
+    }
+}

@@ -1,0 +1,83 @@
+//! `pyproject.toml`: what a Python project asks for, in its standard and in Poetry's tables.
+
+use std::ops::Range;
+
+use crashwise_core::RelPath;
+
+use crate::dependencies::inventory::Scope;
+use crate::dependencies::version::Ecosystem;
+
+use super::input::Input;
+use super::toml;
+use super::tree::Node;
+
+/// One thing that a project asks for; names are folded.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub(super) name: String,
+    pub(super) scope: Scope,
+    pub(super) at: (RelPath, Range<usize>),
+}
+
+/// What the `pyproject.toml` beside a lockfile asks for; `None` if there is none that can be read.
+pub(super) fn beside(input: &Input<'_>) -> Option<Vec<Ask>> {
+    let (path, text) = input.beside("pyproject.toml")?;
+    let tree = toml::parse(text).ok()?;
+    let mut out = Vec::new();
+    let mut add = |name: &str, scope: Scope, at: Range<usize>| {
+        if name != "python" {
+            out.push(Ask { name: fold(name), scope, at: (path.clone(), at) });
+        }
+    };
+    let lists = |node: Option<&Node<'_>>, scope: Scope, add: &mut dyn FnMut(&str, Scope, Range<usize>)| {
+        for item in node.map_or(&[][..], Node::items) {
+            if let Some(text) = item.text() {
+                add(requirement_name(text), scope, item.at.clone());
+            }
+        }
+    };
+    lists(tree.path(&["project", "dependencies"]), Scope::Prod, &mut add);
+    for (table, scope) in [
+        (&["project", "optional-dependencies"][..], Scope::Optional),
+        (&["dependency-groups"], Scope::Dev),
+        (&["tool", "pdm", "dev-dependencies"], Scope::Dev),
+    ] {
+        for group in tree.path(table).map_or(&[][..], Node::entries) {
+            lists(Some(&group.node), scope, &mut add);
+        }
+    }
+    lists(tree.path(&["tool", "uv", "dev-dependencies"]), Scope::Dev, &mut add);
+    if let Some(poetry) = tree.path(&["tool", "poetry"]) {
+        for (table, scope) in [("dependencies", Scope::Prod), ("dev-dependencies", Scope::Dev)] {
+            for entry in poetry.entries_of(table) {
+                let scope = if entry.node.is_true("optional") { Scope::Optional } else { scope };
+                add(&entry.key, scope, entry.at.start..entry.node.at.end);
+            }
+        }
+        for group in poetry.entries_of("group") {
+            let scope = match group.key.as_ref() {
+                "main" => Scope::Prod,
+                "test" | "tests" => Scope::Test,
+                _ => Scope::Dev,
+            };
+            for entry in group.node.entries_of("dependencies") {
+                add(&entry.key, scope, entry.at.start..entry.node.at.end);
+            }
+        }
+    }
+    Some(out)
+}
+
+/// A name as PEP 503 folds it.
+pub(super) fn fold(name: &str) -> String {
+    Ecosystem::PyPi.normalize_name(name).into_owned()
+}
+
+/// The name at the start of a requirement such as `Name[extra]>=1; python_version < "3"`.
+pub(super) fn requirement_name(text: &str) -> &str {
+    let text = text.trim_start();
+    let end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
+        .unwrap_or(text.len());
+    &text[..end]
+}

@@ -1,0 +1,130 @@
+//! Reads every lockfile of a target into one inventory.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crashwise_core::{Gap, GapReason, LineIndex, Location, RelPath};
+
+use super::flaw::Flaw;
+use super::graph::{Graph, MAX_PACKAGES};
+use super::input::{Files, Input, merge_conflict};
+use super::{FORMATS, Format, MANIFESTS};
+use crate::dependencies::inventory::{Inventory, InventoryFile, Package, Scope};
+
+/// Whether a file is a lockfile or a manifest that is read.
+pub(crate) fn is_read(path: &RelPath) -> bool {
+    let name = path.file_name();
+    MANIFESTS.contains(&name) || format_of(name).is_some()
+}
+
+fn format_of(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| (format.matches)(name))
+}
+
+/// Reads every lockfile among the files; what cannot be read is a gap that names file, line and key.
+pub(crate) fn read(files: &Files) -> (Inventory, Vec<Gap>) {
+    let mut inventory = Inventory::default();
+    let mut gaps = Vec::new();
+    for (path, text) in files.iter() {
+        let Some(format) = format_of(path.file_name()) else { continue };
+        let input = Input { path, text, files };
+        let parsed = match merge_conflict(text) {
+            Some(flaw) => Err(flaw),
+            None => (format.parse)(&input),
+        };
+        match parsed {
+            Ok(graph) => {
+                if graph.nodes.len() > MAX_PACKAGES {
+                    let detail = format!("{} packages, at most {MAX_PACKAGES} are read", graph.nodes.len());
+                    gaps.push(Gap::new(path.as_str(), GapReason::TooMany, detail));
+                    continue;
+                }
+                let lines = Places { path, text, index: LineIndex::new(text.as_bytes()) };
+                gaps.extend(graph.notes.iter().map(|flaw| lines.gap(flaw)));
+                let before = inventory.packages.len();
+                append(&mut inventory, &graph, &lines, files);
+                let packages = inventory.packages.len() - before;
+                inventory.files.push(InventoryFile {
+                    path: path.clone(),
+                    format: format.name.to_owned(),
+                    packages,
+                });
+            }
+            Err(flaw) => {
+                let lines = Places { path, text, index: LineIndex::new(text.as_bytes()) };
+                gaps.push(lines.gap(&flaw));
+            }
+        }
+    }
+    (inventory, gaps)
+}
+
+/// Turns the bytes of one file into places.
+struct Places<'a> {
+    path: &'a RelPath,
+    text: &'a str,
+    index: LineIndex,
+}
+
+impl Places<'_> {
+    fn location(&self, at: &Range<usize>) -> Location {
+        let end = at.end.min(self.text.len());
+        let region = self.index.region(self.text.as_bytes(), at.start.min(end)..end);
+        Location::new(self.path.clone()).with_region(region)
+    }
+
+    fn gap(&self, flaw: &Flaw) -> Gap {
+        let position = self.index.position(self.text.as_bytes(), flaw.at);
+        let detail = match flaw.key.as_str() {
+            "" => flaw.message.clone(),
+            key => format!("{key}: {}", flaw.message),
+        };
+        Gap::new(format!("{}:{position}", self.path), flaw.reason, detail)
+    }
+}
+
+fn append(inventory: &mut Inventory, graph: &Graph, lines: &Places<'_>, files: &Files) {
+    let settled = graph.settle();
+    // The project itself is no dependency, so places in the graph and in the inventory differ.
+    let mut places = Vec::with_capacity(graph.nodes.len());
+    let mut next = inventory.packages.len();
+    for node in &graph.nodes {
+        places.push((!node.is_project).then_some(next));
+        next += usize::from(!node.is_project);
+    }
+    let place = |index: &usize| places.get(*index).copied().flatten();
+    let mut manifests: BTreeMap<&RelPath, Places<'_>> = BTreeMap::new();
+    for (node, state) in graph.nodes.iter().zip(settled) {
+        if node.is_project {
+            continue;
+        }
+        let asked = state.asked.and_then(|(path, at)| {
+            if path == *lines.path {
+                return Some(lines.location(&at));
+            }
+            let (path, text) = files.get(&path)?;
+            let places = manifests.entry(path).or_insert_with(|| Places {
+                path,
+                text,
+                index: LineIndex::new(text.as_bytes()),
+            });
+            Some(places.location(&at))
+        });
+        inventory.packages.push(Package {
+            ecosystem: node.ecosystem,
+            name: node.name.clone(),
+            version: node.version.clone(),
+            release: node.release.clone(),
+            scope: state.scope.unwrap_or(Scope::Unknown),
+            direct: state.direct,
+            origin: node.origin.clone(),
+            location: lines.location(&node.at),
+            manifest: asked,
+            parents: state.parents.iter().filter_map(place).collect(),
+            via: state.via.as_ref().and_then(place),
+            license: node.license.clone(),
+            install_script: node.install_script,
+            digest: node.digest.clone(),
+        });
+    }
+}
