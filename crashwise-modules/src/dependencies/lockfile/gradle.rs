@@ -125,11 +125,7 @@ mod tests {
             &[("gradle/verification-metadata.xml", text)],
             &["g:a 1.0 unknown direct gradle/verification-metadata.xml:4:3 public"],
         );
-        check_flaw(
-            "verification-metadata.xml",
-            "<verification-metadata>\n<components>",
-            "never closed",
-        );
+        check_flaw("verification-metadata.xml", "<verification-metadata>\n<components>", "never closed");
         check_flaw("verification-metadata.xml", &"<a>".repeat(100), "is nested too deeply");
         check_flaw("verification-metadata.xml", "<!DOCTYPE x [<!ENTITY a \"b\">]><x/>", "malformed");
     }
