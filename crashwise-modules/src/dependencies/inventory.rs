@@ -14,6 +14,42 @@ pub struct Inventory {
     pub files: Vec<InventoryFile>,
     /// The packages, in the order of the files and of their places in them.
     pub packages: Vec<Package>,
+    /// What ignore files and VEX documents say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignores: Vec<Ignore>,
+}
+
+/// One statement of an ignore file or a VEX document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Ignore {
+    /// The advisory, by its id or an alias; empty for every advisory of the package.
+    pub id: String,
+    /// The package; none for every package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<IgnoredPackage>,
+    /// The last day on which it counts, `2026-01-31`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Where it stands. It counts for what lies in the same folder and below.
+    pub location: Location,
+}
+
+/// Which package a statement is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IgnoredPackage {
+    /// The ecosystem; none for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecosystem: Option<Ecosystem>,
+    /// The name.
+    pub name: String,
+    /// The version; none for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// A file that was read.
@@ -142,7 +178,6 @@ impl Package {
     /// The package URL.
     pub fn purl(&self) -> String {
         let name = match self.ecosystem {
-            Ecosystem::PyPi => self.ecosystem.normalize_name(&self.name).into_owned(),
             Ecosystem::Maven => self.name.replacen(':', "/", 1),
             _ => self.ecosystem.normalize_name(&self.name).into_owned(),
         };

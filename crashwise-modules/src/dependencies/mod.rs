@@ -2,10 +2,24 @@
 //!
 //! Nothing of the project is executed and no package manager is asked: files are parsed, versions are compared by the
 //! published rules of their ecosystem, and what could not be read is named.
+//!
+//! - [`DependencyScanner`] and [`take_inventory`]: what a workspace depends on.
+//! - [`advisory`]: the compiled database, how one is built, and exact matching.
+//! - [`VulnerabilityAnalyzer`] and [`analyze`]: what of the inventory is affected.
+//! - [`version`]: the version orders of the ecosystems.
 
 pub mod advisory;
+mod analysis;
+mod day;
 mod inventory;
 mod lockfile;
+mod scan;
+#[cfg(test)]
+mod tests;
 pub mod version;
+mod vulnerabilities;
 
-pub use inventory::{Inventory, InventoryFile, Origin, Package, Scope};
+pub use analysis::{Analysis, Vulnerability, analyze};
+pub use inventory::{Ignore, IgnoredPackage, Inventory, InventoryFile, Origin, Package, Scope};
+pub use scan::{DependencyScanner, INVENTORY_ARTIFACT, ScannerConfig, take_inventory};
+pub use vulnerabilities::{AnalyzerConfig, UnknownSeverity, VulnerabilityAnalyzer};

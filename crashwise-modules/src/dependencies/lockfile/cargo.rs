@@ -30,40 +30,34 @@ struct Entry<'a> {
 
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     // Cargo writes one exact form; whatever differs is read again as TOML, which knows what is wrong with it.
-    match canonical(input.text) {
-        Some(entries) => graph(input, &entries),
-        None => {
-            let tree = toml::parse(input.text)?;
-            if let Some(version) = tree.get("version")
-                && version
-                    .text()
-                    .and_then(|text| text.parse().ok())
-                    .is_none_or(|version: u64| version > NEWEST_VERSION)
-            {
-                let message = format!("is not known, expected at most {NEWEST_VERSION}");
-                return Err(Flaw::unsupported(version.at.start, "version", message));
-            }
-            let mut entries = Vec::new();
-            for package in tree.items_of("package").iter().chain(tree.get("root")) {
-                entries.push(Entry {
-                    name: package.required("name")?,
-                    at: package.get("name").map_or(package.at.clone(), |name| name.at.clone()),
-                    version: package.required("version")?,
-                    source: package.text_of("source"),
-                    checksum: package.text_of("checksum"),
-                    dependencies: package
-                        .items_of("dependencies")
-                        .iter()
-                        .filter_map(|item| item.text())
-                        .collect(),
-                });
-            }
-            if entries.is_empty() && tree.get("version").is_none() {
-                return Err(Flaw::new(0, "package", "is missing: this is no Cargo.lock"));
-            }
-            graph(input, &entries)
-        }
+    if let Some(entries) = canonical(input.text) {
+        return Ok(graph(input, &entries));
     }
+    let tree = toml::parse(input.text)?;
+    if let Some(version) = tree.get("version")
+        && version
+            .text()
+            .and_then(|text| text.parse().ok())
+            .is_none_or(|version: u64| version > NEWEST_VERSION)
+    {
+        let message = format!("is not known, expected at most {NEWEST_VERSION}");
+        return Err(Flaw::unsupported(version.at.start, "version", message));
+    }
+    let mut entries = Vec::new();
+    for package in tree.items_of("package").iter().chain(tree.get("root")) {
+        entries.push(Entry {
+            name: package.required("name")?,
+            at: package.get("name").map_or(package.at.clone(), |name| name.at.clone()),
+            version: package.required("version")?,
+            source: package.text_of("source"),
+            checksum: package.text_of("checksum"),
+            dependencies: package.items_of("dependencies").iter().filter_map(|item| item.text()).collect(),
+        });
+    }
+    if entries.is_empty() && tree.get("version").is_none() {
+        return Err(Flaw::new(0, "package", "is missing: this is no Cargo.lock"));
+    }
+    Ok(graph(input, &entries))
 }
 
 /// Reads the form that cargo writes, line by line.
@@ -141,7 +135,7 @@ fn origin(source: Option<&str>) -> Origin {
     }
 }
 
-fn graph(input: &Input<'_>, entries: &[Entry<'_>]) -> Result<Graph, Flaw> {
+fn graph(input: &Input<'_>, entries: &[Entry<'_>]) -> Graph {
     let mut graph = Graph::default();
     let mut by_name: HashMap<&str, Vec<usize>> = HashMap::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
@@ -183,7 +177,7 @@ fn graph(input: &Input<'_>, entries: &[Entry<'_>]) -> Result<Graph, Flaw> {
         }
     }
     cargo_manifest::ask(input, &mut graph, &members);
-    Ok(graph)
+    graph
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             needs.iter().filter_map(|need| Some((by_ref.get(need.text()?).copied()?, need.at.clone())));
         match entry.text_of("ref").and_then(|name| by_ref.get(name)) {
             Some(index) => {
-                graph.nodes[*index].needs.extend(found.map(|(need, _)| need).filter(|need| need != index))
+                graph.nodes[*index].needs.extend(found.map(|(need, _)| need).filter(|need| need != index));
             }
             None if entry.text_of("ref") == project && project.is_some() => {
                 for (need, at) in found.collect::<Vec<_>>() {

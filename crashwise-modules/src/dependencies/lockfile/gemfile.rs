@@ -131,21 +131,21 @@ fn gems(text: &str) -> Vec<(&str, Scope, Range<usize>)> {
         if line == "end" {
             blocks.pop();
         } else if line.ends_with(" do") || line.contains(" do |") {
-            blocks.push(if line.starts_with("group") { scope_of(line).unwrap_or(outer) } else { outer });
+            blocks.push(if line.starts_with("group") { scope_of(line) } else { outer });
         } else if ["if ", "unless ", "case ", "begin"].iter().any(|word| line.starts_with(word)) {
             blocks.push(outer);
         } else if let Some(rest) = line.strip_prefix("gem ").or_else(|| line.strip_prefix("gem(")) {
             let Some(name) = rest.split(['"', '\'']).nth(1) else { continue };
-            let own = if line.contains("group") { scope_of(line) } else { None };
+            let own = if line.contains("group") { scope_of(line) } else { outer };
             let indent = whole.len() - whole.trim_start().len();
-            out.push((name, own.unwrap_or(outer), start + indent..start + indent + line.len()));
+            out.push((name, own, start + indent..start + indent + line.len()));
         }
     }
     out
 }
 
 /// The scope of the groups that a line names: production if any of them is neither development nor test.
-fn scope_of(line: &str) -> Option<Scope> {
+fn scope_of(line: &str) -> Scope {
     let after = line.split_once("group").map_or(line, |(_, after)| after);
     let names: Vec<&str> = after
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
@@ -153,10 +153,10 @@ fn scope_of(line: &str) -> Option<Scope> {
         .collect();
     let is_dev =
         |name: &&str| matches!(*name, "development" | "dev" | "test" | "ci" | "lint" | "docs" | "doc");
-    if names.is_empty() || !names.iter().all(|name| is_dev(&name)) {
-        return Some(Scope::Prod);
+    if names.is_empty() || !names.iter().all(is_dev) {
+        return Scope::Prod;
     }
-    Some(if names.iter().all(|name| *name == "test") { Scope::Test } else { Scope::Dev })
+    if names.iter().all(|name| *name == "test") { Scope::Test } else { Scope::Dev }
 }
 
 #[cfg(test)]

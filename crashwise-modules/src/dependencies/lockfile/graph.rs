@@ -73,6 +73,9 @@ pub(super) struct Root {
     pub(super) asked: Option<(RelPath, Range<usize>)>,
 }
 
+/// Nodes to visit, each with the node that leads there.
+type Queue = VecDeque<(usize, Option<usize>)>;
+
 /// What one lockfile says.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
@@ -122,10 +125,9 @@ impl Graph {
             roots = self.assumed_roots(&settled);
         }
         roots.sort_by_key(|root| root.scope);
-        let mut queues: Vec<(Scope, VecDeque<(usize, Option<usize>)>)> =
+        let mut queues: [(Scope, Queue); 6] =
             [Scope::Prod, Scope::Unknown, Scope::Optional, Scope::Build, Scope::Dev, Scope::Test]
-                .map(|scope| (scope, VecDeque::new()))
-                .into();
+                .map(|scope| (scope, Queue::new()));
         for root in roots {
             let Some(node) = settled.get_mut(root.node) else { continue };
             if !node.direct {

@@ -26,10 +26,10 @@ impl Files {
 
 /// A file to parse.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Input<'a> {
-    pub(crate) path: &'a RelPath,
-    pub(crate) text: &'a str,
-    pub(crate) files: &'a Files,
+pub(super) struct Input<'a> {
+    pub(super) path: &'a RelPath,
+    pub(super) text: &'a str,
+    pub(super) files: &'a Files,
 }
 
 impl<'a> Input<'a> {

@@ -33,9 +33,9 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         let begin = start + whole.find('"').unwrap_or_default();
         let at = begin..begin + name.len() + 2;
         let texts: Vec<&str> = term.split('"').skip(1).step_by(2).collect();
-        let mut node = if term.starts_with("{:hex, ") {
+        let mut node = if let Some(rest) = term.strip_prefix("{:hex, ") {
             // `{:hex, :name, "version", "hash", [managers], [needs], "repository", "hash"}`
-            let package = term["{:hex, ".len()..].split(',').next().unwrap_or_default();
+            let package = rest.split(',').next().unwrap_or_default();
             let package = package.trim().trim_start_matches(':').trim_matches('"');
             let version = texts.iter().find(|text| **text != package);
             let Some(version) = version else {

@@ -13,6 +13,7 @@ mod gemfile;
 mod golang;
 mod gradle;
 mod graph;
+mod ignores;
 mod input;
 mod json;
 mod mix;
@@ -38,7 +39,8 @@ mod xml;
 mod yaml;
 mod yarn;
 
-pub(crate) use input::{Files, Input};
+pub(crate) use input::Files;
+use input::Input;
 pub(crate) use read::{is_read, read};
 
 use flaw::Flaw;
@@ -46,17 +48,17 @@ use graph::Graph;
 
 /// A format of lockfile or manifest.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Format {
+struct Format {
     /// What people call it.
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// Whether a file of this name has the format.
-    pub(crate) matches: fn(&str) -> bool,
+    matches: fn(&str) -> bool,
     /// Turns a text into a graph.
-    pub(crate) parse: fn(&Input<'_>) -> Result<Graph, Flaw>,
+    parse: fn(&Input<'_>) -> Result<Graph, Flaw>,
 }
 
 /// Every format, in the order in which a name is tried.
-pub(crate) const FORMATS: &[Format] = &[
+const FORMATS: &[Format] = &[
     cargo::FORMAT,
     npm::FORMAT,
     pnpm::FORMAT,
@@ -84,7 +86,7 @@ pub(crate) const FORMATS: &[Format] = &[
 ];
 
 /// Files that are no lockfiles themselves but say what the project asks for.
-pub(crate) const MANIFESTS: &[&str] = &[
+const MANIFESTS: &[&str] = &[
     "Cargo.toml",
     "package.json",
     "pyproject.toml",

@@ -61,13 +61,13 @@ pub(super) fn origin(resolved: Option<&str>, version: &str) -> Origin {
 }
 
 /// The scope that the flags of an entry state.
-fn flagged(entry: &Tree<'_>) -> Option<Scope> {
+fn flagged(entry: &Tree<'_>) -> Scope {
     if entry.is_true("dev") {
-        Some(Scope::Dev)
+        Scope::Dev
     } else if entry.is_true("optional") || entry.is_true("devOptional") {
-        Some(Scope::Optional)
+        Scope::Optional
     } else {
-        Some(Scope::Prod)
+        Scope::Prod
     }
 }
 
@@ -97,7 +97,7 @@ fn by_folder(input: &Input<'_>, packages: &Tree<'_>) -> Graph {
         } else {
             origin(entry.node.text_of("resolved"), version.unwrap_or_default())
         };
-        node.scope = flagged(&entry.node);
+        node.scope = Some(flagged(&entry.node));
         node.license = license(&entry.node);
         node.install_script = entry.node.is_true("hasInstallScript");
         node.digest = entry.node.text_of("integrity").map(str::to_owned);
@@ -166,7 +166,7 @@ fn nested(input: &Input<'_>, tree: &Tree<'_>) -> Graph {
             node.origin = origin(entry.node.text_of("resolved"), written);
             node.version =
                 matches!(node.origin, Origin::Public | Origin::Registry(_)).then(|| version.to_owned());
-            node.scope = flagged(&entry.node);
+            node.scope = Some(flagged(&entry.node));
             node.digest = entry.node.text_of("integrity").map(str::to_owned);
             let key = format!("{prefix}/{}", entry.key);
             let index = graph.add(node);

@@ -24,12 +24,11 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     let tree = yaml::parse(input.text)?.into_map("a map")?;
     let version = tree.get("lockfileVersion").ok_or_else(|| Flaw::new(0, "lockfileVersion", "is missing"))?;
     let number = version.text().and_then(|text| text.split('.').next()).and_then(|major| major.parse().ok());
-    let major: u32 = match number {
-        Some(major @ (5 | 6 | 9)) => major,
-        _ => {
-            let message = "is not known, expected 5.x, 6.x or 9.x";
-            return Err(Flaw::unsupported(version.at.start, "lockfileVersion", message));
-        }
+    let major: u32 = if let Some(major @ (5 | 6 | 9)) = number {
+        major
+    } else {
+        let message = "is not known, expected 5.x, 6.x or 9.x";
+        return Err(Flaw::unsupported(version.at.start, "lockfileVersion", message));
     };
     let mut graph = Graph::default();
     let mut places: HashMap<&str, usize> = HashMap::new();

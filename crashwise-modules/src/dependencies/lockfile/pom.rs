@@ -14,8 +14,7 @@ use super::graph::{Graph, Node};
 use super::input::Input;
 use super::{Format, xml};
 
-pub(super) const FORMAT: Format =
-    Format { name: "pom.xml", matches: |name| name == "pom.xml" || name.ends_with(".pom"), parse };
+pub(super) const FORMAT: Format = Format { name: "pom.xml", matches: |name| name == "pom.xml", parse };
 
 const MAX_PARENTS: usize = 16;
 const MAX_EXPANSIONS: usize = 32;

@@ -13,7 +13,10 @@ use super::{Format, toml};
 
 pub(super) const FORMAT: Format = Format {
     name: "pylock.toml",
-    matches: |name| name == "pylock.toml" || (name.starts_with("pylock.") && name.ends_with(".toml")),
+    matches: |name| {
+        name.strip_prefix("pylock.")
+            .is_some_and(|rest| rest == "toml" || rest.split_once('.').is_some_and(|(_, end)| end == "toml"))
+    },
     parse,
 };
 

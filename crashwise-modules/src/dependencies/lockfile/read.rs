@@ -8,13 +8,13 @@ use crashwise_core::{Gap, GapReason, LineIndex, Location, RelPath};
 use super::flaw::Flaw;
 use super::graph::{Graph, MAX_PACKAGES};
 use super::input::{Files, Input, merge_conflict};
-use super::{FORMATS, Format, MANIFESTS};
-use crate::dependencies::inventory::{Inventory, InventoryFile, Package, Scope};
+use super::{FORMATS, Format, MANIFESTS, ignores};
+use crate::dependencies::inventory::{Ignore, Inventory, InventoryFile, Package, Scope};
 
 /// Whether a file is a lockfile or a manifest that is read.
 pub(crate) fn is_read(path: &RelPath) -> bool {
     let name = path.file_name();
-    MANIFESTS.contains(&name) || format_of(name).is_some()
+    MANIFESTS.contains(&name) || format_of(name).is_some() || ignores::is_read(path)
 }
 
 fn format_of(name: &str) -> Option<&'static Format> {
@@ -26,6 +26,22 @@ pub(crate) fn read(files: &Files) -> (Inventory, Vec<Gap>) {
     let mut inventory = Inventory::default();
     let mut gaps = Vec::new();
     for (path, text) in files.iter() {
+        if ignores::is_read(path) {
+            let lines = Places { path, text, index: LineIndex::new(text.as_bytes()) };
+            match ignores::parse(path, text) {
+                Ok(statements) => {
+                    inventory.ignores.extend(statements.into_iter().map(|statement| Ignore {
+                        id: statement.id,
+                        package: statement.package,
+                        until: statement.until,
+                        reason: statement.reason,
+                        location: lines.location(&statement.at),
+                    }));
+                }
+                Err(flaw) => gaps.push(lines.gap(&flaw)),
+            }
+            continue;
+        }
         let Some(format) = format_of(path.file_name()) else { continue };
         let input = Input { path, text, files };
         let parsed = match merge_conflict(text) {

@@ -18,8 +18,8 @@ pub(super) const FORMAT: Format = Format {
     name: "requirements.txt",
     matches: |name| {
         let name = name.to_ascii_lowercase();
-        let listed =
-            name.ends_with(".txt") && (name.contains("requirements") || name.contains("constraints"));
+        let listed = name.rsplit_once('.').is_some_and(|(_, end)| end == "txt")
+            && (name.contains("requirements") || name.contains("constraints"));
         // Inputs of pip-compile hold no versions of their own; their outputs do.
         listed || name == "requirements.pip"
     },
@@ -29,6 +29,7 @@ pub(super) const FORMAT: Format = Format {
 /// Files that include each other are followed this deep.
 const MAX_INCLUDES: usize = 32;
 
+#[allow(clippy::unnecessary_wraps, reason = "every format has this shape")]
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     let mut graph = Graph::default();
     let scope = scope_of(input.path);

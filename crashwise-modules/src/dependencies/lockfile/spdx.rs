@@ -122,21 +122,17 @@ fn decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
         let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        match (first, after) {
-            (b'%', [high, low, tail @ ..]) => match (digit(high), digit(low)) {
-                (Some(high), Some(low)) => {
-                    bytes.push(high << 4 | low);
-                    rest = tail;
-                }
-                _ => {
-                    bytes.push(b'%');
-                    rest = after;
-                }
-            },
-            _ => {
-                bytes.push(*first);
+        if let (b'%', [high, low, tail @ ..]) = (first, after) {
+            if let (Some(high), Some(low)) = (digit(high), digit(low)) {
+                bytes.push(high << 4 | low);
+                rest = tail;
+            } else {
+                bytes.push(b'%');
                 rest = after;
             }
+        } else {
+            bytes.push(*first);
+            rest = after;
         }
     }
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use crashwise_core::RelPath;
 use proptest::prelude::*;
 
@@ -21,7 +23,7 @@ fn describe(inventory: &Inventory) -> Vec<String> {
             text += " direct";
         }
         if let Some(via) = package.via {
-            text += &format!(" via {}", inventory.packages[via].name);
+            let _ = write!(text, " via {}", inventory.packages[via].name);
         }
         let origin = match &package.origin {
             Origin::Public => "public",
@@ -30,9 +32,9 @@ fn describe(inventory: &Inventory) -> Vec<String> {
             Origin::Url(_) => "url",
             Origin::Local => "local",
         };
-        text += &format!(" {} {origin}", package.location);
+        let _ = write!(text, " {} {origin}", package.location);
         if let Some(manifest) = &package.manifest {
-            text += &format!(" asked {manifest}");
+            let _ = write!(text, " asked {manifest}");
         }
         text
     };

@@ -10,8 +10,7 @@ pub(super) fn parse(text: &str) -> Result<Document<'_>, Flaw> {
     if let Some(at) = too_deep(text) {
         return Err(Flaw::new(at, "", "is nested too deeply"));
     }
-    let mut options = ParsingOptions::default();
-    options.nodes_limit = 4_000_000;
+    let options = ParsingOptions { nodes_limit: 4_000_000, ..ParsingOptions::default() };
     Document::parse_with_options(text, options).map_err(|error| {
         let position = error.pos();
         let line = text.split_inclusive('\n').take(position.row.saturating_sub(1) as usize);

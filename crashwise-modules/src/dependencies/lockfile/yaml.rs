@@ -53,11 +53,13 @@ impl<'a> Offsets<'a> {
     }
 }
 
+/// The entries of an open map, and the key that waits for its value.
+type OpenMap = (Vec<Entry<'static>>, Option<(String, Range<usize>)>);
+
 struct Open {
     start: usize,
     items: Vec<Node<'static>>,
-    /// For a map: its entries, and the key that waits for its value.
-    entries: Option<(Vec<Entry<'static>>, Option<(String, Range<usize>)>)>,
+    entries: Option<OpenMap>,
 }
 
 struct Builder<'a> {

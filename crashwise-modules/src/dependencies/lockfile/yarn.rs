@@ -60,10 +60,10 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     for (path, text) in input.below("package.json") {
         let Ok(tree) = super::json::parse(text) else { continue };
         for ask in node_manifest::asks(&tree, path) {
-            if let Some(need) = find(&format!("{}@{}", ask.name, ask.wanted)) {
-                if !graph.nodes[need].is_project {
-                    graph.ask(need, ask.scope, Some(ask.at));
-                }
+            if let Some(need) = find(&format!("{}@{}", ask.name, ask.wanted))
+                && !graph.nodes[need].is_project
+            {
+                graph.ask(need, ask.scope, Some(ask.at));
             }
         }
     }

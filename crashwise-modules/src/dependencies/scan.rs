@@ -1,0 +1,194 @@
+//! The inventory of a workspace, as a module and as a function.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use crashwise_core::{
+    Finding, Gap, GapReason, Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, RuleId, Severity,
+    Summary,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::analysis::is_unpinned;
+use super::inventory::{Inventory, Origin, Package};
+use super::lockfile::{Files, is_read, read};
+use crate::walk::{Visitor, Walk, WalkOptions, WalkedFile, Want};
+
+/// Name under which the inventory is stored with the results of a run.
+pub const INVENTORY_ARTIFACT: &str = "inventory.json";
+
+/// Most bytes of all lockfiles and manifests together.
+const MAX_TOTAL: u64 = 1 << 30;
+
+/// Takes stock of what a project depends on.
+///
+/// Reads lockfiles and manifests; starts nothing and asks nobody. The inventory is stored as
+/// [`INVENTORY_ARTIFACT`], and the summary's output is its reference.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct DependencyScanner;
+
+/// Configuration of [`DependencyScanner`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct ScannerConfig {
+    /// Largest lockfile that is read, in bytes.
+    #[schemars(range(min = 1))]
+    pub max_file_size: u64,
+    /// Files and folders that are left out, in the syntax of `.gitignore`.
+    pub exclude: Vec<String>,
+    /// Report packages from sources that pin no revision, and packages that run scripts when they are installed.
+    pub check_sources: bool,
+}
+
+impl Default for ScannerConfig {
+    fn default() -> Self {
+        let exclude = ["node_modules/", "bower_components/", "/target/"].map(str::to_owned).into();
+        Self { max_file_size: 64 << 20, exclude, check_sources: true }
+    }
+}
+
+#[async_trait]
+impl Module for DependencyScanner {
+    type Config = ScannerConfig;
+
+    fn info(&self) -> ModuleInfo {
+        ModuleInfo::new(
+            "dependency_scanner",
+            "1.0.0",
+            ModuleKind::Scanner,
+            "Takes stock of the packages that lockfiles and manifests name.",
+        )
+        .with_tags(["dependencies", "sbom", "lockfile"])
+    }
+
+    async fn run(&self, cx: &ModuleContext, config: ScannerConfig) -> Result<Summary, ModuleError> {
+        cx.blocking(move |cx| {
+            let inventory = take_inventory(cx, &config)?;
+            if config.check_sources {
+                for finding in source_findings(&inventory)? {
+                    cx.report(finding)?;
+                }
+            }
+            let text = serde_json::to_vec(&inventory).map_err(ModuleError::failed)?;
+            let artifact = cx.store(INVENTORY_ARTIFACT, text.as_slice())?;
+            let direct = inventory.packages.iter().filter(|package| package.direct).count();
+            let development = inventory.packages.iter().filter(|package| package.scope.is_dev()).count();
+            Summary::new()
+                .with("files", inventory.files.len())
+                .with("packages", inventory.packages.len())
+                .with("direct", direct)
+                .with("development", development)
+                .with_output(&artifact)
+                .map_err(ModuleError::failed)
+        })
+        .await
+    }
+}
+
+/// Reads every lockfile of the context's workspace; what cannot be read becomes a gap of the context.
+///
+/// # Errors
+/// If the walk fails as a whole.
+pub fn take_inventory(cx: &ModuleContext, config: &ScannerConfig) -> Result<Inventory, ModuleError> {
+    let options =
+        WalkOptions::new().with_max_file_size(config.max_file_size).with_exclude(config.exclude.iter());
+    let walk = Walk::new(cx.workspace(), options).map_err(|error| ModuleError::Config(error.to_string()))?;
+    let collector = Collector { cx, kept: Mutex::default() };
+    walk.run(cx, &collector)?;
+    let (files, _) = collector.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (inventory, gaps) = read(&files);
+    for gap in gaps {
+        cx.not_covered(gap);
+    }
+    cx.covered("lockfiles", inventory.files.len() as u64);
+    cx.covered("packages", inventory.packages.len() as u64);
+    Ok(inventory)
+}
+
+/// Keeps lockfiles and manifests while the walk passes them.
+struct Collector<'a> {
+    cx: &'a ModuleContext,
+    /// The files, and how many bytes they have.
+    kept: Mutex<(Files, u64)>,
+}
+
+impl Visitor for Collector<'_> {
+    fn wants(&self, file: &WalkedFile) -> Want {
+        if is_read(&file.path) { Want::Whole } else { Want::Nothing }
+    }
+
+    fn visit(&self, file: &WalkedFile, bytes: &[u8]) -> Result<u64, ModuleError> {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            self.cx.not_covered(Gap::new(file.path.as_str(), GapReason::Encoding, "is no UTF-8"));
+            return Ok(0);
+        };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = kept.1.saturating_add(file.size);
+        if total > MAX_TOTAL {
+            let detail = format!("the lockfiles together have more than {MAX_TOTAL} bytes");
+            self.cx.not_covered(Gap::new(file.path.as_str(), GapReason::TooLarge, detail));
+            return Ok(0);
+        }
+        kept.1 = total;
+        kept.0.insert(file.path.clone(), text.to_owned());
+        Ok(0)
+    }
+}
+
+/// Sources that pin no revision, and scripts that run on installation.
+fn source_findings(inventory: &Inventory) -> Result<Vec<Finding>, ModuleError> {
+    let mut out = Vec::new();
+    for package in &inventory.packages {
+        if is_unpinned(&package.origin) && package.digest.is_none() {
+            let (Origin::Git(address) | Origin::Url(address)) = &package.origin else { continue };
+            let message =
+                format!("{} comes from {address}, which may give other content tomorrow", package.name);
+            let finding = about(
+                package,
+                "dependencies/unpinned-source",
+                "A source pins no revision",
+                Severity::Low,
+                message,
+            )?;
+            out.push(
+                finding
+                    .with_cwe(829)
+                    .with_recommendation("name the full commit or the digest of the archive"),
+            );
+        }
+        if package.install_script {
+            let message = format!("{} runs a script when it is installed", package.name);
+            let finding = about(
+                package,
+                "dependencies/install-script",
+                "A package runs a script on installation",
+                Severity::Info,
+                message,
+            )?;
+            out.push(
+                finding.with_recommendation(
+                    "install with scripts turned off, and allow this one if it is needed",
+                ),
+            );
+        }
+    }
+    Ok(out)
+}
+
+fn about(
+    package: &Package,
+    rule: &str,
+    title: &str,
+    severity: Severity,
+    message: String,
+) -> Result<Finding, ModuleError> {
+    let rule = RuleId::new(rule).map_err(ModuleError::failed)?;
+    Ok(Finding::new(rule, title, severity)
+        .with_message(message)
+        .with_category("dependency")
+        .with_location(package.location.clone())
+        .with_evidence("purl", package.purl()))
+}
