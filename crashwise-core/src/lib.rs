@@ -20,6 +20,7 @@
 //! - [`Target`], [`Workspace`]: what a run looks at.
 //! - `archive` (feature `archive`): archives in and out, hostile until proven good.
 //! - `testing` (a feature): fakes, virtual time, replay from every prefix, the conformance suite for modules.
+//! - `cache` (feature `workspace`): workspaces of runs, isolated, shared or copy-on-write, and the cache behind them.
 //! - `store` (features `store`, `s3`): targets and results in a directory, in memory or in S3.
 //! - [`Stats`], [`StatsCallback`]: live statistics.
 //!
@@ -30,6 +31,8 @@
 #[cfg(feature = "archive")]
 pub mod archive;
 mod artifact;
+#[cfg(feature = "workspace")]
+pub mod cache;
 mod coverage;
 mod document;
 mod error_chain;
@@ -76,4 +79,6 @@ pub use severity::{Confidence, Severity, UnknownLevel};
 pub use stats::{Stats, StatsCallback, StatsEvent, StatsFeed};
 pub use target::Target;
 pub use tokio_util::sync::CancellationToken;
+#[cfg(feature = "workspace")]
+pub use workspace::CopyOnWrite;
 pub use workspace::Workspace;

@@ -63,7 +63,7 @@ pub fn extract_file(
 }
 
 /// Extracts into an existing, empty directory that the caller removes on error.
-pub(super) fn extract_into(
+pub(crate) fn extract_into(
     mut archive: impl Read + Seek,
     root: &Path,
     options: &ExtractOptions,

@@ -25,6 +25,8 @@ mod zip;
 mod tests;
 
 pub use self::error::{ArchiveError, ArchiveErrorKind, Bound, Rule};
+#[cfg(feature = "workspace")]
+pub(crate) use self::extract::extract_into;
 pub use self::extract::{extract, extract_file};
 pub use self::format::Format;
 pub use self::limits::{ExtractOptions, Limits, Progress, ProgressFn};

@@ -1,5 +1,14 @@
 //! The tree that one run sees.
 
+#[cfg(feature = "workspace")]
+mod cow;
+#[cfg(feature = "workspace")]
+pub(crate) mod overlay;
+#[cfg(feature = "workspace")]
+pub(crate) mod tree;
+
+#[cfg(feature = "workspace")]
+pub use self::cow::CopyOnWrite;
 use crate::{InvalidPath, RelPath};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,147 @@
+//! Copy-on-write: the cheapest way that a directory's file system offers.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::overlay;
+use super::tree::{self, Contents};
+
+/// How a run gets a tree of its own from a shared one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CopyOnWrite {
+    /// An overlay mount; nothing is copied until it is written.
+    Overlay,
+    /// Every file is made anew but shares its extents.
+    Reflink,
+    /// Everything is copied.
+    Copy,
+}
+
+impl CopyOnWrite {
+    /// A word for reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay",
+            Self::Reflink => "reflink",
+            Self::Copy => "copy",
+        }
+    }
+
+    /// Finds the first that works by trying each in a new directory below `dir`.
+    pub fn probe(dir: &Path) -> io::Result<Self> {
+        let place = tempfile::Builder::new().prefix("probe-").tempdir_in(dir)?;
+        Ok(if can_overlay(place.path()) {
+            Self::Overlay
+        } else if tree::can_reflink(place.path()) {
+            Self::Reflink
+        } else {
+            Self::Copy
+        })
+    }
+
+    /// Makes `run/workspace` a writable copy of `base`. `run` must exist and be empty.
+    ///
+    /// If the way that was probed fails for this tree, the next one is taken; the one that worked is returned.
+    pub(crate) fn apply(self, base: &Path, run: &Path) -> io::Result<Self> {
+        let workspace = run.join("workspace");
+        match self {
+            Self::Overlay => {
+                if mount(base, run).is_ok() {
+                    return Ok(self);
+                }
+                tree::remove(&workspace);
+                Self::Reflink.apply(base, run)
+            }
+            Self::Reflink => match tree::copy(base, &workspace, Contents::Reflink) {
+                Err(error) if is_unsupported(&error) => {
+                    tree::remove(&workspace);
+                    Self::Copy.apply(base, run)
+                }
+                other => other.map(|()| self),
+            },
+            Self::Copy => tree::copy(base, &workspace, Contents::Copy).map(|()| self),
+        }
+    }
+}
+
+impl fmt::Display for CopyOnWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Different file systems, or one without shared extents.
+fn is_unsupported(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()).unwrap_or(error);
+    matches!(
+        cause.kind(),
+        io::ErrorKind::Unsupported | io::ErrorKind::CrossesDevices | io::ErrorKind::InvalidInput
+    )
+}
+
+fn mount(base: &Path, run: &Path) -> io::Result<()> {
+    let [workspace, upper, work] = ["workspace", ".upper", ".work"].map(|name| run.join(name));
+    for dir in [&workspace, &upper, &work] {
+        fs::create_dir(dir)?;
+    }
+    overlay::overlay(base, &upper, &work, &workspace)
+}
+
+fn can_overlay(place: &Path) -> bool {
+    let base = place.join("base");
+    let run = place.join("run");
+    let tried = fs::create_dir(&base)
+        .and_then(|()| fs::write(base.join("file"), b"below"))
+        .and_then(|()| fs::create_dir(&run))
+        .and_then(|()| mount(&base, &run))
+        .and_then(|()| fs::write(run.join("workspace/file"), b"above"))
+        .and_then(|()| fs::read(base.join("file")));
+    overlay::unmount_below(&run);
+    tried.is_ok_and(|below| below == b"below")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    #[test]
+    fn every_way_gives_a_tree_of_its_own() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let base = dir.path().join("base");
+        fs::create_dir_all(base.join("d/e")).expect("writable");
+        for i in 0..200 {
+            fs::write(base.join(format!("d/f{i}")), format!("content {i}")).expect("writable");
+        }
+        fs::hard_link(base.join("d/f1"), base.join("linked")).expect("same file system");
+        symlink("d/f1", base.join("link")).expect("writable");
+        fs::set_permissions(base.join("d/f2"), fs::Permissions::from_mode(0o555)).expect("own file");
+        let before = tree::digest(&base).expect("readable");
+        let probed = CopyOnWrite::probe(dir.path()).expect("writable");
+        for way in [probed, CopyOnWrite::Reflink, CopyOnWrite::Copy] {
+            let run = tempfile::tempdir_in(dir.path()).expect("writable");
+            way.apply(&base, run.path()).expect("some way works");
+            let workspace = run.path().join("workspace");
+            assert_eq!(tree::digest(&workspace).expect("readable"), before, "{way}");
+            fs::write(workspace.join("linked"), "mine").expect("own tree");
+            fs::write(workspace.join("new"), "mine").expect("own tree");
+            fs::remove_file(workspace.join("d/f2")).expect("own tree");
+            fs::remove_dir(workspace.join("d/e")).expect("own tree");
+            assert_eq!(tree::digest(&base).expect("readable"), before, "{way} wrote through");
+            assert_ne!(fs::metadata(workspace.join("d/f3")).expect("there").mode() & 0o200, 0);
+            overlay::unmount_below(run.path());
+        }
+    }
+
+    #[test]
+    fn a_tree_that_cannot_be_read_is_an_error() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let run = dir.path().join("run");
+        fs::create_dir(&run).expect("writable");
+        assert!(CopyOnWrite::Copy.apply(&dir.path().join("none"), &run).is_err());
+    }
+}
