@@ -44,6 +44,8 @@
 //!
 //! It knows no analysis: modules do. It defines no contract: `crashwise-core` does.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod definition;
 mod engine;
 mod error;

@@ -1,2 +1,5 @@
 //! The program `crashwise`.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    crashwise_runner::cli::main()
+}

@@ -1,2 +1,5 @@
-//! The program `crashwise`.
-fn main() {}
+//! The program `cw`: `crashwise` under a shorter name.
+
+fn main() -> std::process::ExitCode {
+    crashwise_runner::cli::main()
+}

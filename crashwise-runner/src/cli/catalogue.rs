@@ -1,0 +1,108 @@
+//! The modules and workflows that the program knows.
+
+use super::args::Globals;
+use super::exit::Failure;
+use crate::definition::{Definition, discover, load};
+use crate::workflows;
+use crashwise_core::workflow::AnyWorkflow;
+use crashwise_core::{Metadata, ModuleRegistry, nearest};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The modules and workflows that the program knows.
+pub(super) struct Catalogue {
+    pub(super) modules: ModuleRegistry,
+    workflows: BTreeMap<String, Known>,
+}
+
+/// A workflow, with where it comes from.
+pub(super) struct Known {
+    pub(super) metadata: Metadata,
+    pub(super) code: Arc<dyn AnyWorkflow>,
+    /// Set for workflows as data: their steps are known before a run.
+    pub(super) definition: Option<Definition>,
+    pub(super) folder: Option<PathBuf>,
+}
+
+impl Catalogue {
+    /// What comes with the program, and the definitions in `--workflows`.
+    pub(super) fn load(globals: &Globals) -> Result<Self, Failure> {
+        let modules = modules();
+        let mut catalogue = Self { modules, workflows: BTreeMap::new() };
+        for code in workflows::builtin() {
+            let metadata = code.metadata();
+            let known = Known { metadata, code, definition: None, folder: None };
+            catalogue.workflows.insert(known.metadata.name.clone(), known);
+        }
+        if let Some(folder) = &globals.workflows {
+            catalogue.add(folder)?;
+        }
+        Ok(catalogue)
+    }
+
+    fn add(&mut self, folder: &Path) -> Result<(), Failure> {
+        let mut sources = Vec::new();
+        for path in discover(folder)? {
+            sources.push((path.clone(), load(&path)?));
+        }
+        let mut names: Vec<String> = self.workflows.keys().cloned().collect();
+        for (_, source) in &sources {
+            names.push(Metadata::from_yaml(&source.metadata.0, &source.metadata.1)?.name);
+        }
+        for (path, source) in sources {
+            let definition = Definition::parse(&source.with_workflows(names.iter().cloned()), &self.modules)?;
+            let metadata = definition.metadata();
+            let name = metadata.name.clone();
+            if let Some(other) = self.workflows.get(&name) {
+                let other = other
+                    .folder
+                    .as_ref()
+                    .map_or_else(|| "crashwise itself".to_owned(), |path| path.display().to_string());
+                let text =
+                    format!("{}: there is a workflow named {name:?} already, from {other}", path.display());
+                return Err(Failure::usage(text));
+            }
+            let code = Arc::new(definition.clone());
+            self.workflows
+                .insert(name, Known { metadata, code, definition: Some(definition), folder: Some(path) });
+        }
+        Ok(())
+    }
+
+    pub(super) fn workflows(&self) -> impl Iterator<Item = &Known> {
+        self.workflows.values()
+    }
+
+    /// The workflow of a name; an unknown one names the nearest.
+    pub(super) fn workflow(&self, name: &str) -> Result<&Known, Failure> {
+        self.workflows.get(name).ok_or_else(|| {
+            let near = nearest(name, self.workflows.keys().map(String::as_str));
+            let hint = match near {
+                Some(near) => format!(" (did you mean {near:?}?)"),
+                None => "; `crashwise workflow list` shows those there are".to_owned(),
+            };
+            Failure::usage(format!("there is no workflow named {name:?}{hint}"))
+        })
+    }
+
+    /// The definition in a folder, or the definition of a known workflow.
+    pub(super) fn definition(&self, name_or_path: &str) -> Result<Definition, Failure> {
+        let path = Path::new(name_or_path);
+        if path.exists() {
+            let source = load(path)?.with_workflows(self.workflows.keys().cloned());
+            return Ok(Definition::parse(&source, &self.modules)?);
+        }
+        let known = self.workflow(name_or_path)?;
+        known.definition.clone().ok_or_else(|| {
+            Failure::usage(format!(
+                "workflow {name_or_path:?} is written in Rust: its steps are not known before it runs"
+            ))
+        })
+    }
+}
+
+/// Every module that comes with the program.
+fn modules() -> ModuleRegistry {
+    ModuleRegistry::new()
+}

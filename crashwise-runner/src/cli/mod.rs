@@ -1,0 +1,67 @@
+//! The program `crashwise`, also installed as `cw`: everything that people read is written here.
+//!
+//! One file for each command. A new command is a file with its arguments and a `run`, one variant of
+//! [`args::Command`] and one arm of [`dispatch`].
+//!
+//! # Exit codes
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | the run completed, everything was looked at, nothing at or over the threshold was found |
+//! | 1 | findings at or over the threshold of `--fail-on` |
+//! | 2 | the run failed, was stopped, or did not look at everything it should have |
+//! | 64 | the command line cannot be carried out: nothing was run |
+//! | 130 | ended at once by a second Ctrl-C |
+
+mod args;
+mod catalogue;
+mod completions;
+mod doctor;
+mod exit;
+mod explain;
+mod interrupt;
+mod module;
+mod output;
+mod params;
+mod progress;
+mod run;
+mod terminal;
+mod workflow;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use exit::Exit;
+use std::process::ExitCode;
+use terminal::Terminal;
+
+/// Carries out the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            // Help and version are asked for; anything else is wrong.
+            let code = if message.use_stderr() { Exit::Usage } else { Exit::Clean };
+            // A reader that went away has seen enough.
+            let _ = message.print();
+            return code.into();
+        }
+    };
+    let terminal = Terminal::new(&cli.globals);
+    match dispatch(cli, &terminal) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            terminal.error(&failure.to_string());
+            failure.code().into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, terminal: &Terminal) -> Result<Exit, exit::Failure> {
+    let globals = &cli.globals;
+    match cli.command {
+        Command::Workflow(command) => workflow::run(command, globals, terminal),
+        Command::Module(command) => module::run(command, globals, terminal),
+        Command::Doctor(command) => doctor::run(&command, globals, terminal),
+        Command::Completions(command) => completions::run(&command, terminal),
+    }
+}
