@@ -84,6 +84,22 @@ pub enum RunnerError {
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// The journal could not do its work.
+    #[error("journal failed")]
+    Journal(#[source] crate::JournalError),
+    /// A run has no step of this name.
+    #[error("run {id} has no step {step:?}{hint}")]
+    UnknownStep {
+        /// The run.
+        id: RunId,
+        /// The step.
+        step: String,
+        /// ` (did you mean "x"?)`, or nothing.
+        hint: String,
+    },
+    /// This runner keeps no journal on the disk.
+    #[error("runner has no state folder")]
+    NoStateDir,
     /// The runner was shut down. A durable run goes on when the next runner starts.
     #[error("runner was shut down")]
     Closed,
@@ -95,6 +111,11 @@ impl RunnerError {
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Storage { context: context.into(), source: Arc::from(cause.into()) }
+    }
+
+    #[cfg(feature = "local")]
+    pub(crate) fn journal(error: crate::JournalError) -> Self {
+        Self::Journal(error)
     }
 
     pub(crate) fn unknown_workflow<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {

@@ -9,35 +9,64 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// A run of this process. Clones are handles to the same run; dropping them does not stop it.
+/// A run. Clones are handles to the same run; dropping them does not stop it.
 #[derive(Clone)]
 pub struct RunHandle {
-    live: Arc<Live>,
+    place: Place,
     guard: Arc<Guard>,
+}
+
+/// Where a run is carried out.
+#[derive(Clone)]
+enum Place {
+    Here(Arc<Live>),
+    /// In another process, or it is over.
+    #[cfg(feature = "local")]
+    Elsewhere(RunId, crate::RunStore),
 }
 
 impl RunHandle {
     pub(crate) fn new(live: Arc<Live>, guard: Arc<Guard>) -> Self {
-        Self { live, guard }
+        Self { place: Place::Here(live), guard }
+    }
+
+    #[cfg(feature = "local")]
+    pub(crate) fn elsewhere(id: RunId, store: crate::RunStore, guard: Arc<Guard>) -> Self {
+        Self { place: Place::Elsewhere(id, store), guard }
     }
 
     /// The run.
     pub fn id(&self) -> &RunId {
-        &self.live.submission.id
+        match &self.place {
+            Place::Here(live) => &live.submission.id,
+            #[cfg(feature = "local")]
+            Place::Elsewhere(id, _) => id,
+        }
     }
 
     /// Where the run is. A run that this process lost hold of is `failed` here; [`Self::wait`] says why.
     pub fn status(&self) -> RunStatus {
-        self.live.progress().status().unwrap_or(RunStatus::Failed)
+        let known = match &self.place {
+            Place::Here(live) => live.progress().status(),
+            #[cfg(feature = "local")]
+            Place::Elsewhere(id, store) => store.status(id).ok(),
+        };
+        known.unwrap_or(RunStatus::Failed)
     }
 
     /// The steps that have ended so far.
     pub fn steps(&self) -> Vec<StepReport> {
-        if let Progress::Ended(report) = self.live.progress() {
-            return report.steps.clone();
+        match &self.place {
+            Place::Here(live) => {
+                if let Progress::Ended(report) = live.progress() {
+                    return report.steps.clone();
+                }
+                let steps = live.steps.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                crate::report::in_order(steps)
+            }
+            #[cfg(feature = "local")]
+            Place::Elsewhere(id, store) => store.report(id).map(|report| report.steps).unwrap_or_default(),
         }
-        let steps = self.live.steps.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        crate::report::in_order(steps)
     }
 
     /// Waits for the end of the run. Events of the run are delivered to listeners before this returns, unless those are
@@ -47,7 +76,12 @@ impl RunHandle {
     ///
     /// When the run could not be recorded, or the runner was shut down.
     pub async fn wait(&self) -> Result<RunReport, RunnerError> {
-        let mut progress = self.live.watch();
+        let live = match &self.place {
+            Place::Here(live) => live,
+            #[cfg(feature = "local")]
+            Place::Elsewhere(id, store) => return store.wait(id).await?.ok_or(RunnerError::Closed),
+        };
+        let mut progress = live.watch();
         let ended = loop {
             let now = progress.borrow_and_update().clone();
             match now {
@@ -78,7 +112,18 @@ impl RunHandle {
     ///
     /// As [`Self::wait`].
     pub async fn wait_for(&self, status: RunStatus) -> Result<RunStatus, RunnerError> {
-        let mut progress = self.live.watch();
+        let live = match &self.place {
+            Place::Here(live) => live,
+            #[cfg(feature = "local")]
+            Place::Elsewhere(id, store) => loop {
+                let now = store.status(id)?;
+                if now == status || now.is_final() {
+                    return Ok(now);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            },
+        };
+        let mut progress = live.watch();
         loop {
             let now = progress.borrow_and_update().clone();
             if let Progress::Lost(error) = now {
@@ -102,7 +147,7 @@ impl RunHandle {
     ///
     /// [`RunnerError::WrongState`] when the run is over.
     pub async fn cancel(&self) -> Result<(), RunnerError> {
-        self.live.control(Control::Cancel).await
+        self.control(Control::Cancel).await
     }
 
     /// Asks the run to pause: steps that run are let finish, and no other begins. Returns when the wish is journaled;
@@ -112,7 +157,7 @@ impl RunHandle {
     ///
     /// [`RunnerError::WrongState`] when the run is over.
     pub async fn pause(&self) -> Result<(), RunnerError> {
-        self.live.control(Control::Pause).await
+        self.control(Control::Pause).await
     }
 
     /// Lets a paused run go on where it was.
@@ -121,7 +166,7 @@ impl RunHandle {
     ///
     /// [`RunnerError::WrongState`] when the run is over, or nobody asked for a pause.
     pub async fn resume(&self) -> Result<(), RunnerError> {
-        self.live.control(Control::Resume).await
+        self.control(Control::Resume).await
     }
 
     /// Says yes to an approval, which may be asked for already or later. Journaled when this returns.
@@ -149,7 +194,7 @@ impl RunHandle {
             comment: comment.to_owned(),
             at_ms: self.guard.0.clock.now_ms(),
         };
-        self.live.control(Control::Decide { name: name.to_owned(), decision }).await
+        self.control(Control::Decide { name: name.to_owned(), decision }).await
     }
 
     /// Sends a signal. Signals of one name are taken in the order in which they came, whether the workflow waits for
@@ -159,12 +204,25 @@ impl RunHandle {
     ///
     /// [`RunnerError::WrongState`] when the run is over.
     pub async fn signal(&self, name: &str, value: Value) -> Result<(), RunnerError> {
-        self.live.control(Control::Signal { name: name.to_owned(), value }).await
+        self.control(Control::Signal { name: name.to_owned(), value }).await
+    }
+
+    async fn control(&self, control: Control) -> Result<(), RunnerError> {
+        match &self.place {
+            Place::Here(live) => live.control(control).await,
+            #[cfg(feature = "local")]
+            Place::Elsewhere(id, store) => store.ask(id, control).await,
+        }
     }
 
     /// Cancels the run when what is returned is dropped.
     pub(crate) fn cancel_on_drop(&self) -> CancelOnDrop {
-        CancelOnDrop { live: Some(Arc::clone(&self.live)) }
+        let live = match &self.place {
+            Place::Here(live) => Some(Arc::clone(live)),
+            #[cfg(feature = "local")]
+            Place::Elsewhere(..) => None,
+        };
+        CancelOnDrop { live }
     }
 }
 

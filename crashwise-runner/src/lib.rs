@@ -47,6 +47,8 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod definition;
+#[cfg(feature = "local")]
+mod durable;
 mod engine;
 mod error;
 mod event;
@@ -58,12 +60,21 @@ mod reporting;
 mod request;
 mod results;
 mod runner;
+#[cfg(feature = "local")]
+mod store;
 pub mod workflows;
 
+#[cfg(feature = "local")]
+pub use durable::Recovered;
+pub use engine::OnChange;
 pub use error::RunnerError;
 pub use event::{RunEvent, RunEventKind};
 pub use handle::RunHandle;
 pub use journal::JournalError;
-pub use report::{RunReport, RunStatus, StepReport, StepStatus};
+#[cfg(feature = "local")]
+pub use journal::sqlite::Durability;
+pub use report::{CacheHit, RunReport, RunStatus, StepReport, StepStatus};
 pub use request::RunRequest;
 pub use runner::{Runner, RunnerBuilder};
+#[cfg(feature = "local")]
+pub use store::{HistoryEvent, LatestStats, Pruned, RunFilter, RunStore, RunSummary, Verdict};

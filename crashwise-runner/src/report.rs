@@ -126,6 +126,22 @@ impl fmt::Display for StepStatus {
     }
 }
 
+/// Where a result that was taken from the cache comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CacheHit {
+    /// When it was made, in milliseconds since 1970.
+    pub made_ms: u64,
+    /// What it took to make it, in milliseconds.
+    pub cost_ms: u64,
+}
+
+impl CacheHit {
+    pub(crate) fn new(made_ms: u64, cost_ms: u64) -> Self {
+        Self { made_ms, cost_ms }
+    }
+}
+
 /// What a step did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -156,6 +172,8 @@ pub struct StepReport {
     pub findings: Vec<ArtifactRef>,
     /// Files it stored.
     pub artifacts: Vec<ArtifactRef>,
+    /// Where its result comes from, when it was taken from the cache.
+    pub cached: Option<CacheHit>,
     /// Whether it is cleanup.
     pub cleanup: bool,
     /// The run that it started, for children.
@@ -184,6 +202,7 @@ impl StepReport {
             counts: SeverityCounts::default(),
             findings: Vec::new(),
             artifacts: Vec::new(),
+            cached: end.cached,
             cleanup: end.cleanup,
             child: end.child.clone(),
             index: end.index,
@@ -192,7 +211,7 @@ impl StepReport {
             Outcome::Value { value, child } => {
                 report.status = match end.kind.as_str() {
                     "skip" => StepStatus::Skipped,
-                    _ if end.cached => StepStatus::Cached,
+                    _ if end.cached.is_some() => StepStatus::Cached,
                     _ => StepStatus::Completed,
                 };
                 let output = matches!(end.kind.as_str(), "module" | "closure")
@@ -364,6 +383,29 @@ fn findings(
         .map(|artifact| store.open(artifact).map(BufReader::new))
         .collect::<io::Result<Vec<_>>>()?;
     Ok(merge_findings(readers))
+}
+
+/// The end of a run that has none yet: nothing of it can be relied on.
+#[cfg(feature = "local")]
+pub(crate) fn unfinished(
+    submission: &Submission,
+    status: RunStatus,
+    started_ms: Option<u64>,
+    steps: &[StepReport],
+) -> RunEnd {
+    let started_ms = started_ms.unwrap_or(submission.at_ms);
+    let last =
+        steps.iter().map(|step| step.started_ms.saturating_add(crate::engine::millis(step.duration))).max();
+    RunEnd {
+        status,
+        output: Value::Null,
+        error: None,
+        failed_step: None,
+        counts: sum(steps),
+        coverage: coverage(&submission.workflow, status, Some("the run has not ended"), steps),
+        started_ms,
+        duration_ms: last.unwrap_or(started_ms).saturating_sub(started_ms),
+    }
 }
 
 /// The steps in the order in which they were asked for; of a step that was carried out again, its last end.

@@ -1,12 +1,20 @@
 //! Runs workflows.
 
-use crate::engine::{Begun, Clock, Core, Guard, Known, Places, Pool, Shards, millis};
+#[cfg(feature = "local")]
+use crate::durable::Durable;
+use crate::engine::{
+    Begun, Clock, Core, Guard, Known, Live, OnChange, Places, Pool, Reconcile, Shards, millis,
+};
 use crate::event::{AllStats, EventFeed};
 use crate::executor::{InPlace, WorkspaceSource};
+#[cfg(feature = "local")]
+use crate::journal::sqlite::SqliteJournal;
 use crate::journal::{Journal, MemoryJournal, Submission};
 use crate::results::ResultStore;
+#[cfg(feature = "local")]
+use crate::store::RunStore;
 use crate::{RunEvent, RunHandle, RunReport, RunRequest, RunStatus, RunnerError};
-use crashwise_core::workflow::{AnyWorkflow, Workflow};
+use crashwise_core::workflow::{AnyWorkflow, StepKey, Workflow};
 use crashwise_core::{CancellationToken, Metadata, ModuleRegistry, RunId, StatsCallback, StatsFeed, Target};
 use serde::Deserialize;
 use serde_json::Value;
@@ -62,7 +70,7 @@ impl Runner {
         RunnerBuilder::default()
     }
 
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.guard.0
     }
 
@@ -145,6 +153,7 @@ impl Runner {
             use_cache: request.use_cache,
             idempotency_key: request.idempotency_key.clone(),
             parent: None,
+            forked_from: None,
             at_ms: core.clock.now_ms(),
         };
         let asked = submission.id.clone();
@@ -153,27 +162,53 @@ impl Runner {
             .await
             .map_err(|error| RunnerError::storage("noting the run failed", error))?;
         match (begun, request.idempotency_key) {
-            (Begun::New(live), _) => Ok(RunHandle::new(live, Arc::clone(&self.guard))),
             (Begun::Exists { id, same: false, .. }, Some(key)) if id != asked => {
                 Err(RunnerError::KeyReused { key, id })
             }
-            (Begun::Exists { same: true, live: Some(live), .. }, Some(_)) => {
-                Ok(RunHandle::new(live, Arc::clone(&self.guard)))
+            (Begun::New(live), _) | (Begun::Exists { same: true, live: Some(live), .. }, Some(_)) => {
+                Ok(self.here(live))
             }
+            (Begun::Exists { same: true, live: None, id }, Some(_)) => self.known_run(&id),
             (Begun::Exists { id, .. }, _) => Err(RunnerError::DuplicateRun { id }),
         }
     }
 
-    /// The handle of a run of this process that goes on, or was among the last to end.
+    /// The handle of a run: of this process, when it goes on or was among the last to end, or of the state folder.
     ///
     /// # Errors
     ///
     /// [`RunnerError::UnknownRun`] when there is none.
     pub fn handle(&self, id: &RunId) -> Result<RunHandle, RunnerError> {
         match self.core().find(id) {
-            Some(live) => Ok(RunHandle::new(live, Arc::clone(&self.guard))),
-            None => Err(RunnerError::UnknownRun { id: id.clone() }),
+            Some(live) => Ok(self.here(live)),
+            None => self.elsewhere(id),
         }
+    }
+
+    pub(crate) fn here(&self, live: Arc<Live>) -> RunHandle {
+        RunHandle::new(live, Arc::clone(&self.guard))
+    }
+
+    #[cfg(feature = "local")]
+    pub(crate) fn there(&self, id: &RunId, store: crate::RunStore) -> RunHandle {
+        RunHandle::elsewhere(id.clone(), store, Arc::clone(&self.guard))
+    }
+
+    #[cfg(feature = "local")]
+    fn elsewhere(&self, id: &RunId) -> Result<RunHandle, RunnerError> {
+        let store = self.store().map_err(|_| RunnerError::UnknownRun { id: id.clone() })?;
+        store.summary(id)?;
+        Ok(self.there(id, store.clone()))
+    }
+
+    #[cfg(not(feature = "local"))]
+    fn elsewhere(&self, id: &RunId) -> Result<RunHandle, RunnerError> {
+        Err(RunnerError::UnknownRun { id: id.clone() })
+    }
+
+    #[cfg(not(feature = "local"))]
+    fn known_run(&self, id: &RunId) -> Result<RunHandle, RunnerError> {
+        self.elsewhere(id)
     }
 
     /// The workflows, in the order of their names.
@@ -214,6 +249,16 @@ pub struct RunnerBuilder {
     verticals: BTreeMap<String, usize>,
     cleanup_limit: Duration,
     check_wakers: bool,
+    #[cfg(feature = "local")]
+    former: Vec<Arc<dyn AnyWorkflow>>,
+    on_change: OnChange,
+    reconcile: Option<Reconcile>,
+    #[cfg(feature = "local")]
+    durability: crate::Durability,
+    #[cfg(feature = "local")]
+    disk_patience: Option<Duration>,
+    #[cfg(feature = "local")]
+    recover: bool,
     state_dir: Option<PathBuf>,
     workspaces: Arc<dyn WorkspaceSource>,
 }
@@ -229,6 +274,16 @@ impl Default for RunnerBuilder {
             verticals: BTreeMap::new(),
             cleanup_limit: Duration::from_mins(1),
             check_wakers: cfg!(debug_assertions),
+            #[cfg(feature = "local")]
+            former: Vec::new(),
+            on_change: OnChange::default(),
+            reconcile: None,
+            #[cfg(feature = "local")]
+            durability: crate::Durability::default(),
+            #[cfg(feature = "local")]
+            disk_patience: None,
+            #[cfg(feature = "local")]
+            recover: true,
             state_dir: None,
             workspaces: Arc::new(InPlace),
         }
@@ -284,7 +339,54 @@ impl RunnerBuilder {
         self
     }
 
-    /// Sets the folder in which results stay. Without it they go away with the runner and its reports.
+    /// Adds an earlier version of a workflow, for runs that were begun with it and have not ended.
+    #[cfg(feature = "local")]
+    pub fn former_workflow(mut self, workflow: impl AnyWorkflow) -> Self {
+        self.former.push(Arc::new(workflow));
+        self
+    }
+
+    /// Sets what becomes of a stored result when the code now asks for something else under its key.
+    pub fn on_change(mut self, policy: OnChange) -> Self {
+        self.on_change = policy;
+        self
+    }
+
+    /// Sets who is asked what became of an at-most-once step when a crash left it open whether it ran. Its answer is the
+    /// result of the step; without one the step fails as `outcome_unknown`.
+    pub fn reconcile(
+        mut self,
+        ask: impl Fn(&RunId, &StepKey) -> Option<Value> + Send + Sync + 'static,
+    ) -> Self {
+        self.reconcile = Some(Box::new(ask));
+        self
+    }
+
+    /// Sets how far an acknowledged event is safe in a state folder.
+    #[cfg(feature = "local")]
+    pub fn durability(mut self, durability: crate::Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets how long a full disk or a busy journal is waited out before the runs that need it are given up (5 s unless
+    /// set). They are not lost: [`Runner::recover`] carries them on.
+    #[cfg(feature = "local")]
+    pub fn disk_patience(mut self, time: Duration) -> Self {
+        self.disk_patience = Some(time);
+        self
+    }
+
+    /// Sets whether runs that a process left behind in the state folder go on here; they do unless told otherwise.
+    #[cfg(feature = "local")]
+    pub fn recover_runs(mut self, recover: bool) -> Self {
+        self.recover = recover;
+        self
+    }
+
+    /// Sets the folder in which runs and their results are kept, so that they survive the process. Several processes can
+    /// share it. Without it they go away with the runner and its reports.
+    #[cfg(feature = "local")]
     pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(folder.into());
         self
@@ -305,7 +407,8 @@ impl RunnerBuilder {
     /// # Errors
     ///
     /// When two workflows have one name, the metadata of one is not usable, or threads or files cannot be made.
-    pub fn build(self) -> Result<Runner, RunnerError> {
+    #[cfg_attr(not(feature = "local"), allow(unused_mut, reason = "a state folder adds to it"))]
+    pub fn build(mut self) -> Result<Runner, RunnerError> {
         let mut workflows = BTreeMap::new();
         for code in self.workflows {
             let known = Known::new(code)?;
@@ -315,13 +418,43 @@ impl RunnerBuilder {
             }
         }
         let threads = |error| RunnerError::storage("starting the threads of the runner failed", error);
+        let clock = Clock::default();
+        #[cfg(feature = "local")]
+        let latest = Arc::new(crate::engine::Latest::default());
         let stats_wanted = !self.stats.is_empty();
+        #[cfg(feature = "local")]
+        if self.state_dir.is_some() {
+            self.stats.push(Arc::new(crate::engine::ToLatest(Arc::clone(&latest), clock.clone())));
+        }
         let stats = if self.stats.is_empty() {
             StatsFeed::none()
         } else {
             StatsFeed::new(AllStats(self.stats)).map_err(threads)?
         };
-        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
+        #[cfg(feature = "local")]
+        let mut former = BTreeMap::new();
+        #[cfg(feature = "local")]
+        for code in std::mem::take(&mut self.former) {
+            let known = Known::new(code)?;
+            former.insert((known.metadata.name.clone(), known.metadata.version.to_string()), known);
+        }
+        #[cfg(feature = "local")]
+        let durable = match &self.state_dir {
+            None => None,
+            Some(folder) => {
+                let journal = SqliteJournal::open(folder, self.durability).map_err(RunnerError::journal)?;
+                if let Some(patience) = self.disk_patience {
+                    journal.writer().set_patience(patience);
+                }
+                Some(Durable { journal: Arc::new(journal), store: RunStore::open(folder)? })
+            }
+        };
+        let memory = || Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
+        #[cfg(feature = "local")]
+        let journal =
+            durable.as_ref().map_or_else(memory, |durable| Arc::clone(&durable.journal) as Arc<dyn Journal>);
+        #[cfg(not(feature = "local"))]
+        let journal = memory();
         let results = match &self.state_dir {
             None => ResultStore::temporary(),
             Some(folder) => ResultStore::at(folder.join("results"), true)
@@ -331,6 +464,8 @@ impl RunnerBuilder {
         let core = Core {
             modules: self.modules,
             workflows,
+            #[cfg(feature = "local")]
+            former,
             stats,
             stats_wanted,
             events: EventFeed::new(self.listeners).map_err(threads)?,
@@ -339,15 +474,27 @@ impl RunnerBuilder {
             results,
             workspaces: self.workspaces,
             journal,
+            #[cfg(feature = "local")]
+            durable,
+            on_change: self.on_change,
+            reconcile: self.reconcile,
             pool: Pool::new().map_err(threads)?,
             shards: Shards::new(processors.min(4)).map_err(threads)?,
-            clock: Clock::default(),
+            clock,
             closing: CancellationToken::new(),
             cleanup_limit: self.cleanup_limit,
             check_wakers: self.check_wakers,
             live: Mutex::default(),
         };
-        Ok(Runner { guard: Arc::new(Guard(Arc::new(core))) })
+        let runner = Runner { guard: Arc::new(Guard(Arc::new(core))) };
+        #[cfg(feature = "local")]
+        if let Some(durable) = &runner.core().durable {
+            crate::engine::start_keeper(runner.core(), &durable.journal, latest).map_err(threads)?;
+            if self.recover {
+                runner.recover()?;
+            }
+        }
+        Ok(runner)
     }
 }
 

@@ -8,10 +8,11 @@ use super::shard::Shards;
 use crate::RunnerError;
 use crate::event::EventFeed;
 use crate::executor::WorkspaceSource;
-use crate::journal::{Created, Journal, JournalError, Submission};
+use crate::journal::{Created, Journal, JournalError, Submission, Taken};
 use crate::results::ResultStore;
-use crashwise_core::workflow::AnyWorkflow;
+use crashwise_core::workflow::{AnyWorkflow, StepKey};
 use crashwise_core::{CancellationToken, Metadata, ModuleRegistry, RunId, StatsFeed};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::io;
@@ -23,6 +24,9 @@ use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 pub(crate) struct Core {
     pub(crate) modules: ModuleRegistry,
     pub(crate) workflows: BTreeMap<String, Known>,
+    /// Earlier versions of workflows, for runs that were begun with them.
+    #[cfg(feature = "local")]
+    pub(crate) former: BTreeMap<(String, String), Known>,
     pub(crate) stats: StatsFeed,
     pub(crate) stats_wanted: bool,
     pub(crate) events: EventFeed,
@@ -31,14 +35,32 @@ pub(crate) struct Core {
     pub(crate) results: ResultStore,
     pub(crate) workspaces: Arc<dyn WorkspaceSource>,
     pub(crate) journal: Arc<dyn Journal>,
+    #[cfg(feature = "local")]
+    pub(crate) durable: Option<crate::durable::Durable>,
     pub(crate) pool: Pool,
     pub(crate) shards: Shards,
     pub(crate) clock: Clock,
     pub(crate) closing: CancellationToken,
     pub(crate) cleanup_limit: Duration,
     pub(crate) check_wakers: bool,
+    pub(crate) on_change: OnChange,
+    pub(crate) reconcile: Option<Reconcile>,
     pub(crate) live: Mutex<LiveRuns>,
 }
+
+/// What becomes of a stored result when the code now asks for something else under its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnChange {
+    /// The run fails, and the error names the step.
+    #[default]
+    Fail,
+    /// The step is carried out again.
+    Rerun,
+}
+
+/// Tells what became of a step of which a crash left it open whether it ran.
+pub(crate) type Reconcile = Box<dyn Fn(&RunId, &StepKey) -> Option<Value> + Send + Sync>;
 
 /// A workflow with its description.
 #[derive(Clone)]
@@ -72,6 +94,13 @@ impl Core {
             .ok_or_else(|| RunnerError::unknown_workflow(name, self.workflows.keys().map(String::as_str)))
     }
 
+    /// The code for a run that was begun with a version of a workflow: that very version, if it is still here.
+    #[cfg(feature = "local")]
+    pub(crate) fn code_for(&self, submission: &Submission) -> Result<&Known, RunnerError> {
+        let begun_with = (submission.workflow.clone(), submission.version.clone());
+        self.former.get(&begun_with).map_or_else(|| self.known(&submission.workflow), Ok)
+    }
+
     /// Notes a run and carries it out; when there is one with its id or key already, gives that one.
     pub(crate) async fn begin(
         self: &Arc<Self>,
@@ -80,23 +109,27 @@ impl Core {
         cancel: CancellationToken,
     ) -> Result<Begun, JournalError> {
         match self.journal.create(submission.clone()).await? {
-            Created::New => Ok(Begun::New(self.carry_on(submission, workflow, cancel))),
+            Created::New(log) => {
+                let taken = Taken { log, records: Vec::new() };
+                Ok(Begun::New(self.carry_on(submission, workflow, cancel, Some(taken))))
+            }
             Created::Exists { id, same } => Ok(Begun::Exists { live: self.find(&id), id, same }),
         }
     }
 
-    /// Carries out a run that the journal holds.
+    /// Carries out a run that the journal holds. Without the end of its journal at hand, the run is taken first.
     pub(crate) fn carry_on(
         self: &Arc<Self>,
         submission: Submission,
         workflow: Known,
         cancel: CancellationToken,
+        taken: Option<Taken>,
     ) -> Arc<Live> {
         let id = submission.id.clone();
         let (live, commands) = Live::new(submission, cancel);
         self.lock().runs.insert(id, Arc::clone(&live));
         let (core, run) = (Arc::clone(self), Arc::clone(&live));
-        self.shards.spawn(move || Box::pin(drive::carry_out(core, run, workflow, commands)));
+        self.shards.spawn(move || Box::pin(drive::carry_out(core, run, workflow, commands, taken)));
         live
     }
 
@@ -115,6 +148,17 @@ impl Core {
             self.lock().runs.remove(&id);
             self.journal.forget(&id);
         }
+    }
+
+    /// All runs that go on.
+    #[cfg(feature = "local")]
+    pub(crate) fn going_on(&self) -> Vec<Arc<Live>> {
+        self.lock()
+            .runs
+            .values()
+            .filter(|live| matches!(live.progress(), super::live::Progress::At(_)))
+            .cloned()
+            .collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, LiveRuns> {

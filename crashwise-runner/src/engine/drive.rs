@@ -7,10 +7,10 @@ use super::memo::Past;
 use super::state::{Doing, RunState};
 use super::waker::Watched;
 use super::{after, at};
-use crate::journal::{Event, RunEnd};
+use crate::journal::{Event, RunEnd, Taken};
 use crate::{RunEventKind, RunReport, RunStatus, RunnerError, report};
 use crashwise_core::error_chain;
-use crashwise_core::workflow::{Session, WorkflowError};
+use crashwise_core::workflow::{Session, StepKey, WorkflowError};
 use futures::FutureExt;
 use serde_json::Value;
 use std::any::Any;
@@ -31,15 +31,28 @@ pub(crate) async fn carry_out(
     live: Arc<Live>,
     workflow: Known,
     mut commands: UnboundedReceiver<Box<Command>>,
+    taken: Option<Taken>,
 ) {
     let id = live.submission.id.clone();
-    let lost = |error: RunnerError| live.set(Progress::Lost(error));
-    let (log, records) = match core.journal.open(&id).await {
-        Ok(Some(opened)) => opened,
-        Ok(None) => return lost(RunnerError::UnknownRun { id }),
-        Err(error) => return lost(RunnerError::storage("taking a run from the journal failed", error)),
+    let lost = |error: RunnerError| {
+        live.set(Progress::Lost(error));
+        core.ended(&id);
     };
-    let past = Past::of(records);
+    let (log, mut past) = match taken {
+        Some(Taken { log, records }) => (log, Past::of(records)),
+        None => match core.journal.take(&id).await {
+            Ok(Some(Taken { log, records })) => (log, Past::of(records)),
+            Ok(None) => return lost(RunnerError::UnknownRun { id: id.clone() }),
+            Err(error) => return lost(RunnerError::storage("taking a run from the journal failed", error)),
+        },
+    };
+    if let Some(end) = past.finished.take() {
+        // Somebody waits for a run that ended before this process began.
+        let steps = report::in_order(past.steps);
+        let report = RunReport::new(&live.submission, *end, steps, core.results.clone());
+        live.set(Progress::Ended(Arc::new(report)));
+        return core.ended(&id);
+    }
     let (began, stopping) = (past.began, past.stopping);
     let run = RunState::new(Arc::clone(&core), Arc::clone(&live), &workflow.metadata, log, past);
     let workflow_name = workflow.metadata.name.clone();
@@ -60,7 +73,7 @@ pub(crate) async fn carry_out(
         Ok(report) => live.set(Progress::Ended(Arc::new(report))),
         Err(error) => {
             run.halted.set(true);
-            lost(error);
+            return lost(error);
         }
     }
     core.ended(&id);
@@ -91,11 +104,15 @@ impl Driver<'_> {
         if !self.turn(commands, began).await? {
             // It was stopped before it began: there is nothing to undo.
             let status = run.stopping.get().unwrap_or(RunStatus::Cancelled);
-            return self.finish(status, Value::Null, None).await;
+            return self.finish(status, Value::Null, None, None).await;
         }
         let body = self.body(commands).await?;
         run.count_time(false);
         let stopped = run.stopping.get();
+        let failed_step = match &body {
+            Body::Returned(Err(error)) => error.step().map(|step| step.step.clone()),
+            _ => None,
+        };
         let (status, output, error) = match (body, stopped) {
             (_, Some(status)) => (status, Value::Null, None),
             (Body::Returned(Ok(output)), None) => (RunStatus::Completed, output, None),
@@ -111,7 +128,7 @@ impl Driver<'_> {
             run.stop.cancel();
         }
         self.unwind(commands, status == RunStatus::Completed).await?;
-        self.finish(status, output, error).await
+        self.finish(status, output, error, failed_step).await
     }
 
     /// Waits until it is the run's turn. `false` when it is stopped before it began.
@@ -285,6 +302,7 @@ impl Driver<'_> {
         status: RunStatus,
         output: Value,
         error: Option<String>,
+        failed_step: Option<StepKey>,
     ) -> Result<RunReport, RunnerError> {
         let run = self.run;
         let submission = &run.live.submission;
@@ -316,6 +334,7 @@ impl Driver<'_> {
             coverage: report::coverage(&submission.workflow, status, error.as_deref(), &steps),
             output,
             error,
+            failed_step,
             counts,
             started_ms,
             duration_ms: now.saturating_sub(started_ms),

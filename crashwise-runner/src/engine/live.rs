@@ -4,6 +4,7 @@ use crate::journal::Submission;
 use crate::{RunReport, RunStatus, RunnerError, StepReport};
 use crashwise_core::CancellationToken;
 use crashwise_core::workflow::Decision;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +40,8 @@ impl Progress {
 }
 
 /// Something that somebody wants of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Control {
     Pause,
     Resume,

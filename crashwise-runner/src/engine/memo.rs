@@ -1,7 +1,7 @@
 //! What the journal says of a run when it is carried on.
 
 use super::mailbox::Mailbox;
-use crate::journal::{Event, Outcome, Record, StepEnd};
+use crate::journal::{Event, Outcome, Record, RunEnd, StepEnd};
 use crate::{RunStatus, StepReport};
 use crashwise_core::Fingerprint;
 use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
@@ -42,6 +42,7 @@ pub(crate) struct Past {
     /// Whether anything happened after the request.
     pub(crate) began: bool,
     pub(crate) next_index: u32,
+    pub(crate) finished: Option<Box<RunEnd>>,
 }
 
 impl Past {
@@ -66,7 +67,8 @@ impl Past {
                     past.memo.ahead.insert(key.clone());
                     past.memo.begun.insert(key, fp);
                 }
-                Event::StepRetried { .. } | Event::Finished(_) => {}
+                Event::StepRetried { .. } => {}
+                Event::Finished(end) => past.finished = Some(end),
                 Event::StepEnded(end) => {
                     people.remove(&end.key);
                     past.step_ended(*end);

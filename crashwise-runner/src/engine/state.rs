@@ -8,7 +8,7 @@ use super::queue::Place;
 use crate::journal::{Event, JournalError, RunLog, StepEnd, When};
 use crate::{RunEvent, RunEventKind, RunStatus, StepReport};
 use crashwise_core::workflow::{RunInfo, StepFailure, StepKey};
-use crashwise_core::{CancellationToken, Isolation, Metadata, Workspace};
+use crashwise_core::{CancellationToken, Fingerprint, Isolation, Metadata, Workspace};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::future::poll_fn;
@@ -48,6 +48,7 @@ pub(crate) struct RunState {
     status: Cell<RunStatus>,
     isolation: Isolation,
     workspace: OnceCell<Workspace>,
+    content: OnceCell<Option<Fingerprint>>,
     changed: Cell<bool>,
     waiting: RefCell<Vec<Waker>>,
 }
@@ -101,6 +102,7 @@ impl RunState {
             status: Cell::new(RunStatus::Pending),
             isolation: metadata.workspace_isolation,
             workspace: OnceCell::new(),
+            content: OnceCell::new(),
             changed: Cell::new(false),
             waiting: RefCell::default(),
             live,
@@ -133,6 +135,12 @@ impl RunState {
             })
             .await
             .cloned()
+    }
+
+    /// Identifies the content of the target, told when it is first asked for.
+    pub(crate) async fn content(&self) -> Option<Fingerprint> {
+        let target = &self.live.submission.target;
+        self.content.get_or_init(|| self.core.workspaces.content(target)).await.clone()
     }
 
     /// Appends an event without waiting for it.

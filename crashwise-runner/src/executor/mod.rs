@@ -1,6 +1,7 @@
 //! Carries out steps: attempts with limits, retries with waits, panics caught, modules that do not stop left behind.
 
 mod attempt;
+mod content;
 mod host;
 mod workspace;
 

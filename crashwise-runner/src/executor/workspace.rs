@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use crashwise_core::workflow::StepFailure;
-use crashwise_core::{Isolation, RunId, Target, Workspace};
+use crashwise_core::{Fingerprint, Isolation, RunId, Target, Workspace};
 use std::fmt;
 
 /// Makes the tree that a run looks at.
@@ -15,6 +15,9 @@ pub(crate) trait WorkspaceSource: Send + Sync + fmt::Debug {
         target: &Target,
         isolation: Isolation,
     ) -> Result<Workspace, StepFailure>;
+
+    /// Identifies the content of a target, for results that other runs may use. `None` when it cannot be told.
+    async fn content(&self, target: &Target) -> Option<Fingerprint>;
 }
 
 /// Directories where they are.
@@ -34,5 +37,16 @@ impl WorkspaceSource for InPlace {
             Err(error) => format!("cannot be read: {error}"),
         };
         Err(StepFailure::fatal(format!("target {target} {problem}")))
+    }
+
+    async fn content(&self, target: &Target) -> Option<Fingerprint> {
+        match target {
+            Target::Stored(id) => Some(Fingerprint::of(["stored", id.as_str()])),
+            Target::Directory(path) | Target::Archive(path) => {
+                let path = path.clone();
+                tokio::task::spawn_blocking(move || super::content::of(&path).ok()).await.ok().flatten()
+            }
+            _ => None,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a journal holds.
 
-use crate::RunStatus;
+use crate::{CacheHit, RunStatus};
 use crashwise_core::workflow::{ApprovalRequest, Decision, StepError, StepKey};
 use crashwise_core::{Coverage, Fingerprint, ModuleOutput, RunId, SeverityCounts, Target};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub(crate) struct Submission {
     pub(crate) idempotency_key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<RunId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forked_from: Option<RunId>,
     pub(crate) at_ms: u64,
 }
 
@@ -87,6 +89,43 @@ pub(crate) enum Event {
     Finished(Box<RunEnd>),
 }
 
+impl Event {
+    /// Its word in the table of events.
+    #[cfg(feature = "local")]
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Submitted(_) => "submitted",
+            Self::Claimed { .. } => "claimed",
+            Self::Started => "started",
+            Self::StepStarted { .. } => "step_started",
+            Self::StepRetried { .. } => "step_retried",
+            Self::StepEnded(_) => "step_ended",
+            Self::Waiting { .. } => "waiting",
+            Self::ApprovalRequested { .. } => "approval_requested",
+            Self::Decided { .. } => "decided",
+            Self::Signalled { .. } => "signalled",
+            Self::PauseRequested => "pause_requested",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::Stopping { .. } => "stopping",
+            Self::Finished(_) => "finished",
+        }
+    }
+
+    /// The step that it is about.
+    #[cfg(feature = "local")]
+    pub(crate) fn step(&self) -> Option<&StepKey> {
+        match self {
+            Self::StepStarted { key, .. }
+            | Self::StepRetried { key, .. }
+            | Self::Waiting { key, .. }
+            | Self::ApprovalRequested { key, .. } => Some(key),
+            Self::StepEnded(end) => Some(&end.key),
+            _ => None,
+        }
+    }
+}
+
 /// The end of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StepEnd {
@@ -102,8 +141,8 @@ pub(crate) struct StepEnd {
     pub(crate) attempts: u32,
     pub(crate) started_ms: u64,
     pub(crate) duration_ms: u64,
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub(crate) cached: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cached: Option<CacheHit>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) cleanup: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +192,9 @@ pub(crate) struct RunEnd {
     pub(crate) output: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    /// The step whose error ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failed_step: Option<StepKey>,
     pub(crate) counts: SeverityCounts,
     pub(crate) coverage: Coverage,
     pub(crate) started_ms: u64,

@@ -40,6 +40,12 @@ impl ResultStore {
         Ok(Self { inner: Arc::new(Inner { place: Place::Folder(root), sync }) })
     }
 
+    /// A store that is only read.
+    #[cfg(feature = "local")]
+    pub(crate) fn reader(root: impl Into<PathBuf>) -> Self {
+        Self { inner: Arc::new(Inner { place: Place::Folder(root.into()), sync: false }) }
+    }
+
     /// The folder, made if it is not there yet.
     pub(crate) fn root(&self) -> io::Result<&Path> {
         match &self.inner.place {

@@ -9,5 +9,7 @@
 
 mod basics;
 mod control;
+mod durable;
 mod limits;
+mod state_dir;
 mod support;

@@ -1,0 +1,140 @@
+//! A step from its begin to its end in the journal.
+
+use super::millis;
+use super::state::RunState;
+use crate::journal::{Event, Outcome, StepEnd};
+use crate::{CacheHit, RunStatus};
+use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
+use crashwise_core::{Fingerprint, ModuleOutput, RunId};
+use serde_json::Value;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// A step of which nothing is journaled yet.
+pub(super) struct Begin {
+    pub(super) kind: &'static str,
+    pub(super) key: StepKey,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) detached: bool,
+}
+
+impl Begin {
+    pub(super) fn error(&self, kind: StepErrorKind, message: impl Into<String>) -> StepError {
+        StepError::new(self.key.clone(), kind, message).with_attempts(0)
+    }
+
+    pub(super) fn cancelled(&self, run: &RunState) -> StepError {
+        self.error(StepErrorKind::Cancelled, why_stopped(run))
+    }
+}
+
+/// Why steps of a run are being stopped.
+pub(crate) fn why_stopped(run: &RunState) -> &'static str {
+    match run.stopping.get() {
+        Some(RunStatus::TimedOut) => "the run ran out of time",
+        Some(_) => "the run was cancelled",
+        None => "nobody waits for it any more",
+    }
+}
+
+/// A step that was begun. Dropped without an end, it is journaled as cancelled.
+pub(super) struct Underway<'r> {
+    pub(super) run: &'r Rc<RunState>,
+    pub(super) step: Begin,
+    pub(super) module: String,
+    pub(super) version: String,
+    pub(super) index: u32,
+    pub(super) attempts: u32,
+    pub(super) started_ms: u64,
+    pub(super) started: Instant,
+    pub(super) child: Option<RunId>,
+    pub(super) cached: Option<CacheHit>,
+    pub(super) over: bool,
+}
+
+impl<'r> Underway<'r> {
+    pub(super) fn new(run: &'r Rc<RunState>, step: Begin, module: String) -> Self {
+        Self {
+            run,
+            step,
+            module,
+            version: String::new(),
+            index: run.take_index(),
+            attempts: 1,
+            started_ms: run.now_ms(),
+            started: Instant::now(),
+            child: None,
+            cached: None,
+            over: false,
+        }
+    }
+
+    pub(super) fn end(&mut self, outcome: Outcome) -> StepEnd {
+        self.over = true;
+        StepEnd {
+            key: self.step.key.clone(),
+            fp: self.step.fingerprint.clone(),
+            index: self.index,
+            kind: self.step.kind.to_owned(),
+            module: std::mem::take(&mut self.module),
+            version: std::mem::take(&mut self.version),
+            attempts: self.attempts,
+            started_ms: self.started_ms,
+            duration_ms: millis(self.started.elapsed()),
+            cached: self.cached,
+            cleanup: self.step.detached,
+            child: self.child.take(),
+            outcome,
+        }
+    }
+
+    /// Journals the end and waits until it is durable.
+    pub(super) async fn finish(mut self, outcome: Outcome) -> Result<Value, StepError> {
+        let result = match &outcome {
+            Outcome::Value { value, .. } => Ok(value.clone()),
+            Outcome::Error { error, .. } => Err(error.clone()),
+        };
+        let end = self.end(outcome);
+        let run = self.run;
+        run.report(&end);
+        run.keep(Event::StepEnded(Box::new(end))).await;
+        result
+    }
+
+    pub(super) async fn value(self, value: Value) -> Result<Value, StepError> {
+        self.finish(Outcome::Value { value, child: None }).await
+    }
+
+    pub(super) async fn output(self, output: ModuleOutput) -> Result<Value, StepError> {
+        match serde_json::to_value(output) {
+            Ok(value) => self.value(value).await,
+            Err(error) => {
+                let error =
+                    self.step.error(StepErrorKind::Failed, format!("its output is not JSON: {error}"));
+                self.fail(error).await
+            }
+        }
+    }
+
+    pub(super) async fn fail(self, error: StepError) -> Result<Value, StepError> {
+        self.finish(Outcome::Error { error, partial: None, child: None }).await
+    }
+
+    pub(super) async fn cancelled(self) -> Result<Value, StepError> {
+        let error = self.step.cancelled(self.run);
+        self.fail(error).await
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        // A run that this process gives up goes on elsewhere: its steps did not end.
+        if self.over || self.run.halted.get() {
+            return;
+        }
+        let error = self.step.cancelled(self.run).with_attempts(self.attempts);
+        let end = self.end(Outcome::Error { error, partial: None, child: None });
+        self.run.report(&end);
+        self.run.note(Event::StepEnded(Box::new(end)));
+    }
+}
