@@ -1,3 +1,36 @@
-//! Fuzzing: triage of what crashes print.
+//! Fuzzing: modules that drive fuzzers, and triage of what crashes print.
+//!
+//! - [`CargoFuzzer`], [`LibfuzzerFuzzer`], [`AtherisFuzzer`]: the modules.
+//! - [`libfuzzer`]: campaigns over libFuzzer targets, and their replay.
+//! - [`triage`]: reads crash reports and tells one crash from another.
+//!
+//! Drivers start processes and are there on Linux only; triage is everywhere.
 
 pub mod triage;
+
+#[cfg(target_os = "linux")]
+mod atheris_fuzzer;
+#[cfg(target_os = "linux")]
+mod cargo;
+#[cfg(target_os = "linux")]
+mod cargo_fuzzer;
+#[cfg(target_os = "linux")]
+mod finding;
+#[cfg(target_os = "linux")]
+pub mod libfuzzer;
+#[cfg(target_os = "linux")]
+mod libfuzzer_fuzzer;
+#[cfg(target_os = "linux")]
+mod session;
+
+#[cfg(target_os = "linux")]
+pub use atheris_fuzzer::{AtherisFuzzer, AtherisFuzzerConfig};
+#[cfg(target_os = "linux")]
+pub use cargo::Sanitizer;
+#[cfg(target_os = "linux")]
+pub use cargo_fuzzer::{CargoFuzzer, CargoFuzzerConfig, Confinement};
+#[cfg(target_os = "linux")]
+pub use libfuzzer_fuzzer::{LibfuzzerFuzzer, LibfuzzerFuzzerConfig};
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

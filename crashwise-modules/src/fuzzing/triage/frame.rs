@@ -58,6 +58,8 @@ pub(super) struct RawFrame<'a> {
     pub(super) line: Option<u32>,
     pub(super) column: Option<u32>,
     pub(super) module: Option<&'a str>,
+    /// Where in the module.
+    pub(super) offset: Option<&'a str>,
 }
 
 impl<'a> RawFrame<'a> {
@@ -65,7 +67,7 @@ impl<'a> RawFrame<'a> {
     pub(super) fn at(function: &'a str, place: &'a str) -> Self {
         let (file, line, column) = split_place(place);
         let file = (!file.is_empty() && file != "<null>" && file != "??").then_some(file);
-        Self { function, file, line, column, module: None }
+        Self { function, file, line, column, module: None, offset: None }
     }
 }
 

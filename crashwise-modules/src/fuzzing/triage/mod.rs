@@ -63,5 +63,14 @@ pub fn triage(log: &[u8], scope: &Scope) -> Option<CrashReport> {
     Some(report::assemble(&lines, clue, scope))
 }
 
+/// A hash by which logs of one and the same build are told apart without looking up names: much cheaper than a report, as
+/// the fuzzer need not symbolise its stacks. `None` if the log tells of no crash.
+pub fn signature(log: &[u8]) -> Option<StackHash> {
+    let text = lines::clean(log);
+    let lines = Lines::new(&text);
+    let clue = clue::best(&lines)?;
+    Some(report::signature(&lines, &clue))
+}
+
 #[cfg(test)]
 mod tests;

@@ -91,16 +91,16 @@ fn looks_like_code(rest: &str) -> bool {
 }
 
 fn body(rest: &str) -> RawFrame<'_> {
-    let (rest, module) = modules(rest);
+    let (rest, module, offset) = modules(rest);
     if let Some(inner) = rest.strip_suffix(']')
         && let Some(open) = inner.rfind(" [")
         && inner[open..].contains(':')
     {
-        return RawFrame { module, ..RawFrame::at(inner[..open].trim(), &inner[open + 2..]) };
+        return RawFrame { module, offset, ..RawFrame::at(inner[..open].trim(), &inner[open + 2..]) };
     }
     if let Some(at) = rest.rfind(" at ") {
         // gdb; a function never ends in " at".
-        return RawFrame { module, ..RawFrame::at(rest[..at].trim(), rest[at + 4..].trim()) };
+        return RawFrame { module, offset, ..RawFrame::at(rest[..at].trim(), rest[at + 4..].trim()) };
     }
     if let Some(from) = rest.rfind(" from /") {
         return RawFrame {
@@ -110,14 +110,16 @@ fn body(rest: &str) -> RawFrame<'_> {
         };
     }
     match source(rest) {
-        Some(space) => RawFrame { module, ..RawFrame::at(rest[..space].trim(), rest[space..].trim()) },
-        None => RawFrame { function: rest.trim(), module, ..RawFrame::default() },
+        Some(space) => {
+            RawFrame { module, offset, ..RawFrame::at(rest[..space].trim(), rest[space..].trim()) }
+        }
+        None => RawFrame { function: rest.trim(), module, offset, ..RawFrame::default() },
     }
 }
 
 /// Cuts `(module+0x12)` and `(BuildId: …)` from the end.
-fn modules(mut rest: &str) -> (&str, Option<&str>) {
-    let mut module = None;
+fn modules(mut rest: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (mut module, mut offset) = (None, None);
     loop {
         rest = rest.trim_end();
         let Some(inner) = rest.strip_suffix(')') else { break };
@@ -130,12 +132,13 @@ fn modules(mut rest: &str) -> (&str, Option<&str>) {
             rest = &rest[..open];
         } else if let Some(plus) = text.rfind("+0x") {
             module = Some(&text[..plus]);
+            offset = Some(&text[plus + 3..]);
             rest = &rest[..open];
         } else {
             break;
         }
     }
-    (rest, module)
+    (rest, module, offset)
 }
 
 /// Where the source file begins: the last word if it looks like a file, or an absolute path with spaces in it.
@@ -166,7 +169,7 @@ fn source(rest: &str) -> Option<usize> {
 /// `0000000000012345  /system/lib64/libx.so (parse+20) (BuildId: …)`
 fn android(rest: &str) -> RawFrame<'_> {
     let end = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
-    let (rest, _) = modules(rest[end..].trim_start());
+    let (rest, _, _) = modules(rest[end..].trim_start());
     let (module, function) = match rest.find(" (") {
         Some(open) => (rest[..open].trim(), rest[open + 2..].trim_end_matches(')')),
         None => (rest.trim(), ""),
@@ -186,7 +189,7 @@ mod tests {
         let (_, found) = frame(line).unwrap_or_else(|| panic!("no frame: {line}"));
         let expect =
             RawFrame { module: (!module.is_empty()).then_some(module), ..RawFrame::at(function, place) };
-        assert_eq!(found, expect, "{line}");
+        assert_eq!(RawFrame { offset: None, ..found }, expect, "{line}");
     }
 
     #[test]

@@ -158,6 +158,35 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
     }
 }
 
+/// See [`super::signature`].
+pub(super) fn signature<'a>(lines: &Lines<'a>, clue: &Clue<'a>) -> StackHash {
+    let mut parts = vec![clue.kind.to_string(), clue.cause.as_deref().unwrap_or("").to_owned()];
+    if let Some(place) = clue.place.filter(|place| place.file.is_some()) {
+        parts.push(format!("{}:{:?}:{:?}", place.file.unwrap_or(""), place.line, place.column));
+        return StackHash::of(parts.iter().map(String::as_str));
+    }
+    let raw = (clue.stack)(lines, clue.line + 1);
+    let mut frames: Vec<String> = raw
+        .iter()
+        .take(64)
+        .map(|frame| {
+            let name = frame.offset.unwrap_or(frame.function);
+            let module = frame.module.and_then(|module| module.rsplit('/').next()).unwrap_or("");
+            format!("{module}+{name}:{}", frame.line.unwrap_or(0))
+        })
+        .collect();
+    if clue.kind == "stack-overflow" {
+        // Where in the cycle the stack ran out is chance.
+        frames.drain(..frames.len().min(4));
+        frames.sort_unstable();
+        frames.dedup();
+    } else {
+        frames.truncate(20);
+    }
+    parts.extend(frames);
+    StackHash::of(parts.iter().map(String::as_str))
+}
+
 /// Frames with their names normalised and their roles, up to the harness.
 fn judged(raw: &[RawFrame<'_>], scope: &Scope) -> Vec<Frame> {
     // Stack overflows repeat a few names hundreds of times.

@@ -161,6 +161,21 @@ fn a_recursion_is_one_bug_wherever_the_stack_ran_out() {
 }
 
 #[test]
+fn a_signature_needs_no_names() {
+    let log = |base: u64, offset: u64| {
+        format!(
+            "==1==ERROR: AddressSanitizer: SEGV on unknown address 0x000000000000 (pc 0x{base:x} bp 0x7 sp 0x7 T0)\n\
+             ==1==The signal is caused by a READ memory access.\n\
+             \x20   #0 0x{base:x}  (/out/parse+0x{offset:x}) (BuildId: ab)\n    #1 0x{base:x}  (/out/parse+0x77)\n\n"
+        )
+    };
+    let of = |log: String| super::signature(log.as_bytes()).expect("a crash");
+    assert_eq!(of(log(0x5500_0000, 0x10)), of(log(0x5600_0000, 0x10)));
+    assert_ne!(of(log(0x5500_0000, 0x10)), of(log(0x5500_0000, 0x20)));
+    assert_eq!(super::signature(b"all is well\n"), None);
+}
+
+#[test]
 fn a_root_makes_paths_relative_and_strangers_dependencies() {
     let log = b"==1==ERROR: AddressSanitizer: heap-buffer-overflow on address 0x602 at pc 0x5 bp 0x7 sp 0x7\nREAD of size 1 at 0x602 thread T0\n\
         \x20   #0 0x1 in inflate /opt/zlib/inflate.c:10:2\n    #1 0x2 in unpack /home/u/demo/src/unpack.c:20:3\n";

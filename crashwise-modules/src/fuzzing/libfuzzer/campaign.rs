@@ -1,0 +1,412 @@
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crashwise_core::process::{ProcessError, Spec};
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::job::{self, Said};
+use super::outcome::{ArtifactKind, Ending};
+use super::target::Target;
+
+/// Rounds in a row that may end without an input beyond the corpus before a job gives up.
+const FRUITLESS: u32 = 50;
+
+/// One target, fuzzed for a while.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Campaign {
+    /// What to run.
+    pub target: Target,
+    /// Where the corpus is kept and grows.
+    pub corpus: PathBuf,
+    /// Where processes work and artifacts are written.
+    pub work: PathBuf,
+    /// More inputs to begin with, only read.
+    pub seeds: Vec<PathBuf>,
+    /// A file of words.
+    pub dictionary: Option<PathBuf>,
+    /// Wall time.
+    pub budget: Duration,
+    /// Executions, all jobs together; `None` for no limit.
+    pub executions: Option<u64>,
+    /// Processes at once.
+    pub jobs: usize,
+    /// Longest input in bytes; `None` leaves it to libFuzzer.
+    pub longest: Option<u64>,
+    /// Seed of the first process; each later one adds one. 0 lets libFuzzer choose.
+    pub seed: u32,
+}
+
+/// What a campaign tells while it runs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum CampaignEvent {
+    /// Once a second.
+    Progress(Progress),
+    /// A process ended by a crash.
+    Crash {
+        /// What libFuzzer calls it; `None` if it wrote nothing.
+        kind: Option<ArtifactKind>,
+        /// The input, unless it was lost with the process.
+        input: Option<Vec<u8>>,
+        /// What the process printed.
+        log: Vec<u8>,
+        /// Executions of the campaign before it.
+        executions: u64,
+    },
+}
+
+/// Where a campaign stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Inputs executed, between two lines of libFuzzer reckoned from its rate.
+    pub executions: u64,
+    /// Inputs per second over the last second.
+    pub per_second: f64,
+    /// Edges covered by the best job.
+    pub edges: u64,
+    /// Edges that there are; 0 if unknown.
+    pub edges_total: u64,
+    /// Features covered by the best job.
+    pub features: u64,
+    /// Inputs in the corpus.
+    pub corpus: u64,
+    /// Crashes, known ones too.
+    pub crashes: u64,
+    /// Since the begin.
+    pub elapsed: Duration,
+    /// Since the last line that libFuzzer printed: how far `executions` is reckoned.
+    pub stale_for: Duration,
+    /// Since coverage last grew.
+    pub last_find: Duration,
+}
+
+/// What a campaign did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Where it stood at the end; `executions` as libFuzzer counted them.
+    pub last: Progress,
+    /// Processes started.
+    pub rounds: u64,
+    /// Why it ended before its time; `None` if it did not.
+    pub cut_short: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Executions of processes that have ended, and of the running one of each job as last said.
+    done: u64,
+    running: Vec<(u64, u64, Option<Instant>)>,
+    progress: Progress,
+    last_line: Option<Instant>,
+    last_find: Option<Instant>,
+    rounds: u64,
+    cut_short: Option<String>,
+}
+
+impl Campaign {
+    /// A campaign of one job and a minute.
+    pub fn new(target: Target, corpus: impl Into<PathBuf>, work: impl Into<PathBuf>) -> Self {
+        Self {
+            target,
+            corpus: corpus.into(),
+            work: work.into(),
+            seeds: Vec::new(),
+            dictionary: None,
+            budget: Duration::from_mins(1),
+            executions: None,
+            jobs: 1,
+            longest: None,
+            seed: 0,
+        }
+    }
+
+    /// Sets the wall time.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Limits the executions of all jobs together.
+    #[must_use]
+    pub fn with_executions(mut self, executions: u64) -> Self {
+        self.executions = Some(executions);
+        self
+    }
+
+    /// Sets the number of processes at once; at least one.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: usize) -> Self {
+        self.jobs = jobs.max(1);
+        self
+    }
+
+    /// Adds a directory of inputs to begin with.
+    #[must_use]
+    pub fn with_seeds(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.seeds.push(directory.into());
+        self
+    }
+
+    /// Sets the file of words.
+    #[must_use]
+    pub fn with_dictionary(mut self, file: impl Into<PathBuf>) -> Self {
+        self.dictionary = Some(file.into());
+        self
+    }
+
+    /// Sets the seed of the first process.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u32) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Fuzzes until the budget is used up or `cancel` is cancelled. Crashes do not end it.
+    ///
+    /// # Errors
+    /// [`ProcessError`] if the target cannot be started at all. What it does once started is in the events and totals.
+    pub async fn run(
+        &self,
+        cancel: &CancellationToken,
+        events: &mpsc::Sender<CampaignEvent>,
+    ) -> Result<Totals, ProcessError> {
+        let directory = |path: &Path| {
+            fs::create_dir_all(path)
+                .map_err(|source| ProcessError::Directory { path: path.to_owned(), source })
+        };
+        directory(&self.corpus)?;
+        for job in 0..self.jobs {
+            directory(&self.place(job))?;
+        }
+        let begin = Instant::now();
+        let shared = Mutex::new(Shared { running: vec![(0, 0, None); self.jobs], ..Shared::default() });
+        let ended = CancellationToken::new();
+        let jobs = async {
+            let jobs = (0..self.jobs).map(|job| self.job(job, begin, &shared, cancel, events));
+            let result = join_all(jobs).await;
+            ended.cancel();
+            result.into_iter().collect::<Result<Vec<()>, _>>()
+        };
+        let ticks = async {
+            let mut before = (0, begin);
+            loop {
+                tokio::select! {
+                    () = ended.cancelled() => break,
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
+                let progress = reckoned(&mut lock(&shared), begin, &mut before, &self.corpus);
+                // A slow listener loses ticks, not crashes.
+                let _ = events.try_send(CampaignEvent::Progress(progress));
+            }
+            before
+        };
+        let (result, mut before) = tokio::join!(jobs, ticks);
+        result?;
+        let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        shared.last_line = None;
+        let last = reckoned(&mut shared, begin, &mut before, &self.corpus);
+        Ok(Totals { last, rounds: shared.rounds, cut_short: shared.cut_short })
+    }
+
+    async fn job(
+        &self,
+        job: usize,
+        begin: Instant,
+        shared: &Mutex<Shared>,
+        cancel: &CancellationToken,
+        events: &mpsc::Sender<CampaignEvent>,
+    ) -> Result<(), ProcessError> {
+        let until = begin + self.budget;
+        let work = self.place(job);
+        let mut fruitless = 0;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let spent = lock(shared).done;
+            let runs = self.executions.map(|all| all.saturating_sub(spent) / self.jobs as u64);
+            if left < Duration::from_millis(200) || cancel.is_cancelled() || runs == Some(0) {
+                return Ok(());
+            }
+            let number = {
+                let mut shared = lock(shared);
+                shared.rounds += 1;
+                shared.rounds
+            };
+            let spec = self.spec(&work, left, runs, number);
+            let round = job::run(spec, until + Duration::from_secs(2), cancel, |said| {
+                listen(&mut lock(shared), job, said);
+            })
+            .await?;
+            let spent = {
+                let mut shared = lock(shared);
+                shared.running[job] = (0, 0, None);
+                shared.done += round.executions;
+                shared.done
+            };
+            match round.ending {
+                Ending::Done => {
+                    if round.executions == 0 {
+                        lock(shared).cut_short = Some("the target executed nothing".into());
+                        return Ok(());
+                    }
+                }
+                Ending::Stopped => return Ok(()),
+                Ending::Unusable => {
+                    let said = tail(&round.exit.stderr.text());
+                    lock(shared).cut_short = Some(format!("it did not fuzz ({}): {said}", round.exit.status));
+                    return Ok(());
+                }
+                Ending::Crashed | Ending::Memory => {
+                    lock(shared).progress.crashes += 1;
+                    let input = round.artifact.as_ref().and_then(|path| read(path).ok());
+                    fruitless = if round.fuzzed && round.executions > 2 { 0 } else { fruitless + 1 };
+                    let empty = !round.fuzzed && input.as_deref().is_none_or(<[u8]>::is_empty);
+                    if let (false, Some(input)) = (round.fuzzed, &input) {
+                        self.forget(input);
+                    }
+                    let crash = CampaignEvent::Crash {
+                        kind: round.artifact.as_deref().and_then(ArtifactKind::of),
+                        input,
+                        log: [round.exit.stdout.bytes(), round.exit.stderr.bytes()].concat(),
+                        executions: spent,
+                    };
+                    if events.send(crash).await.is_err() {
+                        return Ok(());
+                    }
+                    if empty || fruitless > FRUITLESS {
+                        let why = if empty {
+                            "it crashes on the empty input"
+                        } else {
+                            "it crashes as soon as it starts"
+                        };
+                        lock(shared).cut_short = Some(why.into());
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where one job works: two that find the same input would write the same artifact.
+    fn place(&self, job: usize) -> PathBuf {
+        self.work.join(format!("job-{job}"))
+    }
+
+    fn spec(&self, work: &Path, left: Duration, runs: Option<u64>, number: u64) -> Spec {
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        let mut spec = self
+            .target
+            .spec(work, false)
+            .write(&self.corpus)
+            .arg(format!("-artifact_prefix={}/", work.display()))
+            .arg("-print_final_stats=1")
+            .arg(format!("-max_total_time={seconds}"));
+        if let Some(runs) = runs {
+            spec = spec.arg(format!("-runs={runs}"));
+        }
+        if self.seed != 0 {
+            let number = u32::try_from(number - 1).unwrap_or(u32::MAX);
+            spec = spec.arg(format!("-seed={}", self.seed.wrapping_add(number).max(1)));
+        }
+        if let Some(longest) = self.longest {
+            spec = spec.arg(format!("-max_len={longest}"));
+        }
+        if let Some(dictionary) = &self.dictionary {
+            spec = spec.read(dictionary).arg(format!("-dict={}", dictionary.display()));
+        }
+        spec = spec.arg(&self.corpus);
+        for seeds in self.seeds.iter().filter(|seeds| seeds.is_dir()) {
+            spec = spec.read(seeds).arg(seeds);
+        }
+        spec
+    }
+
+    /// Takes an input out of the corpus that crashes when it is read: the process would never get further.
+    fn forget(&self, input: &[u8]) {
+        for entry in fs::read_dir(&self.corpus).into_iter().flatten().flatten() {
+            let same = entry.metadata().is_ok_and(|data| data.is_file() && data.len() == input.len() as u64)
+                && read(&entry.path()).is_ok_and(|bytes| bytes == input);
+            if same {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // The target may have written anything there.
+    let data = fs::symlink_metadata(path)?;
+    if !data.is_file() || data.len() > 64 << 20 {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    fs::read(path)
+}
+
+fn listen(shared: &mut Shared, job: usize, said: Said) {
+    let now = Instant::now();
+    match said {
+        Said::Counters(count) => shared.progress.edges_total = shared.progress.edges_total.max(count),
+        Said::Status(status) => {
+            shared.running[job] = (status.executions, status.per_second, Some(now));
+            shared.last_line = Some(now);
+            let progress = &mut shared.progress;
+            if status.features > progress.features || status.edges > progress.edges {
+                shared.last_find = Some(now);
+            }
+            progress.edges = progress.edges.max(status.edges);
+            progress.features = progress.features.max(status.features);
+        }
+    }
+}
+
+/// Where the campaign stands now. libFuzzer prints a sign of life at powers of two only, so between two lines the
+/// executions are reckoned from the rate that the last one gave.
+fn reckoned(shared: &mut Shared, begin: Instant, before: &mut (u64, Instant), corpus: &Path) -> Progress {
+    let now = Instant::now();
+    let running: u64 = shared
+        .running
+        .iter()
+        .map(|(executions, rate, at)| {
+            let since = at.map_or(0, |at| now.saturating_duration_since(at).as_millis());
+            executions + u64::try_from(u128::from(*rate) * since / 1000).unwrap_or(0)
+        })
+        .sum();
+    let executions = if shared.last_line.is_some() {
+        (shared.done + running).max(before.0)
+    } else {
+        shared.done + running
+    };
+    let seconds = now.saturating_duration_since(before.1).as_secs_f64();
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+    if seconds > 0.2 {
+        shared.progress.per_second = executions.saturating_sub(before.0) as f64 / seconds;
+    }
+    *before = (executions, now);
+    shared.progress.executions = executions;
+    shared.progress.elapsed = now.saturating_duration_since(begin);
+    let since = |at: Option<Instant>| now.saturating_duration_since(at.unwrap_or(begin));
+    shared.progress.stale_for = since(shared.last_line);
+    shared.progress.last_find = since(shared.last_find);
+    shared.progress.corpus = fs::read_dir(corpus).map_or(0, |entries| entries.count() as u64);
+    shared.progress
+}
+
+/// The last lines of a log, for an error message.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join(" | ")
+}

@@ -1,0 +1,103 @@
+//! One process of a campaign, from its start to its end.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crashwise_core::process::{Exit, ProcessError, Spec};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::{ArtifactKind, Ending};
+use super::status::{FinalStats, Status, StatusEvent, StatusLine};
+
+/// How long a process may take to end when asked to.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What one process did.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) ending: Ending,
+    pub(super) exit: Exit,
+    pub(super) artifact: Option<PathBuf>,
+    pub(super) executions: u64,
+    /// Whether it had read its corpus.
+    pub(super) fuzzed: bool,
+}
+
+/// Something that a process said while it ran.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Said {
+    Status(Status),
+    Counters(u64),
+}
+
+/// Runs one process until it ends, `until` passes, or `cancel` is cancelled. It is first asked to stop, then killed.
+pub(super) async fn run(
+    spec: Spec,
+    until: Instant,
+    cancel: &CancellationToken,
+    mut listen: impl FnMut(Said),
+) -> Result<Round, ProcessError> {
+    let kill = CancellationToken::new();
+    let mut running = spec.start(&kill).await?;
+    let mut stopping = false;
+    let mut limit = until;
+    let mut finals = FinalStats::default();
+    let (mut executions, mut began, mut fuzzed, mut artifact) = (0, false, false, None);
+    loop {
+        let line = tokio::select! {
+            biased;
+            line = running.next_line() => line,
+            () = cancel.cancelled(), if !stopping => {
+                stopping = true;
+                limit = Instant::now() + GRACE;
+                running.interrupt();
+                continue;
+            }
+            () = tokio::time::sleep_until(limit) => {
+                if stopping {
+                    kill.cancel();
+                    limit += GRACE;
+                } else {
+                    stopping = true;
+                    limit = Instant::now() + GRACE;
+                    running.interrupt();
+                }
+                continue;
+            }
+        };
+        let Some(line) = line else { break };
+        let text = line.text();
+        match StatusLine::parse(&text) {
+            Some(StatusLine::Status(status)) => {
+                began = true;
+                fuzzed |= status.event != StatusEvent::Read;
+                executions = status.executions;
+                listen(Said::Status(status));
+            }
+            Some(StatusLine::Counters(count)) => listen(Said::Counters(count)),
+            Some(StatusLine::Seed(_)) => began = true,
+            Some(StatusLine::Final(name, value)) => finals.set(name, value),
+            Some(StatusLine::Artifact(path)) => {
+                let path = PathBuf::from(path);
+                if ArtifactKind::of(&path) != Some(ArtifactKind::SlowUnit) {
+                    artifact = Some(path);
+                }
+            }
+            Some(StatusLine::Slow) | None => {}
+        }
+    }
+    let exit = running.finish().await;
+    let mut ending = Ending::of(&exit, began, artifact.is_some());
+    if stopping && artifact.is_none() && ending == Ending::Crashed {
+        // Death by our own signal.
+        ending = Ending::Stopped;
+    }
+    Ok(Round {
+        ending,
+        exit,
+        artifact,
+        executions: finals.executions.unwrap_or(executions).max(executions),
+        fuzzed,
+    })
+}

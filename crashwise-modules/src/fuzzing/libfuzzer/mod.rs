@@ -1,0 +1,21 @@
+//! Drives libFuzzer targets: cargo-fuzz binaries, any other, and atheris scripts, which print and exit alike.
+//!
+//! [`Target`] is what to run, [`Campaign`] how long and with what; [`Campaign::run`] starts jobs, starts them again
+//! after each crash with the corpus grown so far, and hands each crash to the caller. It never uses `-fork`, whose
+//! counts and artifacts disagree. [`Replay`] runs one input, and makes it smaller while it stays the same crash.
+
+mod campaign;
+mod job;
+mod outcome;
+mod replay;
+mod status;
+mod target;
+
+pub use campaign::{Campaign, CampaignEvent, Progress, Totals};
+pub use outcome::{ArtifactKind, Ending};
+pub use replay::{Replay, Replayed};
+pub use status::{FinalStats, Status, StatusEvent, StatusLine};
+pub use target::{Target, symbolizer};
+
+#[cfg(test)]
+mod tests;

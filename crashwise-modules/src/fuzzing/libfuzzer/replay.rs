@@ -1,0 +1,150 @@
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crashwise_core::process::{Cause, Level, ProcessError, Status};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::target::Target;
+use crate::fuzzing::triage::{CrashReport, Scope, StackHash, signature, triage};
+
+/// Runs single inputs of a target.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    target: Target,
+    work: PathBuf,
+    scope: Scope,
+}
+
+/// What one input did.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// Whether it crashed, hung or took too much memory.
+    pub crashed: bool,
+    /// The crash, as the log tells of it.
+    pub report: Option<CrashReport>,
+    /// What the process printed.
+    pub log: Vec<u8>,
+    /// How the program ended.
+    pub status: Status,
+}
+
+impl Replay {
+    /// Replays in `work`, with the code judged by `scope`.
+    pub fn new(target: Target, work: impl Into<PathBuf>, scope: Scope) -> Self {
+        Self { target, work: work.into(), scope }
+    }
+
+    /// Runs one input once.
+    ///
+    /// # Errors
+    /// [`ProcessError`] if the target cannot be started, or the input not be written.
+    pub async fn run(&self, input: &[u8], cancel: &CancellationToken) -> Result<Replayed, ProcessError> {
+        self.once(input, true, cancel).await
+    }
+
+    async fn once(
+        &self,
+        input: &[u8],
+        names: bool,
+        cancel: &CancellationToken,
+    ) -> Result<Replayed, ProcessError> {
+        let failed = |source: io::Error| ProcessError::Directory { path: self.work.clone(), source };
+        fs::create_dir_all(&self.work).map_err(failed)?;
+        let path = self.work.join("input");
+        fs::write(&path, input).map_err(failed)?;
+        let patience = Duration::from_secs(self.target.patience + 20);
+        let spec = self
+            .target
+            .spec(&self.work, names)
+            .arg(format!("-artifact_prefix={}/again-", self.work.display()))
+            .arg("-runs=1")
+            .arg(&path)
+            .deadline(patience);
+        let exit = spec.run(cancel).await?;
+        let log = [exit.stdout.bytes(), exit.stderr.bytes()].concat();
+        let crashed = match exit.cause {
+            Cause::Cancelled => false,
+            Cause::Own => !exit.status.success(),
+            _ => true,
+        };
+        let report = if crashed && names { triage(&log, &self.scope) } else { None };
+        Ok(Replayed { crashed, report, log, status: exit.status })
+    }
+
+    /// A smaller input with the same crash, found within `budget` by leaving out and simplifying parts; the input
+    /// itself if there is none.
+    ///
+    /// # Errors
+    /// [`ProcessError`] if the target can no longer be started.
+    pub async fn minimise(
+        &self,
+        input: &[u8],
+        budget: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<u8>, ProcessError> {
+        let until = Instant::now() + budget;
+        let Some(crash) = &signature(&self.once(input, false, cancel).await?.log) else {
+            return Ok(input.to_vec());
+        };
+        let mut best = input.to_vec();
+        let mut part = best.len().div_ceil(2).max(1);
+        // Chunks of halving size are left out, then single bytes are made plain.
+        loop {
+            let mut shrunk = false;
+            let mut at = 0;
+            while at < best.len() && !best.is_empty() {
+                if Instant::now() >= until || cancel.is_cancelled() {
+                    return Ok(best);
+                }
+                let end = (at + part).min(best.len());
+                let candidate = [&best[..at], &best[end..]].concat();
+                if self.same(&candidate, crash, cancel).await? {
+                    best = candidate;
+                    shrunk = true;
+                } else {
+                    at = end;
+                }
+            }
+            if part == 1 && !shrunk {
+                break;
+            }
+            part = if part == 1 { 1 } else { part / 2 };
+        }
+        for at in 0..best.len().min(64) {
+            if Instant::now() >= until || cancel.is_cancelled() {
+                break;
+            }
+            if best[at] == b'0' {
+                continue;
+            }
+            let mut candidate = best.clone();
+            candidate[at] = b'0';
+            if self.same(&candidate, crash, cancel).await? {
+                best = candidate;
+            }
+        }
+        Ok(best)
+    }
+
+    async fn same(
+        &self,
+        input: &[u8],
+        crash: &StackHash,
+        cancel: &CancellationToken,
+    ) -> Result<bool, ProcessError> {
+        let replayed = self.once(input, false, cancel).await?;
+        Ok(replayed.crashed && signature(&replayed.log).as_ref() == Some(crash))
+    }
+
+    /// How one types the replay of `input`, a path.
+    pub fn command(&self, input: &str) -> String {
+        let target = self.target.clone().with_level(Level::None);
+        let env: Vec<String> = target.env.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+        let args: Vec<String> = target.args.iter().map(|arg| format!(" {arg}")).collect();
+        format!("{}{}{} {input}", env.concat(), target.program.display(), args.concat())
+    }
+}

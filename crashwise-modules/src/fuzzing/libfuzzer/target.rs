@@ -1,0 +1,138 @@
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crashwise_core::process::{Level, Limits, Spec, find_tool};
+
+/// A program that libFuzzer is linked into, and how to start it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// Its name, for people and for file names.
+    pub name: String,
+    /// The program.
+    pub program: PathBuf,
+    /// What stands before libFuzzer's arguments: the script of an interpreter.
+    pub args: Vec<String>,
+    /// Variables of its environment.
+    pub env: Vec<(String, String)>,
+    /// What it may read and execute beside the system and its own file.
+    pub readable: Vec<PathBuf>,
+    /// How far it is confined.
+    pub level: Level,
+    /// Memory of one input in MiB; the process tree gets half a GiB more.
+    pub memory: u64,
+    /// Seconds that one input may take.
+    pub patience: u64,
+}
+
+impl Target {
+    /// A target in the sandbox, with 2 GiB and 10 seconds for each input.
+    pub fn new(name: impl Into<String>, program: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            readable: Vec::new(),
+            level: Level::Sandbox,
+            memory: 2048,
+            patience: 10,
+        }
+    }
+
+    /// Adds an argument before libFuzzer's.
+    #[must_use]
+    pub fn with_arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn with_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Lets it read what is at and below `path`.
+    #[must_use]
+    pub fn with_readable(mut self, path: impl Into<PathBuf>) -> Self {
+        self.readable.push(path.into());
+        self
+    }
+
+    /// Sets how far it is confined.
+    #[must_use]
+    pub fn with_level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Sets the memory of one input in MiB.
+    #[must_use]
+    pub fn with_memory(mut self, mebibytes: u64) -> Self {
+        self.memory = mebibytes;
+        self
+    }
+
+    /// Sets the seconds that one input may take.
+    #[must_use]
+    pub fn with_patience(mut self, seconds: u64) -> Self {
+        self.patience = seconds;
+        self
+    }
+
+    /// The process, in `directory`, which it may write, with the limits of one input as flags. With `names` its reports
+    /// name functions and lines, which takes a second for each; without, triage's signature still tells them apart.
+    pub(super) fn spec(&self, directory: &Path, names: bool) -> Spec {
+        let symbolizer = symbolizer().filter(|_| names).map(|path| path.to_string_lossy().into_owned());
+        let symbolize = format!("symbolize={}", u8::from(names));
+        let asan = format!("detect_odr_violation=0:{symbolize}");
+        let undefined = format!("print_stacktrace=1:halt_on_error=1:{symbolize}");
+        let mut spec = Spec::new(&self.program)
+            .args(&self.args)
+            .directory(directory)
+            .level(self.level)
+            .env("TMPDIR", directory)
+            .env("ASAN_OPTIONS", asan)
+            .env("UBSAN_OPTIONS", undefined)
+            .env("MSAN_OPTIONS", &symbolize)
+            .env("TSAN_OPTIONS", &symbolize)
+            .env("RUST_BACKTRACE", if names { "1" } else { "0" })
+            .output_cap(2 << 20)
+            .limits(
+                Limits::new()
+                    .with_memory((self.memory + 512) << 20)
+                    .with_sparse_memory()
+                    .with_processes(256)
+                    .with_file_size(1 << 30)
+                    .with_disk(4 << 30),
+            );
+        if let Some(symbolizer) = symbolizer {
+            for tool in ["ASAN", "MSAN", "TSAN", "LSAN", "UBSAN"] {
+                spec = spec.env(format!("{tool}_SYMBOLIZER_PATH"), &symbolizer);
+            }
+        }
+        for path in &self.readable {
+            spec = spec.read(path);
+        }
+        for (name, value) in &self.env {
+            spec = spec.env(name, value);
+        }
+        spec.arg(format!("-rss_limit_mb={}", self.memory)).arg(format!("-timeout={}", self.patience))
+    }
+}
+
+/// The program by which sanitizers turn addresses into names, if one is installed.
+pub fn symbolizer() -> Option<&'static Path> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FOUND
+        .get_or_init(|| {
+            let versioned = (11..=24).rev().map(|version| format!("llvm-symbolizer-{version}"));
+            std::iter::once("llvm-symbolizer".to_owned())
+                .chain(versioned)
+                .chain(std::iter::once("addr2line".to_owned()))
+                .find_map(|name| find_tool(name).ok())
+        })
+        .as_deref()
+}

@@ -1,0 +1,183 @@
+//! Campaigns over a shell script that behaves like a libFuzzer target, so that no compiler is needed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{ArtifactKind, Campaign, CampaignEvent, Replay, Target, Totals};
+use crate::fuzzing::triage::Scope;
+
+/// Prints what libFuzzer prints. An input or corpus file that contains `boom` crashes.
+const SCRIPT: &str = r#"#!/bin/sh
+runs=0; prefix=./; corpus=; input=
+for arg in "$@"; do
+  case $arg in
+    -artifact_prefix=*) prefix=${arg#*=} ;;
+    -runs=*) runs=${arg#*=} ;;
+    -*) ;;
+    *) if [ -d "$arg" ]; then corpus="$corpus $arg"; else input=$arg; fi ;;
+  esac
+done
+crash() {
+  echo "==7==ERROR: AddressSanitizer: heap-buffer-overflow on address 0x602 at pc 0x5 bp 0x7 sp 0x7" >&2
+  echo "READ of size 1 at 0x602 thread T0" >&2
+  echo "    #0 0x1 in parse src/parse.c:3:5" >&2
+  echo "" >&2
+  [ -n "$1" ] && cp "$1" "${prefix}crash-0123" && echo "artifact_prefix='$prefix'; Test unit written to ${prefix}crash-0123" >&2
+  exit 77
+}
+if [ -n "$input" ]; then
+  grep -q boom "$input" && crash ""
+  exit 0
+fi
+echo "INFO: Seed: 1" >&2
+echo "INFO: Loaded 1 modules   (40 inline 8-bit counters): 40 [0x55, 0x56)," >&2
+for file in $(find $corpus -type f 2>/dev/null); do
+  grep -q boom "$file" && crash "$file"
+done
+printf '#2\tINITED cov: 3 ft: 4 corp: 1/1b exec/s: 0 rss: 30Mb\n' >&2
+sleep 0.1
+printf '#1000\tNEW    cov: 5 ft: 9 corp: 2/3b lim: 4 exec/s: 500 rss: 31Mb L: 1/1 MS: 1 ChangeBit-\n' >&2
+BODY
+"#;
+
+struct Bench {
+    directory: tempfile::TempDir,
+    target: Target,
+}
+
+fn bench(body: &str) -> Bench {
+    let directory = tempfile::tempdir().expect("directory");
+    let script = directory.path().join("target.sh");
+    fs::write(&script, SCRIPT.replace("BODY", body)).expect("write");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("mode");
+    Bench { target: Target::new("demo", script), directory }
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn campaign(&self) -> Campaign {
+        Campaign::new(self.target.clone(), self.path("corpus"), self.path("work"))
+            .with_budget(Duration::from_millis(1500))
+    }
+}
+
+type Crash = (Option<ArtifactKind>, Option<Vec<u8>>);
+
+async fn run(campaign: &Campaign, cancel: &CancellationToken) -> (Totals, Vec<Crash>, u32) {
+    let (sender, mut events) = mpsc::channel(16);
+    let listen = async {
+        let (mut crashes, mut ticks) = (Vec::new(), 0);
+        while let Some(event) = events.recv().await {
+            match event {
+                CampaignEvent::Crash { kind, input, .. } => crashes.push((kind, input)),
+                CampaignEvent::Progress(_) => ticks += 1,
+            }
+        }
+        (crashes, ticks)
+    };
+    let fuzz = async {
+        let totals = campaign.run(cancel, &sender).await;
+        drop(sender);
+        totals
+    };
+    let (totals, (crashes, ticks)) = tokio::join!(fuzz, listen);
+    (totals.expect("starts"), crashes, ticks)
+}
+
+#[tokio::test]
+async fn a_campaign_goes_on_after_each_crash_until_its_time_is_up() {
+    let bench = bench("echo boom > $prefix/seed; crash $prefix/seed");
+    let (totals, crashes, ticks) = run(&bench.campaign().with_jobs(2), &CancellationToken::new()).await;
+    assert!(totals.rounds >= 6 && crashes.len() >= 6, "{totals:?}");
+    assert!(
+        crashes.iter().all(|crash| *crash == (Some(ArtifactKind::Crash), Some(b"boom\n".to_vec()))),
+        "{crashes:?}"
+    );
+    assert_eq!(totals.last.executions, 1000 * totals.last.crashes);
+    assert_eq!((totals.last.edges, totals.last.edges_total, totals.last.features), (5, 40, 9));
+    assert!(ticks >= 1 && totals.cut_short.is_none(), "{totals:?}");
+}
+
+#[tokio::test]
+async fn executions_are_a_limit_too() {
+    let bench = bench("printf 'stat::number_of_executed_units: %s\\n' $runs >&2; exit 0");
+    let begin = Instant::now();
+    let campaign = bench.campaign().with_budget(Duration::from_secs(30)).with_executions(5000);
+    let (totals, crashes, _) = run(&campaign, &CancellationToken::new()).await;
+    assert_eq!((totals.last.executions, totals.rounds, crashes.len()), (5000, 1, 0));
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn an_input_of_the_corpus_that_crashes_is_reported_once_and_taken_out() {
+    let bench = bench("printf 'stat::number_of_executed_units: 1000\\n' >&2; exit 0");
+    fs::create_dir_all(bench.path("corpus")).expect("corpus");
+    fs::write(bench.path("corpus/bad"), "xxboomxx").expect("write");
+    fs::write(bench.path("corpus/good"), "fine").expect("write");
+    let campaign = bench.campaign().with_executions(1000);
+    let (totals, crashes, _) = run(&campaign, &CancellationToken::new()).await;
+    assert_eq!(crashes, [(Some(ArtifactKind::Crash), Some(b"xxboomxx".to_vec()))]);
+    assert_eq!((totals.last.executions, totals.last.corpus), (1000, 1), "{totals:?}");
+    assert!(bench.path("corpus/good").exists());
+}
+
+#[tokio::test]
+async fn what_never_fuzzes_says_so() {
+    let usage = bench("");
+    fs::write(&usage.target.program, "#!/bin/sh\necho 'ERROR: unknown flag' >&2; exit 1\n").expect("write");
+    let (totals, crashes, _) = run(&usage.campaign(), &CancellationToken::new()).await;
+    let why = totals.cut_short.expect("a reason");
+    assert!(crashes.is_empty() && why.contains("exit code 1") && why.contains("unknown flag"), "{why}");
+    assert_eq!(totals.last.executions, 0);
+
+    let empty = bench("");
+    let text =
+        SCRIPT.replace("INFO: Seed: 1\" >&2", "INFO: Seed: 1\" >&2; : > $prefix/empty; crash $prefix/empty");
+    fs::write(&empty.target.program, text).expect("write");
+    let (totals, crashes, _) = run(&empty.campaign(), &CancellationToken::new()).await;
+    assert_eq!(totals.cut_short.as_deref(), Some("it crashes on the empty input"));
+    assert_eq!(crashes, [(Some(ArtifactKind::Crash), Some(Vec::new()))]);
+
+    let lost = bench("kill -SEGV $$");
+    let (_, crashes, _) = run(&lost.campaign(), &CancellationToken::new()).await;
+    assert!(crashes.contains(&(None, None)), "a death without artifact is a crash: {crashes:?}");
+}
+
+#[tokio::test]
+async fn cancel_ends_a_target_that_does_not_listen() {
+    let bench = bench("trap '' INT TERM; while :; do sleep 0.1; done");
+    let cancel = CancellationToken::new();
+    let campaign = bench.campaign().with_budget(Duration::from_mins(5));
+    let begin = Instant::now();
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        cancel.cancel();
+    };
+    let ((totals, crashes, _), ()) = tokio::join!(run(&campaign, &cancel), stop);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert!(crashes.is_empty() && totals.last.executions >= 1000, "{totals:?}");
+}
+
+#[tokio::test]
+async fn a_crash_is_replayed_and_made_smaller() {
+    let bench = bench("exit 0");
+    let replay = Replay::new(bench.target.clone(), bench.path("replay"), Scope::new());
+    let cancel = CancellationToken::new();
+    let replayed = replay.run(b"xxxxboomyyyy", &cancel).await.expect("starts");
+    let report = replayed.report.expect("a crash");
+    assert_eq!((replayed.crashed, report.kind.as_str()), (true, "heap-buffer-overflow"));
+    assert!(!replay.run(b"harmless", &cancel).await.expect("starts").crashed);
+    let small = replay.minimise(b"xxxxboomyyyy", Duration::from_secs(20), &cancel).await.expect("starts");
+    assert_eq!(small, b"boom");
+    assert!(replay.command("crash-1").ends_with("target.sh crash-1"));
+    assert!(Path::new(&bench.target.program).exists());
+}

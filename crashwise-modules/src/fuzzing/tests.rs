@@ -1,0 +1,134 @@
+//! The modules over trees that need no compiler: what is wrong is said, and nothing run is never a clean result.
+
+use crashwise_core::testing::{ModuleTest, ModuleTestResult};
+use crashwise_core::{CancellationToken, CoverageStatus, ModuleError, Stats};
+use serde_json::json;
+
+use super::{AtherisFuzzer, CargoFuzzer, LibfuzzerFuzzer};
+
+const MANIFEST: &str = "[package]\nname = \"demo-fuzz\"\nversion = \"0.0.0\"\n[package.metadata]\ncargo-fuzz = true\n\
+    [dependencies]\nlibfuzzer-sys = \"0.4\"\n[[bin]]\nname = \"parse\"\npath = \"fuzz_targets/parse.rs\"\n\
+    [[bin]]\nname = \"render\"\npath = \"fuzz_targets/render.rs\"\n";
+
+/// Behaves like a libFuzzer target: crashes at once on what contains `boom`, and after a while otherwise.
+const TARGET: &str = r#"#!/bin/sh
+prefix=./; input=
+for arg in "$@"; do
+  case $arg in
+    -artifact_prefix=*) prefix=${arg#*=} ;;
+    -*) ;;
+    *) [ -d "$arg" ] || input=$arg ;;
+  esac
+done
+crash() {
+  echo "==7==ERROR: AddressSanitizer: heap-buffer-overflow on address 0x602 at pc 0x5 bp 0x7 sp 0x7" >&2
+  echo "WRITE of size 1 at 0x602 thread T0" >&2
+  echo "    #0 0x1 in parse src/parse.c:1:5" >&2
+  echo "    #1 0x2 in LLVMFuzzerTestOneInput src/fuzz.c:1:1" >&2
+  echo "" >&2
+  exit 77
+}
+if [ -n "$input" ]; then grep -q boom "$input" && crash; exit 0; fi
+echo "INFO: Loaded 1 modules   (40 inline 8-bit counters): 40 [0x55, 0x56)," >&2
+printf '#2\tINITED cov: 3 ft: 4 corp: 1/1b exec/s: 0 rss: 30Mb\n#1000\tNEW    cov: 10 ft: 9 corp: 2/3b exec/s: 500 rss: 31Mb\n' >&2
+sleep 0.2
+echo "xxboomxx" > "${prefix}crash-01"
+echo "artifact_prefix='$prefix'; Test unit written to ${prefix}crash-01" >&2
+crash
+"#;
+
+async fn refused(test: ModuleTest) -> String {
+    match test.run().await {
+        Err(error @ ModuleError::Config(_)) => error.to_string(),
+        other => panic!("expected a wrong configuration, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let text = refused(ModuleTest::new(CargoFuzzer::new()).file("src/lib.rs", "")).await;
+    assert!(text.contains("no fuzz targets") && text.contains("cargo fuzz init"), "{text}");
+    let cargo = || ModuleTest::new(CargoFuzzer::new()).file("fuzz/Cargo.toml", MANIFEST);
+    let text = refused(cargo().config(json!({"target_name": "prase"}))).await;
+    assert!(text.contains("did you mean \"parse\"") && text.contains("parse, render"), "{text}");
+    let text = refused(cargo().config(json!({"sanitizer": "undefined"}))).await;
+    assert!(text.contains("sanitizer") && text.contains("address"), "{text}");
+    let text = refused(ModuleTest::new(AtherisFuzzer::new()).file("fuzz_x.py", "print(1)")).await;
+    assert!(text.contains("TestOneInput"), "{text}");
+    let python = ModuleTest::new(AtherisFuzzer::new()).file("fuzz_x.py", "def TestOneInput(data): pass");
+    let text = refused(python.config(json!({"target_file": "fuzz_y.py"}))).await;
+    assert!(text.contains("did you mean \"fuzz_x.py\""), "{text}");
+    let text = refused(ModuleTest::new(LibfuzzerFuzzer::new()).file("a.out", "\u{7f}ELF")).await;
+    assert!(text.contains("no libFuzzer targets"), "{text}");
+    for name in ["../outside", "gone"] {
+        let test = ModuleTest::new(LibfuzzerFuzzer::new()).file("a", "").config(json!({"targets": [name]}));
+        assert!(refused(test).await.contains("targets: "), "{name}");
+    }
+}
+
+fn scripted(target: &str, config: &serde_json::Value) -> (tempfile::TempDir, ModuleTest) {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = tempfile::tempdir().expect("directory");
+    std::fs::create_dir(tree.path().join("src")).expect("directory");
+    for (name, text) in [("target", target), ("src/parse.c", "int x;\n"), ("src/fuzz.c", "int y;\n")] {
+        std::fs::write(tree.path().join(name), text).expect("write");
+    }
+    std::fs::set_permissions(tree.path().join("target"), std::fs::Permissions::from_mode(0o755))
+        .expect("mode");
+    let test = ModuleTest::new(LibfuzzerFuzzer::new()).tree(tree.path()).config(config.clone());
+    (tree, test)
+}
+
+#[tokio::test]
+async fn a_crash_is_reported_once_small_and_with_its_replay() {
+    let config = json!({"targets": ["target"], "timeout_seconds": 3, "minimise_seconds": 20});
+    let (_tree, test) = scripted(TARGET, &config);
+    let result: ModuleTestResult = test.run().await.expect("runs");
+    assert_eq!(result.places(), ["fuzz/heap-buffer-overflow src/parse.c:1:5"]);
+    let finding = &result.findings[0];
+    assert_eq!(finding.cwe, [122]);
+    assert_eq!(finding.code_flow.len(), 2);
+    assert_eq!(finding.evidence["reproducible"], true);
+    let name =
+        finding.artifacts.iter().find(|file| file.name.ends_with("/input")).expect("input").name.clone();
+    assert_eq!(result.artifact(&name).expect("stored"), b"boom");
+    assert_eq!(finding.evidence["replay"], format!("./target {name}"));
+    let test = result.artifact(&name.replace("/input", "/regression.rs")).expect("stored");
+    let test = String::from_utf8(test).expect("text");
+    assert!(test.contains("#[test]") && test.contains("b\"boom\""), "{test}");
+
+    assert_eq!(result.summary.values["crashes_found"], 1);
+    assert!(result.summary.values["total_crashes"].as_u64() > Some(1));
+    assert_eq!(result.coverage.status, CoverageStatus::Complete);
+    let Some(Stats::FuzzingLiveUpdate { executions, unique_crashes, coverage, .. }) = result.stats.last()
+    else {
+        panic!("no statistics: {:?}", result.stats);
+    };
+    assert_eq!((*unique_crashes, *coverage), (1, Some(25.0)));
+    assert!(*executions >= 1000);
+    assert!(result.stats.len() >= 3, "{} events", result.stats.len());
+}
+
+#[tokio::test]
+async fn nothing_run_is_not_clean() {
+    let config = json!({"targets": ["target"], "timeout_seconds": 2});
+    let (_tree, test) = scripted("#!/bin/sh\necho 'ERROR: unknown flag' >&2\nexit 1\n", &config);
+    let error = test.run().await.expect_err("nothing ran");
+    assert!(error.to_string().contains("nothing was executed"), "{error}");
+    assert!(!error.is_retryable());
+}
+
+#[tokio::test]
+async fn a_cancelled_run_ends_soon_with_what_it_has() {
+    let config = json!({"targets": ["target"], "timeout_seconds": 600, "minimise_seconds": 600});
+    let (_tree, test) = scripted(TARGET, &config);
+    let cancel = CancellationToken::new();
+    let begin = std::time::Instant::now();
+    let stop = async {
+        tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+        cancel.cancel();
+    };
+    let (result, ()) = tokio::join!(test.cancel(cancel.clone()).run(), stop);
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20));
+    assert_eq!(result.expect("a result").findings.len(), 1);
+}

@@ -1,0 +1,6 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz_sample::checksum(data);
+    fuzz_sample::forget(data);
+});
