@@ -1,7 +1,7 @@
 //! The control directory `.crashwise/`: what is where, and what a crash left.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::CacheError;
@@ -27,6 +27,11 @@ impl Layout {
 
     fn lock(&self, name: &str) -> PathBuf {
         self.control("locks").join(name)
+    }
+
+    /// Held by the one who evicts.
+    pub(super) fn gc_lock(&self) -> PathBuf {
+        self.lock("gc")
     }
 
     /// Held shared by everyone who uses anything of the target, exclusively by who removes it.
@@ -80,10 +85,8 @@ impl Layout {
             }
             write_if_missing(&version, FORMAT)?;
             write_if_missing(&self.root.join("CACHEDIR.TAG"), TAG)?;
-            // Directories that exist can be made again on a read-only file system.
-            let probe = self.control("staging").join(format!("probe-{}", uuid::Uuid::now_v7()));
-            drop(File::options().write(true).create_new(true).open(&probe)?);
-            fs::remove_file(probe)
+            // Directories that exist can be made again on a read-only file system; opening for writing tells.
+            File::options().write(true).create(true).truncate(false).open(self.gc_lock()).map(drop)
         };
         match make() {
             Ok(()) => Ok(true),
@@ -149,6 +152,20 @@ impl Layout {
                 self.remove_run(&target, &run)?;
             }
         }
+        self.clean_locks()
+    }
+
+    /// Removes lock files of runs and targets that are gone and that nobody holds.
+    fn clean_locks(&self) -> Result<(), CacheError> {
+        let targets = self.targets()?;
+        for name in names(&self.control("locks"))? {
+            let Some((stem, _)) = name.rsplit_once('.') else { continue };
+            let is_gone = stem.contains('@') || !targets.iter().any(|target| target.as_str() == stem);
+            let path = self.lock(&name);
+            if is_gone && let Some(lock) = Lock::try_take(&path, Hold::Exclusive)? {
+                lock.remove(&path);
+            }
+        }
         Ok(())
     }
 
@@ -173,10 +190,7 @@ fn write_if_missing(path: &Path, text: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
         return Ok(());
     }
-    // Written beside and renamed, so that a reader never sees half of it.
-    let beside = path.with_extension(uuid::Uuid::now_v7().to_string());
-    File::create(&beside)?.write_all(text.as_bytes())?;
-    fs::rename(&beside, path)
+    fs::write(path, text)
 }
 
 /// Names in a directory, sorted; none if it is not there. Names that are not UTF-8 are not ours.

@@ -66,7 +66,7 @@ impl Inner {
             return Ok(pruned);
         }
         // One at a time is enough, and two would both count the same bytes.
-        let gc = self.layout.control("locks").join("gc");
+        let gc = self.layout.gc_lock();
         let _gc = if dry_run {
             None
         } else {

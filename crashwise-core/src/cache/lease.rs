@@ -11,22 +11,25 @@ use crate::workspace::{CopyOnWrite, Workspace};
 /// A workspace that nobody removes while this lives, not even another process.
 ///
 /// Releasing it cleans up by the mode: the tree of a run goes with the run's last lease, a shared one stays cached.
-/// Dropping does the same where it is dropped, and what a killed process leaves is removed by the next start.
+/// Dropping does the same, inside a tokio runtime in the background; what a killed process leaves is removed by the
+/// next start.
 #[must_use = "dropping a lease releases the workspace"]
+#[derive(Debug)]
 pub struct Lease {
     workspace: Workspace,
     target: Option<TargetId>,
     way: Option<CopyOnWrite>,
     run: Option<Run>,
-    // After the run in the order of dropping: the target may be evicted only when the run's tree is gone.
     _target_lock: Option<Lock>,
 }
 
+/// The tree of a run, and both locks that keep it.
 struct Run {
     cache: Arc<Inner>,
     target: TargetId,
     name: String,
-    lock: Option<Lock>,
+    target_lock: Lock,
+    lock: Lock,
 }
 
 impl Lease {
@@ -45,14 +48,8 @@ impl Lease {
         (target_lock, lock): (Lock, Lock),
         way: CopyOnWrite,
     ) -> Self {
-        let run = Run { cache, target: target.clone(), name, lock: Some(lock) };
-        Self {
-            workspace,
-            target: Some(target),
-            way: Some(way),
-            run: Some(run),
-            _target_lock: Some(target_lock),
-        }
+        let run = Run { cache, target: target.clone(), name, target_lock, lock };
+        Self { workspace, target: Some(target), way: Some(way), run: Some(run), _target_lock: None }
     }
 
     /// The tree.
@@ -73,6 +70,12 @@ impl Lease {
         self.way
     }
 
+    /// The workspace, which now keeps the lease: it ends with the last clone.
+    #[must_use]
+    pub fn into_workspace(self) -> Workspace {
+        self.workspace.clone().with_guard(self)
+    }
+
     /// Ends the use and cleans up, without blocking the caller's thread.
     pub async fn release(mut self) -> Result<(), CacheError> {
         let Some(run) = self.run.take() else { return Ok(()) };
@@ -81,36 +84,30 @@ impl Lease {
     }
 }
 
-impl Run {
-    fn end(mut self) -> Result<(), CacheError> {
-        self.remove()
-    }
-
-    fn remove(&mut self) -> Result<(), CacheError> {
-        match self.lock.take() {
-            Some(lock) => {
-                drop(lock);
-                // Another lease of the same run keeps the tree.
-                self.cache.layout.remove_run(&self.target, &self.name)
-            }
-            None => Ok(()),
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        // What fails here is found by the next start.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || run.end())),
+            Err(_) => drop(run.end()),
         }
     }
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        // What fails here is found by the next start.
-        let _ = self.remove();
+impl Run {
+    fn end(self) -> Result<(), CacheError> {
+        drop(self.lock);
+        // Another lease of the same run keeps the tree.
+        let removed = self.cache.layout.remove_run(&self.target, &self.name);
+        // The target may be evicted only when the run's tree is gone.
+        drop(self.target_lock);
+        removed
     }
 }
 
-impl fmt::Debug for Lease {
+impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease")
-            .field("workspace", &self.workspace)
-            .field("target", &self.target)
-            .field("way", &self.way)
-            .finish_non_exhaustive()
+        f.write_str(&self.name)
     }
 }

@@ -59,6 +59,7 @@ pub use self::event::{CacheCounters, CacheEvent};
 pub use self::evict::Pruned;
 pub use self::inspect::{CacheEntry, CacheInfo, Damage};
 pub use self::lease::Lease;
+use self::staging::Staging;
 use crate::TargetId;
 use crate::workspace::CopyOnWrite;
 
@@ -140,7 +141,7 @@ impl Inner {
     }
 
     fn way(&self) -> CopyOnWrite {
-        let probe = || CopyOnWrite::probe(&self.layout.control("staging"));
+        let probe = || CopyOnWrite::probe(Staging::new(&self.layout).ok()?.path()).ok();
         *self.way.get_or_init(|| probe().unwrap_or(CopyOnWrite::Copy))
     }
 }

@@ -161,7 +161,8 @@ async fn the_log_has_the_known_words() {
         Isolation::CopyOnWrite,
         Isolation::Isolated,
     ] {
-        drop(cache.acquire(&place.request(&target, mode)).await.expect("fetched"));
+        let lease = cache.acquire(&place.request(&target, mode)).await.expect("fetched");
+        lease.release().await.expect("removable");
     }
     cache.clear().expect("removable");
     assert_eq!(
@@ -196,7 +197,7 @@ async fn local_targets() {
             fs::write(root.join("name"), "mine").expect("own tree");
             assert_eq!(fs::read(directory.join("name")).expect("untouched"), b"one");
         }
-        drop(lease);
+        lease.release().await.expect("removable");
         assert_eq!(root.exists(), mode == Isolation::Shared);
     }
     let missing = place.request(&Target::Directory(place.dir.path().join("none")), Isolation::Shared);

@@ -10,6 +10,8 @@ pub(crate) mod tree;
 #[cfg(feature = "workspace")]
 pub use self::cow::CopyOnWrite;
 use crate::{InvalidPath, RelPath};
+use std::any::Any;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,17 +20,37 @@ use std::sync::Arc;
 pub struct Workspace {
     root: Arc<PathBuf>,
     read_only: bool,
+    guard: Option<Guard>,
+}
+
+/// Something that keeps a tree for as long as it lives.
+#[derive(Clone)]
+struct Guard {
+    _kept: Arc<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
 }
 
 impl Workspace {
     /// A tree in place: nothing is copied, and modules must not write to it.
     pub fn in_place(root: impl Into<PathBuf>) -> Self {
-        Self { root: Arc::new(root.into()), read_only: true }
+        Self { root: Arc::new(root.into()), read_only: true, guard: None }
     }
 
     /// A tree of the run's own, which modules may write to.
     pub fn owned(root: impl Into<PathBuf>) -> Self {
-        Self { root: Arc::new(root.into()), read_only: false }
+        Self { root: Arc::new(root.into()), read_only: false, guard: None }
+    }
+
+    /// Keeps a value until the last clone of this workspace is dropped, such as what removes the tree then.
+    #[must_use]
+    pub fn with_guard(mut self, guard: impl Any + Send + Sync) -> Self {
+        self.guard = Some(Guard { _kept: Arc::new(guard) });
+        self
     }
 
     /// The folder.

@@ -51,7 +51,7 @@ impl Dir {
     }
 
     /// Systems without symbolic links for everyone get none: the archive fails as unsupported.
-    pub(super) fn replace_by_symlink(&self, _name: &[u8], _target: &[u8]) -> io::Result<()> {
+    pub(super) fn symlink(&self, _name: &[u8], _target: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

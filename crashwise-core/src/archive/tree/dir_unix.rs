@@ -55,9 +55,7 @@ impl Dir {
         Ok(fs::linkat(&root.0, target, &self.0, name, AtFlags::empty())?)
     }
 
-    /// Puts a symbolic link in the place of the file `name`.
-    pub(super) fn replace_by_symlink(&self, name: &[u8], target: &[u8]) -> io::Result<()> {
-        fs::unlinkat(&self.0, name, AtFlags::empty())?;
+    pub(super) fn symlink(&self, name: &[u8], target: &[u8]) -> io::Result<()> {
         Ok(fs::symlinkat(target, &self.0, name)?)
     }
 }

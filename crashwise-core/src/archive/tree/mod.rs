@@ -1,8 +1,8 @@
 //! Writes the tree of one archive below one directory and nowhere else.
 //!
 //! Every directory is entered component by component without following links, every file is created anew, and
-//! symbolic links stand as empty files until the end, when all of them are known and were followed to a place inside
-//! the root. So no entry can be written through a link, whatever the order of the entries.
+//! symbolic links are only noted until the end, when all of them are known and were followed to a place inside the
+//! root. So no entry can be written through a link, whatever the order of the entries.
 
 #[cfg_attr(unix, path = "dir_unix.rs")]
 #[cfg_attr(not(unix), path = "dir_other.rs")]
@@ -144,8 +144,7 @@ impl<'a> Tree<'a> {
     pub(super) fn symlink(&mut self, name: &Name, target: &[u8]) -> Result<(), Fault> {
         self.count_entry()?;
         links::check_target(target, self.options)?;
-        let leaf = self.place(name)?;
-        drop(self.current().create(leaf, false)?);
+        self.place(name)?;
         self.links.add(name.path(), target, self.options.limits.link_bytes)?;
         self.done.symlinks += 1;
         Ok(())
@@ -158,7 +157,7 @@ impl<'a> Tree<'a> {
         for (path, target) in links.iter() {
             let (parent, leaf) = split(path);
             self.enter(parent, Rule::ThroughFile)
-                .and_then(|()| Ok(self.current().replace_by_symlink(leaf, target)?))
+                .and_then(|()| Ok(self.current().symlink(leaf, target)?))
                 .map_err(|fault| (path.to_vec(), fault))?;
         }
         self.report();
