@@ -6,6 +6,7 @@
 //! - [`DependencyScanner`] and [`take_inventory`]: what a workspace depends on.
 //! - [`advisory`]: the compiled database, how one is built, and exact matching.
 //! - [`VulnerabilityAnalyzer`] and [`analyze`]: what of the inventory is affected.
+//! - [`cyclonedx`] and [`spdx`]: the inventory as a bill of materials.
 //! - [`version`]: the version orders of the ecosystems.
 
 pub mod advisory;
@@ -13,6 +14,7 @@ mod analysis;
 mod day;
 mod inventory;
 mod lockfile;
+mod sbom;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -21,5 +23,6 @@ mod vulnerabilities;
 
 pub use analysis::{Analysis, Vulnerability, analyze};
 pub use inventory::{Ignore, IgnoredPackage, Inventory, InventoryFile, Origin, Package, Scope};
-pub use scan::{DependencyScanner, INVENTORY_ARTIFACT, ScannerConfig, take_inventory};
+pub use sbom::{cyclonedx, spdx};
+pub use scan::{DependencyScanner, INVENTORY_ARTIFACT, ScannerConfig, inventory_of, take_inventory};
 pub use vulnerabilities::{AnalyzerConfig, UnknownSeverity, VulnerabilityAnalyzer};

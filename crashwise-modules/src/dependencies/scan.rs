@@ -1,11 +1,13 @@
 //! The inventory of a workspace, as a module and as a function.
 
-use std::sync::{Mutex, PoisonError};
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use crashwise_core::{
-    Finding, Gap, GapReason, Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, RuleId, Severity,
-    Summary,
+    ArtifactRef, Coverage, Finding, Gap, GapReason, Module, ModuleContext, ModuleError, ModuleHost,
+    ModuleInfo, ModuleKind, RuleId, RunId, Severity, Stats, StepIdentity, Summary, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,50 @@ pub fn take_inventory(cx: &ModuleContext, config: &ScannerConfig) -> Result<Inve
     cx.covered("lockfiles", inventory.files.len() as u64);
     cx.covered("packages", inventory.packages.len() as u64);
     Ok(inventory)
+}
+
+/// The inventory of a folder, for callers without a run, with what of it could be read.
+///
+/// # Errors
+/// If the walk fails as a whole.
+///
+/// # Examples
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("requirements.txt"), "django==4.2\n")?;
+/// let (inventory, coverage) = crashwise_modules::dependencies::inventory_of(folder.path())?;
+/// assert_eq!(inventory.packages[0].purl(), "pkg:pypi/django@4.2");
+/// assert!(coverage.gaps.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn inventory_of(folder: &Path) -> Result<(Inventory, Coverage), ModuleError> {
+    let run = RunId::new("inventory").map_err(ModuleError::failed)?;
+    let identity = StepIdentity::new(run, "inventory", "inventory");
+    let workspace = Workspace::in_place(folder);
+    let cx = ModuleContext::new(identity, &Module::info(&DependencyScanner), workspace, Arc::new(Nobody));
+    let inventory = take_inventory(&cx, &ScannerConfig::default())?;
+    Ok((inventory, cx.take_coverage()))
+}
+
+/// A host for work of which nobody keeps results.
+struct Nobody;
+
+impl ModuleHost for Nobody {
+    fn report(&self, _: Finding) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn stats(&self, _: Stats) {}
+
+    fn heartbeat(&self, _: serde_json::Value) {}
+
+    fn store(&self, _: &str, _: &mut dyn Read) -> std::io::Result<ArtifactRef> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    fn open(&self, _: &ArtifactRef) -> std::io::Result<Box<dyn Read + Send>> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// Keeps lockfiles and manifests while the walk passes them.

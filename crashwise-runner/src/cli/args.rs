@@ -54,6 +54,11 @@ pub(super) enum Command {
     /// List, describe and run single modules
     #[command(subcommand)]
     Module(super::module::ModuleCommand),
+    /// Compile, describe and check advisory databases
+    #[command(subcommand)]
+    Db(super::db::DbCommand),
+    /// Write the inventory of a project as CycloneDX or SPDX
+    Sbom(super::sbom::SbomCommand),
     /// Show what this machine offers and what each workflow lacks
     Doctor(super::doctor::DoctorCommand),
     /// Print the completions of a shell

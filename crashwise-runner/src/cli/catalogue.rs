@@ -5,7 +5,8 @@ use super::exit::Failure;
 use crate::definition::{Definition, discover, load};
 use crate::workflows;
 use crashwise_core::workflow::AnyWorkflow;
-use crashwise_core::{Metadata, ModuleRegistry, nearest};
+use crashwise_core::{AnyModule, Metadata, ModuleRegistry, nearest};
+use crashwise_modules::dependencies::{DependencyScanner, VulnerabilityAnalyzer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,5 +105,12 @@ impl Catalogue {
 
 /// Every module that comes with the program.
 fn modules() -> ModuleRegistry {
-    ModuleRegistry::new()
+    let all: [Arc<dyn AnyModule>; 2] =
+        [Arc::new(DependencyScanner::default()), Arc::new(VulnerabilityAnalyzer::default())];
+    let mut modules = ModuleRegistry::new();
+    for module in all {
+        // Names differ by construction; a test would see one missing.
+        let _ = modules.add_shared(module);
+    }
+    modules
 }

@@ -16,6 +16,7 @@
 mod args;
 mod catalogue;
 mod completions;
+mod db;
 mod doctor;
 mod exit;
 mod explain;
@@ -25,6 +26,7 @@ mod output;
 mod params;
 mod progress;
 mod run;
+mod sbom;
 mod terminal;
 mod workflow;
 
@@ -61,6 +63,8 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<Exit, exit::Failure> {
     match cli.command {
         Command::Workflow(command) => workflow::run(command, globals, terminal),
         Command::Module(command) => module::run(command, globals, terminal),
+        Command::Db(command) => db::run(command, terminal),
+        Command::Sbom(command) => sbom::run(&command, terminal),
         Command::Doctor(command) => doctor::run(&command, globals, terminal),
         Command::Completions(command) => completions::run(&command, terminal),
     }

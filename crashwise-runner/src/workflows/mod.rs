@@ -1,7 +1,9 @@
 //! The workflows that come with crashwise: one folder each, one line each in [`builtin`].
 
+mod dependency_analysis;
 mod security_assessment;
 
+pub use dependency_analysis::{DependencyAnalysis, DependencyAnalysisOutput, DependencyAnalysisParams};
 pub use security_assessment::{SecurityAssessment, SecurityAssessmentOutput, SecurityAssessmentParams};
 
 use crashwise_core::workflow::AnyWorkflow;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 pub fn builtin() -> Vec<Arc<dyn AnyWorkflow>> {
     vec![
         // One line for each workflow, sorted by name.
+        Arc::new(DependencyAnalysis),
         Arc::new(SecurityAssessment),
     ]
 }
