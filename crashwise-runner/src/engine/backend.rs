@@ -64,6 +64,7 @@ async fn execute(run: Rc<RunState>, request: Request) -> Result<Value, StepError
                 module,
                 options,
             )
+            .boxed_local()
             .await;
         }
         if fp != fingerprint {
@@ -91,6 +92,7 @@ async fn perform(
     module: Option<Result<Arc<dyn AnyModule>, StepFailure>>,
     options: StepOptions,
 ) -> Result<Value, StepError> {
+    // Each kind is boxed: a step that waits for days must not take the room of one that runs.
     match command {
         Command::Module(call) => {
             let name = call.name.clone();
@@ -99,10 +101,12 @@ async fn perform(
                 Some(Err(failure)) => return not_begun(&run, step, name, failure).await,
                 None => return Err(step.error(StepErrorKind::NotFound, "no such module")),
             };
-            module_step(run, step, name, Work::Module(module, Arc::new(call.config)), options).await
+            module_step(run, step, name, Work::Module(module, Arc::new(call.config)), options)
+                .boxed_local()
+                .await
         }
         Command::Inline(InlineCall(closure)) => {
-            module_step(run, step, String::new(), Work::Closure(closure), options).await
+            module_step(run, step, String::new(), Work::Closure(closure), options).boxed_local().await
         }
         Command::Skip => {
             run.tell(|| RunEventKind::StepSkipped { step: step.key.clone() });
@@ -121,10 +125,10 @@ async fn perform(
             run.memo.borrow_mut().keep(key, fp, value.clone());
             Ok(value)
         }
-        Command::Sleep(time) => sleep(run, step, time).await,
-        Command::Signal { name } => signal(run, step, name).await,
-        Command::Approval(request) => approval(run, step, request).await,
-        Command::Child(call) => child(run, step, call).await,
+        Command::Sleep(time) => sleep(run, step, time).boxed_local().await,
+        Command::Signal { name } => signal(run, step, name).boxed_local().await,
+        Command::Approval(request) => approval(run, step, request).boxed_local().await,
+        Command::Child(call) => child(run, step, call).boxed_local().await,
         _ => Err(step.error(StepErrorKind::Unsupported, "the in-process engine does not know this command")),
     }
 }

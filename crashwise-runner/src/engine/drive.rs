@@ -101,10 +101,10 @@ impl Driver<'_> {
         began: bool,
     ) -> Result<RunReport, RunnerError> {
         let run = self.run;
-        if !self.turn(commands, began).await? {
+        if !self.turn(commands, began).boxed_local().await? {
             // It was stopped before it began: there is nothing to undo.
             let status = run.stopping.get().unwrap_or(RunStatus::Cancelled);
-            return self.finish(status, Value::Null, None, None).await;
+            return self.finish(status, Value::Null, None, None).boxed_local().await;
         }
         let body = self.body(commands).await?;
         run.count_time(false);
@@ -127,8 +127,8 @@ impl Driver<'_> {
             // Steps that nobody waits for any more have been dropped with the workflow; none begins now.
             run.stop.cancel();
         }
-        self.unwind(commands, status == RunStatus::Completed).await?;
-        self.finish(status, output, error, failed_step).await
+        self.unwind(commands, status == RunStatus::Completed).boxed_local().await?;
+        self.finish(status, output, error, failed_step).boxed_local().await
     }
 
     /// Waits until it is the run's turn. `false` when it is stopped before it began.
@@ -148,7 +148,7 @@ impl Driver<'_> {
             tokio::select! {
                 biased;
                 () = run.core.closing.cancelled() => return Err(RunnerError::Closed),
-                command = commands.recv() => self.obey(command).await?,
+                command = commands.recv() => self.obey(command).boxed_local().await?,
                 () = run.live.cancel.cancelled(), if run.stopping.get().is_none() => {
                     run.begin_stop(RunStatus::Cancelled, false);
                 }
@@ -193,7 +193,7 @@ impl Driver<'_> {
                     run.halted.set(true);
                     return Err(RunnerError::Closed);
                 }
-                command = commands.recv() => self.obey(command).await?,
+                command = commands.recv() => self.obey(command).boxed_local().await?,
                 () = run.live.cancel.cancelled(), if run.stopping.get().is_none() => {
                     run.begin_stop(RunStatus::Cancelled, false);
                 }
@@ -226,7 +226,7 @@ impl Driver<'_> {
                     if let Some(result) = result {
                         // A pause holds back the end as well.
                         if result.is_ok() && run.stopping.get().is_none() && run.paused.get() {
-                            self.paused_end(commands).await?;
+                            self.paused_end(commands).boxed_local().await?;
                         }
                         return Ok(match result {
                             Ok(result) => Body::Returned(result),
@@ -250,7 +250,7 @@ impl Driver<'_> {
                     run.halted.set(true);
                     return Err(RunnerError::Closed);
                 }
-                command = commands.recv() => self.obey(command).await?,
+                command = commands.recv() => self.obey(command).boxed_local().await?,
                 () = run.live.cancel.cancelled() => run.begin_stop(RunStatus::Cancelled, false),
             }
         }

@@ -11,6 +11,8 @@ mod writer;
 
 pub(crate) use blobs::Blobs;
 pub(crate) use owner::Owner;
+#[cfg(test)]
+pub(crate) use schema::FORMAT;
 pub(crate) use schema::{Access, open};
 pub(crate) use writer::Writer;
 

@@ -1,0 +1,115 @@
+//! A disk that is full for a while.
+
+use crate::journal::sqlite::{Durability, SqliteJournal};
+use crate::journal::{Created, Event, Journal, JournalError, Submission, When};
+use crashwise_core::{RunId, Target};
+use serde_json::Value;
+use std::time::Duration;
+
+fn submission() -> Submission {
+    Submission {
+        id: RunId::generate(),
+        workflow: "any".into(),
+        version: "1.0.0".into(),
+        target: Target::Directory(".".into()),
+        params: Value::Null,
+        timeout_ms: None,
+        priority: 0,
+        use_cache: true,
+        idempotency_key: None,
+        parent: None,
+        forked_from: None,
+        at_ms: 1,
+    }
+}
+
+fn event(n: u64) -> Event {
+    Event::Signalled { name: "n".into(), value: format!("{n} {}", "x".repeat(500)).into() }
+}
+
+async fn limit(journal: &SqliteJournal, pages: u32) {
+    journal
+        .writer()
+        .exec(move |connection| {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_and_writing_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path(), Durability::Sync).unwrap();
+    journal.writer().set_patience(Duration::from_millis(60));
+    let run = submission();
+    let id = run.id.clone();
+    let Ok(Created::New(mut log)) = journal.create(run).await else { panic!("a new run") };
+    limit(&journal, 40).await;
+    let mut kept = 0;
+    let error = loop {
+        match log.append(2, event(kept), When::Now).kept().await {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+        assert!(kept < 10_000, "the disk is never full");
+    };
+    assert!(matches!(error, JournalError::Full), "{error:?}");
+    assert!(kept > 10);
+    // Nothing may follow an event that is missing, room or no room.
+    limit(&journal, 1_000_000).await;
+    assert!(log.append(3, event(kept + 1), When::Now).kept().await.is_err());
+    drop(log);
+    let taken = journal.take(&id).await.unwrap().unwrap();
+    assert_eq!(taken.records.len() as u64, kept + 1, "all acknowledged events, no other");
+    let mut log = taken.log;
+    log.append(4, event(kept), When::Now).kept().await.unwrap();
+    let again = journal.take(&id).await.unwrap().unwrap();
+    let values =
+        again.records.iter().filter(|record| matches!(record.event, Event::Signalled { .. })).count();
+    assert_eq!(values as u64, kept + 1);
+}
+
+#[tokio::test]
+async fn a_short_shortage_is_waited_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path(), Durability::Relaxed).unwrap();
+    let Ok(Created::New(mut log)) = journal.create(submission()).await else { panic!("a new run") };
+    limit(&journal, 30).await;
+    let mut n = 0;
+    let waiting = loop {
+        let mut ack = Box::pin(log.append(2, event(n), When::Now).kept());
+        n += 1;
+        match tokio::time::timeout(Duration::from_millis(300), &mut ack).await {
+            Ok(result) => result.unwrap(),
+            Err(_) => break ack,
+        }
+    };
+    // The size of a database file is what limits it here; a second connection makes room in it.
+    let other = rusqlite::Connection::open(folder.path().join("journal.db")).unwrap();
+    other.execute_batch("DELETE FROM events WHERE seq % 2 = 0").unwrap();
+    waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_taken_over_is_written_by_the_new_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (
+        SqliteJournal::open(folder.path(), Durability::Relaxed).unwrap(),
+        SqliteJournal::open(folder.path(), Durability::Relaxed).unwrap(),
+    );
+    let run = submission();
+    let id = run.id.clone();
+    let Ok(Created::New(mut log)) = one.create(run).await else { panic!("a new run") };
+    assert!(matches!(two.take(&id).await, Err(JournalError::Owned { .. })));
+    assert_eq!(two.unowned().unwrap(), []);
+    // A process that lost its lock and does not know it.
+    one.let_go();
+    assert_eq!(two.unowned().unwrap(), std::slice::from_ref(&id));
+    let mut taken = two.take(&id).await.unwrap().unwrap().log;
+    let refused = log.append(2, event(1), When::Now).kept().await;
+    assert!(matches!(refused, Err(JournalError::Fenced { .. })), "{refused:?}");
+    taken.append(2, event(2), When::Now).kept().await.unwrap();
+    assert!(log.append(2, event(3), When::Now).kept().await.is_err());
+    assert!(matches!(one.take(&id).await, Err(JournalError::Owned { .. })));
+}

@@ -1,0 +1,10 @@
+//! What the engine promises when processes die, disks fill and files break.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "helpers of tests")]
+
+mod campaign;
+mod damage;
+mod full_disk;
+mod golden;
+mod programs;
+mod random;
