@@ -21,14 +21,24 @@ mod assignment;
 mod base64;
 mod catalogue;
 mod check;
+mod container;
 mod decode;
+mod foreign;
 mod generic;
+mod module;
+mod report;
 mod rule;
 mod scanner;
 mod secret;
+mod suppress;
+#[cfg(test)]
+mod tests;
 
 pub use check::Verdict;
 pub use decode::Decoding;
+pub use foreign::{RuleFile, RuleFileError, RuleProblem};
+pub use module::{SecretScan, SecretScanConfig};
 pub use rule::RuleInfo;
 pub use scanner::{ScanOptions, SecretMatch, SecretScanner};
 pub use secret::Secret;
+pub use suppress::{Allowlist, InvalidAllowlist};

@@ -43,6 +43,8 @@ pub(super) struct Rule {
     pub(super) entropy: f32,
     /// Whether the secret is judged as a password, because the format alone proves nothing.
     pub(super) judge: bool,
+    /// What a rule file of others asks for.
+    pub(super) filter: Option<Box<super::foreign::Filter>>,
     regex: OnceLock<Option<Regex>>,
     /// The least length of the body of a token.
     least: OnceLock<usize>,
@@ -67,6 +69,7 @@ impl Rule {
             check: None,
             entropy: 0.0,
             judge: false,
+            filter: None,
             regex: OnceLock::new(),
             least: OnceLock::new(),
         }

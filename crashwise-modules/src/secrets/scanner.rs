@@ -247,6 +247,7 @@ fn generic_rule(id: &str, title: &str, severity: Severity) -> Arc<RuleInfo> {
 struct Scan<'s> {
     scanner: &'s SecretScanner,
     bytes: &'s [u8],
+    path: &'s str,
     code: bool,
     found: Vec<(u8, SecretMatch)>,
     /// For each pattern rule with hits, the stretches to search, in order and apart from each other.
@@ -259,10 +260,11 @@ struct Scan<'s> {
 }
 
 impl<'s> Scan<'s> {
-    fn new(scanner: &'s SecretScanner, path: &str, bytes: &'s [u8]) -> Self {
+    fn new(scanner: &'s SecretScanner, path: &'s str, bytes: &'s [u8]) -> Self {
         Self {
             scanner,
             bytes,
+            path,
             code: is_code(path),
             found: Vec::new(),
             stretches: BTreeMap::new(),
@@ -498,15 +500,33 @@ impl<'s> Scan<'s> {
         while at <= stretch.end {
             regex.captures(Input::new(self.bytes).span(at..stretch.end), &mut captures);
             let Some(whole) = captures.get_match() else { return };
-            let span = captures
-                .get_group_by_name("secret")
-                .or_else(|| captures.get_group(1))
-                .map_or(whole.range(), |group| group.range());
-            if !span.is_empty() {
+            let group = |index| captures.get_group(index);
+            let span = match rule.filter.as_ref().and_then(|filter| filter.group) {
+                Some(index) => group(index),
+                None => captures.get_group_by_name("secret").or_else(|| group(1)),
+            };
+            let span = span.filter(|span| !span.is_empty()).map_or(whole.range(), |span| span.range());
+            if !span.is_empty() && self.is_admitted(rule, &span, whole.range()) {
                 self.token(rule, span, 0);
             }
             at = whole.end().max(at + 1);
         }
+    }
+
+    /// Whether the allowlists of the rule's own file let the match through.
+    fn is_admitted(&self, rule: &Rule, span: &Range<usize>, whole: Range<usize>) -> bool {
+        rule.filter.as_ref().is_none_or(|filter| {
+            let start =
+                self.bytes[..span.start].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            let rest = &self.bytes[span.end..];
+            let end = span.end + rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+            filter.admits(super::foreign::Candidate {
+                path: self.path,
+                secret: &self.bytes[span.clone()],
+                whole: &self.bytes[whole],
+                line: &self.bytes[start..end],
+            })
+        })
     }
 
     fn finish(mut self) -> Vec<SecretMatch> {

@@ -7,6 +7,7 @@ use crate::workflows;
 use crashwise_core::workflow::AnyWorkflow;
 use crashwise_core::{AnyModule, Metadata, ModuleRegistry, nearest};
 use crashwise_modules::dependencies::{DependencyScanner, VulnerabilityAnalyzer};
+use crashwise_modules::secrets::SecretScan;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,8 +106,11 @@ impl Catalogue {
 
 /// Every module that comes with the program.
 fn modules() -> ModuleRegistry {
-    let all: [Arc<dyn AnyModule>; 2] =
-        [Arc::new(DependencyScanner::default()), Arc::new(VulnerabilityAnalyzer::default())];
+    let all: [Arc<dyn AnyModule>; 3] = [
+        Arc::new(DependencyScanner::default()),
+        Arc::new(VulnerabilityAnalyzer::default()),
+        Arc::new(SecretScan::default()),
+    ];
     let mut modules = ModuleRegistry::new();
     for module in all {
         // Names differ by construction; a test would see one missing.

@@ -1,9 +1,11 @@
 //! The workflows that come with crashwise: one folder each, one line each in [`builtin`].
 
 mod dependency_analysis;
+mod secret_detection;
 mod security_assessment;
 
 pub use dependency_analysis::{DependencyAnalysis, DependencyAnalysisOutput, DependencyAnalysisParams};
+pub use secret_detection::{SecretDetection, SecretDetectionOutput, SecretDetectionParams};
 pub use security_assessment::{SecurityAssessment, SecurityAssessmentOutput, SecurityAssessmentParams};
 
 use crashwise_core::workflow::AnyWorkflow;
@@ -20,6 +22,7 @@ pub fn builtin() -> Vec<Arc<dyn AnyWorkflow>> {
     vec![
         // One line for each workflow, sorted by name.
         Arc::new(DependencyAnalysis),
+        Arc::new(SecretDetection),
         Arc::new(SecurityAssessment),
     ]
 }
