@@ -50,6 +50,8 @@ pub struct Analysis {
     pub findings: Vec<Finding>,
     /// Findings beyond the limit for one file.
     pub dropped: usize,
+    /// Whether the text gave so much to look at that the analysis stopped before the end.
+    pub exhausted: bool,
 }
 
 /// The rules for one language, ready to match.
@@ -121,7 +123,8 @@ impl CodeAnalyzer {
             return analysis;
         }
         let source = SourceText::new(text, language);
-        let matches = rules.matches(&source, &hits);
+        let (matches, exhausted) = rules.matches(&source, &hits);
+        analysis.exhausted = exhausted;
         if matches.is_empty() {
             return analysis;
         }
@@ -198,7 +201,7 @@ impl LanguageRules {
     }
 
     /// The matches of all rules in the order of their places; a rule matches once at a place.
-    fn matches(&self, source: &SourceText<'_>, hits: &[(u32, u32, usize)]) -> Vec<(usize, Match)> {
+    fn matches(&self, source: &SourceText<'_>, hits: &[(u32, u32, usize)]) -> (Vec<(usize, Match)>, bool) {
         let confirm = Confirm::new(source);
         let mut all = Vec::new();
         for of_rule in hits.chunk_by(|a, b| a.0 == b.0) {
@@ -217,7 +220,7 @@ impl LanguageRules {
             all.extend(found.into_iter().map(|one| (number, one)));
         }
         all.sort_by_key(|(rule, one)| (one.range.start, one.range.end, *rule));
-        all
+        (all, confirm.is_exhausted())
     }
 }
 

@@ -105,6 +105,10 @@ impl Visitor for Scan<'_> {
             let detail = format!("{} findings beyond the limit", analysis.dropped);
             self.cx.not_covered(Gap::new(file.path.as_str(), GapReason::TooMany, detail));
         }
+        if analysis.exhausted {
+            let detail = "so many candidates that the analysis of the file was cut short";
+            self.cx.not_covered(Gap::new(file.path.as_str(), GapReason::TooMany, detail));
+        }
         let mut count = 0;
         {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);

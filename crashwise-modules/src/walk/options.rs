@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 /// What a walk looks at, and its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own, set by name")]
 pub struct WalkOptions {
     /// Whether `.gitignore` and `.crashwiseignore` leave files out. Default: yes.
     pub ignore_files: bool,
@@ -20,6 +21,8 @@ pub struct WalkOptions {
     pub max_depth: usize,
     /// The most files and folders that are looked at. Default: 2,000,000.
     pub max_entries: usize,
+    /// Whether visitors see text as UTF-8 without its mark; else the bytes as they are. Default: yes.
+    pub decode: bool,
     /// Threads; none means one per processor, at most 16. Default: none.
     pub threads: Option<NonZeroUsize>,
 }
@@ -34,6 +37,7 @@ impl Default for WalkOptions {
             max_file_size: 10 << 20,
             max_depth: 100,
             max_entries: 2_000_000,
+            decode: true,
             threads: None,
         }
     }
@@ -91,6 +95,13 @@ impl WalkOptions {
     #[must_use]
     pub fn with_max_entries(mut self, count: usize) -> Self {
         self.max_entries = count;
+        self
+    }
+
+    /// Whether visitors see text as UTF-8 without its mark; else the bytes as they are.
+    #[must_use]
+    pub fn with_decode(mut self, decode: bool) -> Self {
+        self.decode = decode;
         self
     }
 

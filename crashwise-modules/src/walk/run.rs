@@ -423,7 +423,8 @@ impl<'s, 'w, V: Visitor> Worker<'s, 'w, V> {
 
     fn show(&mut self, file: &mut WalkedFile, buffer: &[u8]) -> Result<(), ModuleError> {
         let progress = &self.shared.progress;
-        let (bytes, offset) = text_of(buffer, file.kind);
+        let decode = self.shared.walk.options.decode;
+        let (bytes, offset) = if decode { text_of(buffer, file.kind) } else { (buffer.into(), 0) };
         file.offset = offset;
         let shown = catch_unwind(AssertUnwindSafe(|| self.shared.visitor.show(file, &bytes)));
         progress.files.fetch_add(1, Ordering::Relaxed);

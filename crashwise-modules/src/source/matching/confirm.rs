@@ -7,13 +7,16 @@ use super::secret;
 use super::text::{SourceText, is_word};
 use crate::source::lexer::TokenKind;
 use crate::source::rule::{ArgTest, ArgumentKind, Scope, Shape, Test};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 
 /// What stands before a literal and may belong to the match, in bytes.
 const BEFORE: usize = 256;
 /// What stands behind it and may belong to the match.
 const BEHIND: usize = 1024;
+
+/// Bytes that may be looked at around matches, whatever the size of the file; each byte of the file adds to it.
+const BUDGET: usize = 4 << 20;
 
 /// A confirmed match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +32,23 @@ pub(crate) struct Match {
 pub(crate) struct Confirm<'s, 't> {
     pub(crate) source: &'s SourceText<'t>,
     flow: OnceCell<Flow<'s>>,
+    /// Bytes that may still be looked at: hostile text would have every call look at all that follows it.
+    budget: Cell<usize>,
 }
 
 impl<'s, 't> Confirm<'s, 't> {
     pub(crate) fn new(source: &'s SourceText<'t>) -> Self {
-        Self { source, flow: OnceCell::new() }
+        let budget = Cell::new(source.bytes.len().saturating_mul(8).saturating_add(BUDGET));
+        Self { source, flow: OnceCell::new(), budget }
+    }
+
+    /// Whether it gave up before all places were looked at.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.budget.get() == 0
+    }
+
+    fn spend(&self, bytes: usize) {
+        self.budget.set(self.budget.get().saturating_sub(bytes));
     }
 
     fn flow(&self) -> &Flow<'s> {
@@ -47,6 +62,9 @@ impl<'s, 't> Confirm<'s, 't> {
         };
         let mut last = usize::MAX;
         for place in places {
+            if self.is_exhausted() {
+                return;
+            }
             let index = self.source.token_from(*place);
             let Some(token) = self.source.tokens.get(index).filter(|token| token.start <= *place) else {
                 continue;
@@ -68,6 +86,7 @@ impl<'s, 't> Confirm<'s, 't> {
     fn input_of_statement(&self, place: usize) -> Option<usize> {
         let lines = self.source.lines_of(&(place..place), BEHIND);
         let end = lines.end.max(place);
+        self.spend(16 * (end - place));
         let start = place;
         self.flow().origin(self.source, &(start..end), start).input
     }
@@ -78,6 +97,10 @@ impl<'s, 't> Confirm<'s, 't> {
         let searched = if blank { &self.source.code } else { self.source.bytes };
         let mut done = 0;
         for place in places {
+            if self.is_exhausted() {
+                return;
+            }
+            self.spend(BEFORE);
             let mut start = place.saturating_sub(BEFORE).max(done);
             let end = place.saturating_add(BEHIND).min(searched.len());
             while start <= *place
@@ -141,6 +164,7 @@ impl<'s, 't> Confirm<'s, 't> {
         let (mut range, mut input) = (hit, None);
         if !test.args.is_empty() {
             let arg = value_of(self.source, groups.name("arg")?.start());
+            self.spend(4 * arg.len());
             for one in &test.args {
                 input = input.or(self.passes(one, &arg, range.start)?.input);
             }
@@ -164,6 +188,7 @@ impl<'s, 't> Confirm<'s, 't> {
         } else {
             return;
         };
+        self.spend(args.as_ref().map_or(16 << 10, |args| 4 * args.range.len()));
         let Some(args) = args else {
             // The end is out of reach: what does not depend on the arguments still holds.
             if test.args.is_empty() && test.lacks.is_empty() {

@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// The most parts of one string that are followed.
 const MAX_PARTS: usize = 64;
+/// The most strings of one expression that are looked at.
+const MAX_STRINGS: usize = 16;
 /// The longest operand that is looked at, in bytes.
 const MAX_OPERAND: usize = 1024;
 
@@ -120,7 +122,7 @@ fn constant_follows(source: &SourceText<'_>, mut at: usize) -> bool {
 
 /// Whether an expression holds a string that is put together with something dynamic.
 pub(crate) fn builds_string(source: &SourceText<'_>, range: &Range<usize>, safe: Option<&LazyRegex>) -> bool {
-    source.tokens_in(range).iter().any(|token| {
+    source.tokens_in(range).iter().take(MAX_STRINGS).any(|token| {
         token.kind.is_string() && (is_built(source, token, safe) || is_appended(source, token, range, safe))
     })
 }

@@ -9,7 +9,9 @@ use std::ops::Range;
 /// The most assignments of a file that are followed.
 const MAX_ASSIGNMENTS: usize = 10_000;
 /// The longest value that is looked at, in bytes.
-const MAX_VALUE: usize = 2048;
+const MAX_VALUE: usize = 1024;
+/// The most bytes of values that are looked at in a file.
+const MAX_BYTES: usize = 2 << 20;
 /// How far behind an assignment a use may stand, in bytes.
 const MAX_DISTANCE: usize = 8 << 10;
 
@@ -26,14 +28,14 @@ pub(crate) struct Origin {
 #[derive(Debug, Default)]
 pub(crate) struct Flow<'s> {
     by_name: HashMap<&'s [u8], Vec<Assignment>>,
-    /// Where functions begin.
-    functions: Vec<usize>,
+    /// Where functions begin, and how far their first lines are indented.
+    functions: Vec<(usize, usize)>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Assignment {
-    at: usize,
     end: usize,
+    indent: usize,
     origin: Origin,
 }
 
@@ -43,34 +45,40 @@ impl<'s> Flow<'s> {
         let profile = Profile::of(source.language);
         let mut flow = Self::default();
         if let Some(functions) = &profile.functions {
-            flow.functions =
-                functions.find_iter(&source.code).take(MAX_ASSIGNMENTS).map(|m| m.end()).collect();
+            flow.functions = functions
+                .find_iter(&source.code)
+                .take(MAX_ASSIGNMENTS)
+                .map(|m| (m.end(), source.indent(m.end() - 1)))
+                .collect();
         }
         if let Some(parameters) = &profile.parameters {
             for found in parameters.captures_iter(&source.code).take(MAX_ASSIGNMENTS) {
                 if let Some(name) = found.get(1) {
                     let origin = Origin { input: Some(name.start()), built: false };
-                    let assignment = Assignment { at: name.start(), end: name.end(), origin };
+                    let assignment =
+                        Assignment { end: name.end(), indent: source.indent(name.start()), origin };
                     flow.by_name.entry(&source.code[name.range()]).or_default().push(assignment);
                 }
             }
         }
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0);
         for at in memchr::memchr_iter(b'=', &source.code) {
-            if count >= MAX_ASSIGNMENTS {
+            if count >= MAX_ASSIGNMENTS || bytes >= MAX_BYTES {
                 break;
             }
             let Some((names, appends)) = targets(source, at) else { continue };
             count += 1;
             let value = value_of(source, at + 1);
+            bytes += value.len();
             let mut origin = flow.origin(source, &value, at);
+            let indent = source.indent(at);
             for name in names {
                 let name = &source.code[name];
-                if appends && let Some(before) = flow.latest(source, name, at) {
+                if appends && let Some(before) = flow.latest(name, at) {
                     origin.input = origin.input.or(before.origin.input);
                     origin.built |= before.origin.built;
                 }
-                flow.by_name.entry(name).or_default().push(Assignment { at, end: value.end, origin });
+                flow.by_name.entry(name).or_default().push(Assignment { end: value.end, indent, origin });
             }
         }
         flow
@@ -99,7 +107,7 @@ impl<'s> Flow<'s> {
         let mut origin = Origin { input, built: builds_string(source, range, None) };
         if origin.input.is_none() || !origin.built {
             for word in self.words(source, range) {
-                if let Some(assignment) = self.latest(source, &word, place) {
+                if let Some(assignment) = self.latest(&word, place) {
                     origin.input = origin.input.or(assignment.origin.input);
                     origin.built |= assignment.origin.built;
                 }
@@ -136,18 +144,16 @@ impl<'s> Flow<'s> {
     }
 
     /// The last assignment to a name before a place, in the same function.
-    fn latest(&self, source: &SourceText<'_>, name: &[u8], place: usize) -> Option<&Assignment> {
+    fn latest(&self, name: &[u8], place: usize) -> Option<&Assignment> {
         let assignments = self.by_name.get(name)?;
         let index = assignments.partition_point(|one| one.end <= place);
         let assignment = &assignments[..index].last()?;
         if place - assignment.end > MAX_DISTANCE {
             return None;
         }
-        let first = self.functions.partition_point(|at| *at <= assignment.end);
-        let last = self.functions.partition_point(|at| *at <= place);
-        let indent = source.indent(assignment.at);
-        let crosses =
-            self.functions[first..last].iter().any(|at| source.indent(at.saturating_sub(1)) < indent);
+        let first = self.functions.partition_point(|(at, _)| *at <= assignment.end);
+        let last = self.functions.partition_point(|(at, _)| *at <= place);
+        let crosses = self.functions[first..last].iter().any(|(_, indent)| *indent < assignment.indent);
         (!crosses).then_some(assignment)
     }
 }
