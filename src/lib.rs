@@ -1,1 +1,1 @@
-//! Owns the examples, integration tests and benches of the workspace.
+#![doc = include_str!("../README.md")]
