@@ -21,13 +21,15 @@ pub(super) fn of(report: &CrashReport, workspace: &Workspace, bases: &[&str]) ->
     if let Some(location) = report.blame().and_then(|frame| location(frame, workspace, bases)) {
         finding = finding.with_location(location);
     }
-    let flow: Vec<Location> = report
+    let mut flow: Vec<Location> = report
         .frames
         .iter()
         .filter(|frame| frame.role == Role::Project)
         .filter_map(|frame| location(frame, workspace, bases))
-        .take(64)
         .collect();
+    // A recursion says the same hundreds of times.
+    flow.dedup();
+    flow.truncate(64);
     let exploitability = match report.exploitability {
         Exploitability::Exploitable => "exploitable",
         Exploitability::ProbablyExploitable => "probably exploitable",

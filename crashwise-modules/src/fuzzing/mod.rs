@@ -32,5 +32,18 @@ pub use cargo_fuzzer::{CargoFuzzer, CargoFuzzerConfig, Confinement};
 #[cfg(target_os = "linux")]
 pub use libfuzzer_fuzzer::{LibfuzzerFuzzer, LibfuzzerFuzzerConfig};
 
+/// The modules of this family, for a registry.
+///
+/// ```
+/// let names: Vec<String> =
+///     crashwise_modules::fuzzing::modules().iter().map(|module| module.info().name).collect();
+/// assert_eq!(names, ["atheris_fuzzer", "cargo_fuzzer", "libfuzzer_fuzzer"]);
+/// ```
+#[cfg(target_os = "linux")]
+pub fn modules() -> Vec<std::sync::Arc<dyn crashwise_core::AnyModule>> {
+    use std::sync::Arc;
+    vec![Arc::new(AtherisFuzzer::new()), Arc::new(CargoFuzzer::new()), Arc::new(LibfuzzerFuzzer::new())]
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests;

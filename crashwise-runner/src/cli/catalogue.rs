@@ -116,5 +116,9 @@ fn modules() -> ModuleRegistry {
         // Names differ by construction; a test would see one missing.
         let _ = modules.add_shared(module);
     }
+    #[cfg(target_os = "linux")]
+    for module in crashwise_modules::fuzzing::modules() {
+        let _ = modules.add_shared(module);
+    }
     modules
 }

@@ -1,10 +1,14 @@
 //! The workflows that come with crashwise: one folder each, one line each in [`builtin`].
 
 mod dependency_analysis;
+#[cfg(target_os = "linux")]
+mod fuzzing;
 mod secret_detection;
 mod security_assessment;
 
 pub use dependency_analysis::{DependencyAnalysis, DependencyAnalysisOutput, DependencyAnalysisParams};
+#[cfg(target_os = "linux")]
+pub use fuzzing::{AtherisFuzzing, CargoFuzzing, FuzzingOutput, LibfuzzerFuzzing};
 pub use secret_detection::{SecretDetection, SecretDetectionOutput, SecretDetectionParams};
 pub use security_assessment::{SecurityAssessment, SecurityAssessmentOutput, SecurityAssessmentParams};
 
@@ -21,7 +25,13 @@ use std::sync::Arc;
 pub fn builtin() -> Vec<Arc<dyn AnyWorkflow>> {
     vec![
         // One line for each workflow, sorted by name.
+        #[cfg(target_os = "linux")]
+        Arc::new(AtherisFuzzing),
+        #[cfg(target_os = "linux")]
+        Arc::new(CargoFuzzing),
         Arc::new(DependencyAnalysis),
+        #[cfg(target_os = "linux")]
+        Arc::new(LibfuzzerFuzzing),
         Arc::new(SecretDetection),
         Arc::new(SecurityAssessment),
     ]
