@@ -138,6 +138,10 @@ fn run(cx: &ModuleContext, config: &AnalyzerConfig) -> Result<Summary, ModuleErr
         let message = format!("the newest advisory is {age} days old, at most {limit} are allowed");
         return Err(ModuleError::failed_to(format!("advisory database {}", path.display()), message));
     }
+    if config.max_database_age.is_some() && age.is_none() && !inventory.packages.is_empty() {
+        let message = "its advisories about these packages bear no date, so its age is not known";
+        return Err(ModuleError::failed_to(format!("advisory database {}", path.display()), message));
+    }
     let analysis = analyze(&inventory, &database, config.scan_dev_dependencies).map_err(failed)?;
     let mut report = Report {
         cx,
@@ -165,7 +169,7 @@ fn run(cx: &ModuleContext, config: &AnalyzerConfig) -> Result<Summary, ModuleErr
         cx.not_covered(Gap::new(format!("packages of {ecosystem}"), GapReason::Unsupported, detail));
     }
     let Counts { reported, below, unknown, suppressed } = report.counts;
-    cx.covered("looked up", analysis.looked_up);
+    cx.covered("packages judged", analysis.looked_up);
     if analysis.development > 0 {
         cx.excluded("packages for development", analysis.development);
     }
@@ -199,7 +203,9 @@ fn run(cx: &ModuleContext, config: &AnalyzerConfig) -> Result<Summary, ModuleErr
 fn age(inventory: &Inventory, database: &Database, today: Day) -> Option<u32> {
     let used = |name: &str| inventory.packages.iter().any(|package| package.ecosystem.name() == name);
     let days = database.meta().ecosystems.iter().filter(|(name, _)| used(name));
-    days.filter_map(|(_, info)| Some(today.since(Day::parse(&info.newest)?))).max()
+    // Some sources date nothing and write the year 1.
+    let dated = days.filter(|(_, info)| info.newest.as_str() >= "1990");
+    dated.filter_map(|(_, info)| Some(today.since(Day::parse(&info.newest)?))).max()
 }
 
 /// Ecosystems of the inventory about which the database says nothing.

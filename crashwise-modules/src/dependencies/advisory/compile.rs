@@ -193,19 +193,11 @@ impl DatabaseBuilder {
         urls.truncate(MAX_URLS);
         let weaknesses = weaknesses(&record);
         let rating = Rating::of_record(&record, class);
+        let modified = record.changed().to_owned();
         let mut aliases = record.aliases;
         aliases.truncate(MAX_ALIASES);
-        let advisory = Advisory {
-            id: record.id,
-            modified: record.modified,
-            class,
-            rating,
-            aliases,
-            summary,
-            weaknesses,
-            urls,
-            packages,
-        };
+        let advisory =
+            Advisory { id: record.id, modified, class, rating, aliases, summary, weaknesses, urls, packages };
         match self.by_id.get(&advisory.id) {
             Some(place) if self.advisories[*place].modified >= advisory.modified => {}
             Some(place) => self.advisories[*place] = advisory,
@@ -411,7 +403,7 @@ impl Texts {
 /// A zstd frame with a checksum. Writing to memory does not fail; if it did, the reader would say so.
 fn compress(bytes: &[u8]) -> Vec<u8> {
     let compressed = || -> std::io::Result<Vec<u8>> {
-        let mut encoder = zstd::stream::Encoder::new(Vec::new(), 12)?;
+        let mut encoder = zstd::stream::Encoder::new(Vec::new(), 19)?;
         encoder.include_checksum(true)?;
         encoder.write_all(bytes)?;
         encoder.finish()

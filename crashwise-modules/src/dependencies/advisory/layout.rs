@@ -77,10 +77,10 @@ impl Header {
 
     /// Reads a header and checks that its sections lie inside a file of `length` bytes.
     pub(super) fn decode(bytes: &[u8], length: u64) -> Result<Self, DatabaseError> {
-        let mut reader = Reader::new(bytes);
-        if reader.take(8)? != MAGIC {
+        if !bytes.starts_with(MAGIC) {
             return Err(DatabaseError::NotADatabase);
         }
+        let mut reader = Reader::new(&bytes[MAGIC.len()..]);
         let version = reader.u32()?;
         if version != VERSION {
             return Err(DatabaseError::Version { found: version, expected: VERSION });

@@ -10,6 +10,8 @@ pub(super) struct Record {
     pub(super) id: String,
     pub(super) modified: String,
     #[serde(deserialize_with = "null_as_default")]
+    pub(super) published: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub(super) withdrawn: String,
     #[serde(deserialize_with = "null_as_default")]
     pub(super) aliases: Vec<String>,
@@ -24,6 +26,13 @@ pub(super) struct Record {
     #[serde(deserialize_with = "null_as_default")]
     pub(super) references: Vec<Reference>,
     pub(super) database_specific: Value,
+}
+
+impl Record {
+    /// When it changed last: some sources write the year 1 and say only when they published it.
+    pub(super) fn changed(&self) -> &str {
+        if self.modified.as_str() < "1990" { &self.published } else { &self.modified }
+    }
 }
 
 /// A score of one of the scoring systems.

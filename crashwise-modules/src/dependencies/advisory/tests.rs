@@ -198,6 +198,9 @@ fn archives_are_read_and_builds_repeat() {
     let database = Database::open(folder.path().join("1.cwdb")).unwrap();
     assert_eq!(database.meta().newest(), "2024-05-06T00:00:00Z");
     assert_eq!(database.meta().sources[0].name, "all.zip");
+    let undated = json!({"id": "A-2", "modified": "0001-01-01T00:00:00Z", "published": "2024-07-08T00:00:00Z", "affected": [affected("npm", "x", json!({"versions": ["1.0.0"]}))]});
+    let (_folder, database) = self::database(&[undated]);
+    assert_eq!(database.meta().newest(), "2024-07-08T00:00:00Z");
 }
 
 #[test]
