@@ -141,3 +141,26 @@ fn hostile_text() {
         analyzer.analyze(&path, b"eval(\xff\xfe'\xc3\nx = \"\xed\xa0\x80");
     }
 }
+
+/// What the sample project is expected to give, finding by finding: near misses in it must stay silent.
+#[tokio::test]
+async fn sample_project() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/vulnerable-app");
+    let expect = std::fs::read_to_string(root.join("expected.txt")).unwrap();
+    let mut found = Vec::new();
+    for module in crate::registry()
+        .iter()
+        .filter(|module| ["file_scanner", "code_analyzer"].contains(&module.info().name.as_str()))
+    {
+        let result = ModuleTest::shared(module.clone()).tree(&root).run().await.unwrap();
+        assert_eq!(result.coverage.status, CoverageStatus::Complete);
+        for finding in &result.findings {
+            let place = finding.primary().unwrap();
+            let line = place.region.map_or(String::new(), |region| format!(":{}", region.start.line));
+            found.push(format!("{} {}{line}", finding.rule_id, place.path));
+        }
+    }
+    found.sort();
+    let expect: Vec<&str> = expect.lines().collect();
+    assert_eq!(found, expect, "\n{}", found.join("\n"));
+}
