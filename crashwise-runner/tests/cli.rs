@@ -163,4 +163,4 @@ macro_rules! cases {
     )*};
 }
 
-cases!(usage, definitions);
+cases!(usage, definitions, runs);

@@ -37,6 +37,9 @@ pub(super) struct Globals {
     /// Also use the workflows in this folder; never looked for without being asked
     #[arg(long, global = true, env = "CRASHWISE_WORKFLOWS", value_name = "DIR", hide_env_values = true)]
     pub(super) workflows: Option<PathBuf>,
+    /// Keep runs and their results in this folder [default: ~/.local/state/crashwise]
+    #[arg(long, global = true, env = "CRASHWISE_STATE", value_name = "DIR", hide_env_values = true)]
+    pub(super) state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,6 +62,9 @@ pub(super) enum Command {
     Db(super::db::DbCommand),
     /// Write the inventory of a project as CycloneDX or SPDX
     Sbom(super::sbom::SbomCommand),
+    /// Look after runs: list, show, watch, pause, approve, retry and more
+    #[command(subcommand)]
+    Runs(super::runs::RunsCommand),
     /// Show what this machine offers and what each workflow lacks
     Doctor(super::doctor::DoctorCommand),
     /// Print the completions of a shell

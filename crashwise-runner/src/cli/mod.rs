@@ -25,8 +25,12 @@ mod module;
 mod output;
 mod params;
 mod progress;
+mod report;
 mod run;
+
+mod runs;
 mod sbom;
+mod state;
 mod terminal;
 mod workflow;
 
@@ -65,6 +69,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<Exit, exit::Failure> {
         Command::Module(command) => module::run(command, globals, terminal),
         Command::Db(command) => db::run(command, terminal),
         Command::Sbom(command) => sbom::run(&command, terminal),
+        Command::Runs(command) => runs::run(command, globals, terminal),
         Command::Doctor(command) => doctor::run(&command, globals, terminal),
         Command::Completions(command) => completions::run(&command, terminal),
     }

@@ -4,7 +4,7 @@ use super::args::Globals;
 use super::catalogue::Catalogue;
 use super::exit::{Exit, Failure};
 use super::explain;
-use super::run::{self, RunArgs};
+use super::run::{self, Keep, RunArgs};
 use super::terminal::{BOLD, Terminal};
 use clap::Subcommand;
 use crashwise_core::workflow::{AnyWorkflow, WorkflowContext, WorkflowError};
@@ -76,7 +76,7 @@ pub(super) fn run(command: ModuleCommand, globals: &Globals, terminal: &Terminal
         }
         ModuleCommand::Run { name, args } => {
             let code: Arc<dyn AnyWorkflow> = Arc::new(Alone(find(&catalogue, &name)?));
-            return run::execute(&args, &code, catalogue, terminal);
+            return run::execute(&args, &code, Keep::Passing, catalogue, globals, terminal);
         }
     }
     Ok(Exit::Clean)

@@ -15,6 +15,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct Progress {
     view: Option<Arc<Mutex<View>>>,
+    durable: bool,
 }
 
 enum View {
@@ -23,7 +24,7 @@ enum View {
 }
 
 impl Progress {
-    pub(super) fn new(terminal: &Terminal) -> Self {
+    pub(super) fn new(terminal: &Terminal, durable: bool) -> Self {
         let view = if !terminal.shows_progress() {
             None
         } else if terminal.draws() {
@@ -32,16 +33,17 @@ impl Progress {
         } else {
             Some(View::Lines { last: BTreeMap::new() })
         };
-        Self { view: view.map(|view| Arc::new(Mutex::new(view))) }
+        Self { view: view.map(|view| Arc::new(Mutex::new(view))), durable }
     }
 
     /// Lets a runner tell what happens.
     pub(super) fn attach(&self, builder: RunnerBuilder) -> RunnerBuilder {
         let Some(view) = &self.view else { return builder };
+        let durable = self.durable;
         let (events, stats) = (Arc::clone(view), Arc::clone(view));
         builder
             .on_event(move |event: &RunEvent| {
-                events.lock().unwrap_or_else(PoisonError::into_inner).event(event);
+                events.lock().unwrap_or_else(PoisonError::into_inner).event(event, durable);
             })
             .on_stats(move |event: &StatsEvent| {
                 stats.lock().unwrap_or_else(PoisonError::into_inner).stats(event);
@@ -63,7 +65,7 @@ impl Progress {
 }
 
 impl View {
-    fn event(&mut self, event: &RunEvent) {
+    fn event(&mut self, event: &RunEvent, durable: bool) {
         match &event.kind {
             RunEventKind::StepStarted { step, module, attempt: 1, .. } => self.begin(step.as_str(), module),
             RunEventKind::StepRetried { step, attempt, error, wait } => {
@@ -88,6 +90,12 @@ impl View {
             RunEventKind::StepSkipped { step } => self.say(step.as_str(), "skipped"),
             RunEventKind::ApprovalRequested { name, prompt } => {
                 self.say(name, &format!("waits for approval: {prompt}"));
+                if durable {
+                    self.say(
+                        name,
+                        &format!("answer with `crashwise runs approve {} {name}`, or reject", event.run_id),
+                    );
+                }
             }
             RunEventKind::ApprovalDecided { name, decision } => {
                 let word = if decision.approved { "approved" } else { "rejected" };

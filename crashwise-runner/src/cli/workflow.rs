@@ -5,7 +5,7 @@ use super::catalogue::Catalogue;
 use super::exit::{Exit, Failure};
 use super::explain;
 use super::params;
-use super::run::{self, RunArgs};
+use super::run::{self, Keep, RunArgs};
 use super::terminal::{BOLD, DIM, GOOD, Terminal, WARN};
 use crate::definition::{self, Definition, DefinitionFile, Forecast, discover, load};
 use clap::{Subcommand, ValueEnum};
@@ -110,7 +110,7 @@ pub(super) fn run(command: WorkflowCommand, globals: &Globals, terminal: &Termin
         WorkflowCommand::Run { name, args } => {
             let catalogue = Catalogue::load(globals)?;
             let code = Arc::clone(&catalogue.workflow(&name)?.code);
-            run::execute(&args, &code, catalogue, terminal)
+            run::execute(&args, &code, Keep::Durable, catalogue, globals, terminal)
         }
         WorkflowCommand::Validate { paths } => validate(&paths, globals, terminal),
         WorkflowCommand::Graph { workflow, format } => {

@@ -14,7 +14,6 @@ const METADATA: &str = include_str!("metadata.yaml");
 /// The steps do not wait for each other. One that fails leaves the other's result standing: the run completes and its
 /// coverage says what is missing. Only when both fail is there no result.
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
 pub struct SecurityAssessment;
 
 /// Parameters of [`SecurityAssessment`]; `metadata.yaml` beside it is their schema and holds their defaults.
