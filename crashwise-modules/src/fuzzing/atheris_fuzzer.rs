@@ -90,7 +90,7 @@ impl Module for AtherisFuzzer {
     }
 
     async fn run(&self, cx: &ModuleContext, config: AtherisFuzzerConfig) -> Result<Summary, ModuleError> {
-        let root = cx.workspace().root();
+        let root = &session::root(cx);
         let found = find(root);
         let scripts = match &config.target_file {
             None => found,

@@ -112,7 +112,7 @@ impl Module for CargoFuzzer {
     }
 
     async fn run(&self, cx: &ModuleContext, config: CargoFuzzerConfig) -> Result<Summary, ModuleError> {
-        let root = cx.workspace().root();
+        let root = &session::root(cx);
         let project = cargo::find(root)?;
         let names = match &config.target_name {
             Some(name) if project.targets.contains(name) => vec![name.clone()],

@@ -52,14 +52,12 @@ pub(super) fn of(report: &CrashReport, workspace: &Workspace, bases: &[&str]) ->
 
 fn location(frame: &Frame, workspace: &Workspace, bases: &[&str]) -> Option<Location> {
     let file = frame.file.as_deref()?;
-    let path = bases.iter().find_map(|base| {
-        let path = if base.is_empty() {
-            RelPath::new(file).ok()?
-        } else {
-            RelPath::new(format!("{base}/{file}")).ok()?
-        };
-        workspace.path(&path).is_file().then_some(path)
-    })?;
+    let there = |path: String| RelPath::new(path).ok().filter(|path| workspace.path(path).is_file());
+    let below =
+        |base: &&str| if base.is_empty() { there(file.to_owned()) } else { there(format!("{base}/{file}")) };
+    // Built elsewhere: the longest end of the path that is a file here.
+    let elsewhere = || file.match_indices('/').find_map(|(at, _)| there(file[at + 1..].to_owned()));
+    let path = bases.iter().find_map(below).or_else(elsewhere)?;
     let mut location = Location::new(path);
     if let Some(position) = frame.line.and_then(|line| Position::new(line, frame.column.unwrap_or(1))) {
         location = location.with_start(position);

@@ -91,9 +91,9 @@ impl Module for LibfuzzerFuzzer {
     }
 
     async fn run(&self, cx: &ModuleContext, config: LibfuzzerFuzzerConfig) -> Result<Summary, ModuleError> {
-        let root = cx.workspace().root().to_owned();
+        let root = session::root(cx);
         let programs = if config.targets.is_empty() {
-            cx.blocking(move |cx| find(cx.workspace().root())).await
+            cx.blocking(move |cx| find(&session::root(cx))).await
         } else {
             let named = config.targets.iter().map(|name| named(&root, name));
             named.collect::<Result<Vec<_>, _>>()?
@@ -104,7 +104,7 @@ impl Module for LibfuzzerFuzzer {
                     .into(),
             ));
         }
-        let root = cx.workspace().root();
+        let root = &session::root(cx);
         let ready = programs
             .into_iter()
             .map(|program| {

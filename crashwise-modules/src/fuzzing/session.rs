@@ -56,6 +56,8 @@ struct State {
     progress: BTreeMap<String, Progress>,
     told: Option<Instant>,
     reported: u64,
+    /// Why a target ended early.
+    why: Option<String>,
 }
 
 /// Fuzzes `ready` within the budget of `options`, working in `work`.
@@ -68,7 +70,7 @@ pub(super) async fn fuzz(
     options: Options,
     work: PathBuf,
 ) -> Result<Summary, ModuleError> {
-    let scope = Scope::new().with_root(cx.workspace().root().to_string_lossy().into_owned());
+    let scope = Scope::new().with_root(root(cx).to_string_lossy().into_owned());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let at_once = (cores / options.jobs.max(1)).clamp(1, ready.len().max(1));
     let shares = ready.len().div_ceil(at_once).max(1);
@@ -87,7 +89,8 @@ pub(super) async fn fuzz(
     let executions = total(|progress| progress.executions);
     if executions == 0 && state.reported == 0 && !cx.is_cancelled() {
         return Err(failures.into_iter().next().unwrap_or_else(|| {
-            ModuleError::failed("nothing was executed, so nothing can be said about crashes")
+            let why = state.why.unwrap_or_else(|| "no target says why".into());
+            ModuleError::failed(format!("nothing was executed, so nothing can be said about crashes: {why}"))
         }));
     }
     if failures.len() == count
@@ -161,6 +164,7 @@ impl Session<'_> {
         looked?;
         self.state().progress.insert(name.clone(), totals.last);
         if let Some(why) = totals.cut_short {
+            self.state().why.get_or_insert_with(|| format!("{name}: {why}"));
             self.cx.not_covered(Gap::new(&name, GapReason::Failed, why));
         } else if totals.last.executions == 0 {
             self.cx.not_covered(Gap::new(&name, GapReason::Failed, "it executed nothing"));
@@ -308,4 +312,10 @@ pub(super) fn module_error(error: ProcessError) -> ModuleError {
         error if error.is_retryable() => ModuleError::transient("starting a process failed", error),
         error => ModuleError::failed_to("starting a process failed", error),
     }
+}
+
+/// The workspace's root as processes in other directories need it.
+pub(super) fn root(cx: &ModuleContext) -> PathBuf {
+    let root = cx.workspace().root();
+    std::path::absolute(root).unwrap_or_else(|_| root.to_owned())
 }
