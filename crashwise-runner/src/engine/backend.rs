@@ -19,6 +19,7 @@ use crashwise_core::{AnyModule, Fingerprint};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use serde_json::Value;
+use std::future::ready;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,15 +58,9 @@ async fn execute(run: Rc<RunState>, request: Request) -> Result<Value, StepError
     let stored = run.memo.borrow_mut().take(&key);
     if let Some(Stored { fp, result }) = stored {
         if fp != fingerprint && run.core.on_change == OnChange::Rerun {
-            return perform(
-                run,
-                Begin { kind: command.kind(), key, fingerprint, detached },
-                command,
-                module,
-                options,
-            )
-            .boxed_local()
-            .await;
+            run.asked.borrow_mut().insert(key.clone());
+            let step = Begin { kind: command.kind(), key, fingerprint, detached };
+            return perform(run, step, command, module, options).await;
         }
         if fp != fingerprint {
             let message = format!("the code now asks for another {} there", command.kind());
@@ -81,56 +76,61 @@ async fn execute(run: Rc<RunState>, request: Request) -> Result<Value, StepError
         let message = "a step with this name is part of the run already";
         return Err(StepError::new(key, StepErrorKind::NonDeterminism, message));
     }
-    perform(run, Begin { kind: command.kind(), key, fingerprint, detached }, command, module, options).await
+    let step = Begin { kind: command.kind(), key, fingerprint, detached };
+    perform(run, step, command, module, options).await
 }
 
-/// Carries out a command of which the journal holds no result.
-async fn perform(
+/// Carries out a command of which the journal holds no result. Each kind is a future of its own, so that a step that waits
+/// for days does not take the room of one that runs.
+fn perform(
     run: Rc<RunState>,
     step: Begin,
     command: Command,
     module: Option<Result<Arc<dyn AnyModule>, StepFailure>>,
     options: StepOptions,
-) -> Result<Value, StepError> {
-    // Each kind is boxed: a step that waits for days must not take the room of one that runs.
-    match command {
+) -> LocalBoxFuture<'static, Result<Value, StepError>> {
+    let value = match command {
         Command::Module(call) => {
             let name = call.name.clone();
-            let module = match module {
-                Some(Ok(module)) => module,
-                Some(Err(failure)) => return not_begun(&run, step, name, failure).await,
-                None => return Err(step.error(StepErrorKind::NotFound, "no such module")),
+            return match module {
+                Some(Ok(module)) => {
+                    let work = Work::Module(module, Arc::new(call.config));
+                    module_step(run, step, name, work, options).boxed_local()
+                }
+                Some(Err(failure)) => async move { not_begun(&run, step, name, failure).await }.boxed_local(),
+                None => ready(Err(step.error(StepErrorKind::NotFound, "no such module"))).boxed_local(),
             };
-            module_step(run, step, name, Work::Module(module, Arc::new(call.config)), options)
-                .boxed_local()
-                .await
         }
         Command::Inline(InlineCall(closure)) => {
-            module_step(run, step, String::new(), Work::Closure(closure), options).boxed_local().await
+            return module_step(run, step, String::new(), Work::Closure(closure), options).boxed_local();
         }
+        Command::Sleep(time) => return sleep(run, step, time).boxed_local(),
+        Command::Signal { name } => return signal(run, step, name).boxed_local(),
+        Command::Approval(request) => return approval(run, step, request).boxed_local(),
+        Command::Child(call) => return child(run, step, call).boxed_local(),
         Command::Skip => {
             run.tell(|| RunEventKind::StepSkipped { step: step.key.clone() });
-            Ok(noted(&run, step, Value::Null))
+            noted(&run, step, Value::Null)
         }
         Command::Now => {
             let now = run.now_ms();
-            Ok(noted(&run, step, now.into()))
+            noted(&run, step, now.into())
         }
-        Command::Random => Ok(noted(&run, step, random().into())),
-        Command::Record(value) => Ok(noted(&run, step, value)),
+        Command::Random => noted(&run, step, random().into()),
+        Command::Record(value) => noted(&run, step, value),
         Command::Patched { .. } => {
             let fresh = !run.memo.borrow().is_replaying();
             let (key, fp) = (step.key.clone(), step.fingerprint.clone());
             let value = noted(&run, step, fresh.into());
             run.memo.borrow_mut().keep(key, fp, value.clone());
-            Ok(value)
+            value
         }
-        Command::Sleep(time) => sleep(run, step, time).boxed_local().await,
-        Command::Signal { name } => signal(run, step, name).boxed_local().await,
-        Command::Approval(request) => approval(run, step, request).boxed_local().await,
-        Command::Child(call) => child(run, step, call).boxed_local().await,
-        _ => Err(step.error(StepErrorKind::Unsupported, "the in-process engine does not know this command")),
-    }
+        _ => {
+            let message = "the in-process engine does not know this command";
+            return ready(Err(step.error(StepErrorKind::Unsupported, message))).boxed_local();
+        }
+    };
+    ready(Ok(value)).boxed_local()
 }
 
 /// Journals a value that needs no work. It rides along with the next event that somebody waits for: what follows from

@@ -99,7 +99,12 @@ impl Live {
     }
 
     pub(crate) fn push_step(&self, step: StepReport) {
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if steps.capacity() < 4 {
+            // Many runs wait after a step or two, and a report is large.
+            steps.reserve_exact(1);
+        }
+        steps.push(step);
     }
 }
 

@@ -5,6 +5,7 @@ use super::live::{Live, Progress};
 use super::mailbox::Mailbox;
 use super::memo::{Memo, Past};
 use super::queue::Place;
+use crate::executor::Prepared;
 use crate::journal::{Event, JournalError, RunLog, StepEnd, When};
 use crate::{RunEvent, RunEventKind, RunStatus, StepReport};
 use crashwise_core::workflow::{RunInfo, StepFailure, StepKey};
@@ -47,7 +48,7 @@ pub(crate) struct RunState {
     limit: Option<Duration>,
     status: Cell<RunStatus>,
     isolation: Isolation,
-    workspace: OnceCell<Workspace>,
+    workspace: OnceCell<Prepared>,
     content: OnceCell<Option<Fingerprint>>,
     changed: Cell<bool>,
     waiting: RefCell<Vec<Waker>>,
@@ -134,7 +135,7 @@ impl RunState {
                 self.core.workspaces.prepare(&submission.id, &submission.target, self.isolation)
             })
             .await
-            .cloned()
+            .map(|prepared| prepared.workspace.clone())
     }
 
     /// Identifies the content of the target, told when it is first asked for.

@@ -6,6 +6,8 @@ use crate::journal::{Event, Outcome, StepEnd};
 use crate::{CacheHit, RunStatus};
 use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
 use crashwise_core::{Fingerprint, ModuleOutput, RunId};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 use serde_json::Value;
 use std::rc::Rc;
 use std::time::Instant;
@@ -101,28 +103,28 @@ impl<'r> Underway<'r> {
         result
     }
 
-    pub(super) async fn value(self, value: Value) -> Result<Value, StepError> {
-        self.finish(Outcome::Value { value, child: None }).await
+    pub(super) fn value(self, value: Value) -> LocalBoxFuture<'r, Result<Value, StepError>> {
+        self.finish(Outcome::Value { value, child: None }).boxed_local()
     }
 
-    pub(super) async fn output(self, output: ModuleOutput) -> Result<Value, StepError> {
+    pub(super) fn output(self, output: ModuleOutput) -> LocalBoxFuture<'r, Result<Value, StepError>> {
         match serde_json::to_value(output) {
-            Ok(value) => self.value(value).await,
+            Ok(value) => self.value(value),
             Err(error) => {
                 let error =
                     self.step.error(StepErrorKind::Failed, format!("its output is not JSON: {error}"));
-                self.fail(error).await
+                self.fail(error)
             }
         }
     }
 
-    pub(super) async fn fail(self, error: StepError) -> Result<Value, StepError> {
-        self.finish(Outcome::Error { error, partial: None, child: None }).await
+    pub(super) fn fail(self, error: StepError) -> LocalBoxFuture<'r, Result<Value, StepError>> {
+        self.finish(Outcome::Error { error, partial: None, child: None }).boxed_local()
     }
 
-    pub(super) async fn cancelled(self) -> Result<Value, StepError> {
+    pub(super) fn cancelled(self) -> LocalBoxFuture<'r, Result<Value, StepError>> {
         let error = self.step.cancelled(self.run);
-        self.fail(error).await
+        self.fail(error)
     }
 }
 

@@ -6,7 +6,7 @@ mod host;
 mod workspace;
 
 pub(crate) use attempt::Work;
-pub(crate) use workspace::{InPlace, WorkspaceSource};
+pub(crate) use workspace::{InPlace, Prepared, WorkspaceSource};
 
 use crate::RunEventKind;
 use crate::engine::{RunState, after, at, millis, why_stopped};

@@ -6,5 +6,6 @@ mod campaign;
 mod damage;
 mod full_disk;
 mod golden;
+mod parked;
 mod programs;
 mod random;

@@ -195,6 +195,42 @@ async fn pruning_keeps_what_is_still_named() {
 }
 
 #[tokio::test]
+async fn an_archive_is_unpacked_for_the_run_and_a_broken_one_fails_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // A tar of one file: a header of 512 bytes with its checksum, a block of content, two empty blocks.
+    let mut tar = vec![0_u8; 4 * 512];
+    tar[..8].copy_from_slice(b"src/a.py");
+    for (at, text) in
+        [(100, "0000644"), (108, "0000000"), (116, "0000000"), (124, "00000000005"), (136, "00000000000")]
+    {
+        tar[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
+    tar[156] = b'0';
+    tar[257..265].copy_from_slice(b"ustar\x0000");
+    tar[148..156].fill(b' ');
+    let sum: u32 = tar[..512].iter().map(|byte| u32::from(*byte)).sum();
+    tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    tar[512..517].copy_from_slice(b"hello");
+    fs::write(folder.path().join("good.tar"), &tar).unwrap();
+    fs::write(folder.path().join("bad.tar"), &tar[..700]).unwrap();
+    let script = Script::new(|cx| async move {
+        let text: String = cx
+            .step("read")
+            .run(|cx| async move { Ok(fs::read_to_string(cx.workspace().root().join("src/a.py"))?) })
+            .await?;
+        cx.step("scan").call_named("probe", json!({})).await?;
+        Ok(json!(text))
+    });
+    let (builder, _) = builder();
+    let runner = builder.workflow(script).build().unwrap();
+    let run = |name: &str| runner.run("script", Target::Archive(folder.path().join(name)), Value::Null);
+    let report = run("good.tar").await.unwrap();
+    assert_eq!((report.status, &report.output), (RunStatus::Completed, &json!("hello")), "{report:?}");
+    let report = run("bad.tar").await.unwrap();
+    assert_eq!(report.status, RunStatus::Failed);
+}
+
+#[tokio::test]
 async fn a_target_that_is_gone_fails_the_run_but_not_the_runner() {
     let folder = tempfile::tempdir().unwrap();
     let (builder, _) = builder();
