@@ -1,26 +1,50 @@
 //! All modules that are compiled in.
 
-use crashwise_core::ModuleRegistry;
+use crashwise_core::{AnyModule, ModuleRegistry};
+use std::sync::Arc;
 
 /// All modules that are compiled in, by name.
 ///
 /// ```
 /// let registry = crashwise_modules::registry();
-/// assert!(registry.find("file_scaner").unwrap_err().to_string().contains("did you mean \"file_scanner\""));
+/// assert!(registry.find("file_scaner").err().unwrap().to_string().contains("did you mean \"file_scanner\""));
 /// ```
-///
-/// # Panics
-///
-/// Never: the names are fixed, and a test calls it with every feature on.
 pub fn registry() -> ModuleRegistry {
     let mut registry = ModuleRegistry::new();
-    let mut add = |module: std::sync::Arc<dyn crashwise_core::AnyModule>| {
+    for module in modules() {
         let added = registry.add_shared(module).map(|_| ());
-        debug_assert_eq!(added, Ok(()));
-    };
-    #[cfg(feature = "source")]
-    add(std::sync::Arc::new(crate::source::FileScanner));
-    #[cfg(feature = "source")]
-    add(std::sync::Arc::new(crate::source::CodeAnalyzer::default()));
+        debug_assert_eq!(added, Ok(()), "each module has a name of its own");
+    }
     registry
+}
+
+fn modules() -> Vec<Arc<dyn AnyModule>> {
+    vec![
+        #[cfg(feature = "source")]
+        Arc::new(crate::source::FileScanner),
+        #[cfg(feature = "source")]
+        Arc::new(crate::source::CodeAnalyzer::default()),
+        #[cfg(feature = "secrets")]
+        Arc::new(crate::secrets::SecretScan),
+        #[cfg(feature = "dependencies")]
+        Arc::new(crate::dependencies::DependencyScanner),
+        #[cfg(feature = "dependencies")]
+        Arc::new(crate::dependencies::VulnerabilityAnalyzer),
+        #[cfg(all(feature = "fuzzing", target_os = "linux"))]
+        Arc::new(crate::fuzzing::CargoFuzzer::new()),
+        #[cfg(all(feature = "fuzzing", target_os = "linux"))]
+        Arc::new(crate::fuzzing::LibfuzzerFuzzer::new()),
+        #[cfg(all(feature = "fuzzing", target_os = "linux"))]
+        Arc::new(crate::fuzzing::AtherisFuzzer::new()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_module_is_lost() {
+        assert_eq!(registry().iter().count(), modules().len());
+    }
 }
