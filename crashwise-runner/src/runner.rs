@@ -392,6 +392,25 @@ impl RunnerBuilder {
         self
     }
 
+    /// Sets the cache from which runs get their trees, in the mode that the workflow asks for. Without it only directories
+    /// can be looked at, and they are used in place.
+    #[cfg(feature = "workspace")]
+    pub fn cache(mut self, cache: crashwise_core::cache::Cache) -> Self {
+        self.workspaces = Arc::new(crate::executor::Cached { cache, store: None });
+        self
+    }
+
+    /// The same as [`cache`](Self::cache), with the store that targets are fetched from.
+    #[cfg(feature = "workspace")]
+    pub fn cache_with_store(
+        mut self,
+        cache: crashwise_core::cache::Cache,
+        store: crashwise_core::store::Store,
+    ) -> Self {
+        self.workspaces = Arc::new(crate::executor::Cached { cache, store: Some(store) });
+        self
+    }
+
     /// Sets whether a workflow that waits for timers, channels or tasks of the runtime instead of its context is failed.
     /// Costs a little per wake; on in builds with debug assertions unless set.
     pub fn check_determinism(mut self, check: bool) -> Self {

@@ -65,6 +65,8 @@ pub(super) enum Command {
     /// Look after runs: list, show, watch, pause, approve, retry and more
     #[command(subcommand)]
     Runs(super::runs::RunsCommand),
+    /// Look after the cache of workspaces
+    Cache(super::cache::CacheCommand),
     /// Show what this machine offers and what each workflow lacks
     Doctor(super::doctor::DoctorCommand),
     /// Print the completions of a shell

@@ -14,6 +14,7 @@
 //! | 130 | ended at once by a second Ctrl-C |
 
 mod args;
+mod cache;
 mod catalogue;
 mod completions;
 mod db;
@@ -70,6 +71,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<Exit, exit::Failure> {
         Command::Db(command) => db::run(command, terminal),
         Command::Sbom(command) => sbom::run(&command, terminal),
         Command::Runs(command) => runs::run(command, globals, terminal),
+        Command::Cache(command) => cache::run(command, terminal),
         Command::Doctor(command) => doctor::run(&command, globals, terminal),
         Command::Completions(command) => completions::run(&command, terminal),
     }

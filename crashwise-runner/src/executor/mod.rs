@@ -1,11 +1,15 @@
 //! Carries out steps: attempts with limits, retries with waits, panics caught, modules that do not stop left behind.
 
 mod attempt;
+#[cfg(feature = "workspace")]
+mod cached;
 mod content;
 mod host;
 mod workspace;
 
 pub(crate) use attempt::Work;
+#[cfg(feature = "workspace")]
+pub(crate) use cached::Cached;
 pub(crate) use workspace::{InPlace, Prepared, WorkspaceSource};
 
 use crate::RunEventKind;

@@ -18,6 +18,12 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// A tree that keeps itself for as long as it is looked at.
+    #[cfg(feature = "workspace")]
+    pub(crate) fn kept(workspace: Workspace) -> Self {
+        Self { workspace, _unpacked: None }
+    }
+
     fn in_place(root: &Path) -> Self {
         Self { workspace: Workspace::in_place(root), _unpacked: None }
     }
