@@ -168,7 +168,7 @@ fn hits(root: &Path, directory: &Path) {
 
 fn durability(root: &Path) {
     let runtime = runtime();
-    let mut cold = |config: CacheConfig| {
+    let cold = |config: CacheConfig| {
         let directory = config.directory().to_owned();
         best(&directory, || {
             let cache = Cache::open(config.clone()).expect("writable");
