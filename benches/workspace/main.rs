@@ -126,7 +126,7 @@ fn workspaces(root: &Path) -> PathBuf {
     let runtime = runtime();
     // The first fills the source.
     runtime.block_on(async {
-        cache.acquire(&request()).await.expect("good").release().await.expect("removable")
+        cache.acquire(&request()).await.expect("good").release().await.expect("removable");
     });
     let target = Target::Archive(root.join("t.tar.gz"));
     let mut leases = Vec::new();
@@ -150,13 +150,14 @@ fn hits(root: &Path, directory: &Path) {
     let store = crashwise_core::store::Store::memory();
     let id = runtime.block_on(store.put_target(&root.join("t.tar.gz"))).expect("stored");
     let request = Request::new(Target::Stored(id), RunId::generate(), Isolation::Shared).with_store(store);
-    runtime
-        .block_on(async { cache.acquire(&request).await.expect("good").release().await.expect("removable") });
+    runtime.block_on(async {
+        cache.acquire(&request).await.expect("good").release().await.expect("removable");
+    });
     let mut times: Vec<Duration> = (0..5000)
         .map(|_| {
             let start = Instant::now();
             runtime.block_on(async {
-                cache.acquire(&request).await.expect("hit").release().await.expect("hit")
+                cache.acquire(&request).await.expect("hit").release().await.expect("hit");
             });
             start.elapsed()
         })
