@@ -19,10 +19,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Findings per file. A run that did not look at everything is an error, never an empty answer.
 async fn weaknesses(folder: &str) -> Result<BTreeMap<String, Vec<Finding>>, Failure> {
-    let runner = Runner::builder()
-        .modules(crashwise_modules::registry())
-        .workflow(SecurityAssessment::default())
-        .build()?;
+    let runner =
+        Runner::builder().modules(crashwise_modules::registry()).workflow(SecurityAssessment).build()?;
     let parameters = json!({ "analyzer_config": { "check_secrets": true } });
     let report = runner.run("security_assessment", Target::from_path(folder)?, parameters).await?;
     if report.status != RunStatus::Completed || !report.coverage.gaps.is_empty() {

@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count = Arc::clone(&seen);
     let runner = Runner::builder()
         .modules(crashwise_modules::registry())
-        .workflow(SecurityAssessment::default())
+        .workflow(SecurityAssessment)
         .on_stats(move |event: &StatsEvent| {
             if let Stats::ScanProgress { .. } = event.stats {
                 count.fetch_add(1, Ordering::Relaxed);

@@ -14,10 +14,8 @@ use serde_json::json;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let runner = Runner::builder()
-        .modules(crashwise_modules::registry())
-        .workflow(SecurityAssessment::default())
-        .build()?;
+    let runner =
+        Runner::builder().modules(crashwise_modules::registry()).workflow(SecurityAssessment).build()?;
     let target = Target::from_path(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/vulnerable-app"))?;
     let report = runner.run("security_assessment", target, json!({})).await?;
 

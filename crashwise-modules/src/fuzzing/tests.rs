@@ -61,8 +61,8 @@ async fn what_is_missing_is_named() {
     let text = refused(ModuleTest::new(LibfuzzerFuzzer::new()).file("a.out", "\u{7f}ELF")).await;
     assert!(text.contains("no libFuzzer targets"), "{text}");
     for name in ["../outside", "gone"] {
-        let test = ModuleTest::new(LibfuzzerFuzzer::new()).file("a", "").config(json!({"targets": [name]}));
-        assert!(refused(test).await.contains("targets: "), "{name}");
+        let case = ModuleTest::new(LibfuzzerFuzzer::new()).file("a", "").config(json!({"targets": [name]}));
+        assert!(refused(case).await.contains("targets: "), "{name}");
     }
 }
 

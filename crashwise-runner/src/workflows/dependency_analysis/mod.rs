@@ -11,7 +11,6 @@ const METADATA: &str = include_str!("metadata.yaml");
 
 /// Takes stock of what a project depends on (step `scan`) and judges it (step `analyze`).
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
 pub struct DependencyAnalysis;
 
 /// Parameters of [`DependencyAnalysis`]; `metadata.yaml` beside it is their schema and holds their defaults.

@@ -25,7 +25,7 @@ fn metadata_and_modules_agree_on_defaults() {
 
 #[tokio::test]
 async fn the_step_is_counted_and_replays() {
-    let test = WorkflowTest::new(CargoFuzzing).fake_taking("fuzz", Duration::from_secs(60), |_| {
+    let test = WorkflowTest::new(CargoFuzzing).fake_taking("fuzz", Duration::from_mins(1), |_| {
         let mut output = ModuleOutput::new("cargo_fuzzer", "1.0.0");
         output.summary =
             output.summary.with("total_executions", 900).with("crashes_found", 2).with("coverage", 12.5);
@@ -34,7 +34,7 @@ async fn the_step_is_counted_and_replays() {
         Ok(output)
     });
     let run = test.run(params(&CargoFuzzing, Value::Null)).await;
-    assert_eq!(run.elapsed, Duration::from_secs(60));
+    assert_eq!(run.elapsed, Duration::from_mins(1));
     let output = run.result.unwrap();
     assert_eq!((output.total_executions, output.crashes_found, output.coverage), (900, 2, Some(12.5)));
     assert_eq!(output.severity_counts.high, 1);

@@ -10,7 +10,6 @@ const METADATA: &str = include_str!("metadata.yaml");
 
 /// Looks for tokens, keys and passwords in a tree (step `scan`).
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
 pub struct SecretDetection;
 
 /// Parameters of [`SecretDetection`]; `metadata.yaml` beside it is their schema and holds their defaults.
