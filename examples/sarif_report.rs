@@ -27,7 +27,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     crashwise_sarif::write(&report, &mut second)?;
     let log: Value = serde_json::from_slice(&first)?;
     let results = log["runs"][0]["results"].as_array().map_or(0, Vec::len);
-    println!("SARIF {}, {results} results, the same bytes twice: {}", log["version"], first == second);
+    println!(
+        "SARIF {}, {results} results, the same bytes twice: {}",
+        log["version"].as_str().unwrap_or_default(),
+        first == second
+    );
 
     let mut earlier = Vec::new();
     crashwise_sarif::read(Cursor::new(&first), &ReadOptions::default(), &mut |finding| {

@@ -31,6 +31,7 @@ mod rule;
 mod scanner;
 mod secret;
 mod suppress;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 

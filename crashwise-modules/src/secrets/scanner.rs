@@ -14,6 +14,7 @@ use super::decode::{self, Budget, Decoding, Hint, Hints};
 use super::generic::{self, Promise};
 use super::rule::{Rule, RuleInfo, Shape};
 use super::secret::Secret;
+use super::surroundings::{ends_alone, is_code, starts_alone, without_scheme};
 use crate::prefilter::{Case, Prefilter};
 
 /// Bytes per round of the prefilter, so that its hits take little memory however long the input.
@@ -568,16 +569,6 @@ fn confidence(score: f32) -> Option<Confidence> {
     }
 }
 
-/// The value behind `Bearer `, `Basic ` or `Token `, and whether there was one of them.
-fn without_scheme(bytes: &[u8], value: Range<usize>) -> (Range<usize>, bool) {
-    for scheme in [b"bearer ".as_slice(), b"basic ", b"token "] {
-        if bytes[value.clone()].get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)) {
-            return (value.start + scheme.len()..value.end, true);
-        }
-    }
-    (value, false)
-}
-
 /// Base64 of `user:password`.
 fn basic_likelihood(text: &[u8]) -> f32 {
     let Some(decoded) = super::base64::decode(text) else { return 0.0 };
@@ -587,29 +578,4 @@ fn basic_likelihood(text: &[u8]) -> f32 {
         }
         _ => 0.0,
     }
-}
-
-/// Whether nothing before `at` makes the text there the middle of a longer word. Escapes as in `\nghp_` and `%20ghp_`
-/// do not count.
-fn starts_alone(bytes: &[u8], at: usize) -> bool {
-    match bytes[..at] {
-        [.., b'\\', b'n' | b't' | b'r'] | [.., b'%', _, _] | [] => true,
-        [.., before] => !before.is_ascii_alphanumeric() && before != b'_',
-    }
-}
-
-fn ends_alone(bytes: &[u8], at: usize) -> bool {
-    bytes.get(at).is_none_or(|after| !after.is_ascii_alphanumeric() && *after != b'_')
-}
-
-/// Whether a file of this name is program code, where a value without quotes is an expression.
-fn is_code(path: &str) -> bool {
-    const CODE: [&str; 40] = [
-        "c", "cc", "cpp", "cs", "cxx", "dart", "erl", "ex", "exs", "fs", "go", "groovy", "h", "hpp", "hs",
-        "java", "jl", "js", "jsx", "kt", "lua", "m", "mjs", "ml", "mm", "php", "pl", "pm", "py", "r", "rb",
-        "rs", "scala", "sol", "swift", "ts", "tsx", "vb", "vue", "zig",
-    ];
-    let extension =
-        path.rsplit(['/', '\\']).next().and_then(|name| name.rsplit_once('.')).map_or("", |(_, ext)| ext);
-    CODE.binary_search(&extension.to_ascii_lowercase().as_str()).is_ok()
 }

@@ -183,8 +183,12 @@ fn is_open(root: &Value, schema: &Value, lists_none: bool) -> bool {
     match schema.get("additionalProperties") {
         Some(Value::Bool(more)) => *more,
         Some(_) => true,
-        // Top level parameters are closed, and so is what lists its names.
-        None => lists_none && !std::ptr::eq(root, schema),
+        // Top level parameters are closed, and so is what lists its names or is no object at all.
+        None => {
+            let kinds = kinds(root, schema, 0);
+            let may_be_object = kinds.is_empty() || kinds.iter().any(|kind| kind == "object");
+            lists_none && may_be_object && !std::ptr::eq(root, schema)
+        }
     }
 }
 
@@ -255,7 +259,7 @@ mod tests {
             ("list=[1", "list: expected a list as JSON"),
             ("count.x=1", "there is no parameter named \"count.x\""),
         ] {
-            let problem = assign(&mut json!({}), &schema(), assignment).unwrap_err();
+            let problem = assign(&mut json!({}), &schema(), assignment).expect_err(assignment);
             assert!(problem.starts_with(expect), "{assignment}: {problem}");
         }
     }
