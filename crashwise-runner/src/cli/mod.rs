@@ -1,7 +1,7 @@
 //! The program `crashwise`, also installed as `cw`: everything that people read is written here.
 //!
 //! One file for each command. A new command is a file with its arguments and a `run`, one variant of
-//! [`args::Command`] and one arm of [`dispatch`].
+//! `args::Command` and one arm of `dispatch`.
 //!
 //! # Exit codes
 //!
