@@ -202,7 +202,7 @@ fn dependency(path: &str) -> bool {
     const PARTS: &[&str] = &[
         "/.cargo/registry/src/",
         "/.cargo/git/checkouts/",
-        "/registry/src/index.crates.io-",
+        "/registry/src/index.example.org-",
         "/pkg/mod/",
         "/site-packages/",
         "/dist-packages/",
@@ -305,9 +305,9 @@ mod tests {
             ("src/lib.rs", Place::Project),
             ("fuzz_targets/parse.rs", Place::Project),
             ("/home/u/demo-other/src/lib.rs", Place::Elsewhere),
-            ("/home/u/.cargo/registry/src/index.crates.io-1949/ron-0.6.4/src/de.rs", Place::Dependency),
+            ("/home/u/.cargo/registry/src/index.example.org-1949/ron-0.6.4/src/de.rs", Place::Dependency),
             (
-                "/home/u/.cargo/registry/src/index.crates.io-1949/libfuzzer-sys-0.4.9/src/lib.rs",
+                "/home/u/.cargo/registry/src/index.example.org-1949/libfuzzer-sys-0.4.9/src/lib.rs",
                 Place::Runtime,
             ),
             ("/rustc/5980/library/core/src/panicking.rs", Place::Runtime),
