@@ -202,7 +202,7 @@ fn dependency(path: &str) -> bool {
     const PARTS: &[&str] = &[
         "/.cargo/registry/src/",
         "/.cargo/git/checkouts/",
-        "/registry/src/index.example.org-",
+        "/registry/src/index.",
         "/pkg/mod/",
         "/site-packages/",
         "/dist-packages/",
