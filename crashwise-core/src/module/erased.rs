@@ -6,6 +6,7 @@ use crate::{Problem, Problems, schema_of};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// A [`Module`] whose configuration is JSON. Every module is one.
 #[async_trait]
@@ -18,6 +19,9 @@ pub trait AnyModule: Send + Sync + 'static {
 
     /// Fills in defaults and checks a configuration against its schema; all problems at once.
     fn check_config(&self, config: Value) -> Result<Value, Problems>;
+
+    /// Files and folders outside the workspace that a run with this configuration reads; none when it does not fit.
+    fn reads(&self, config: &Value) -> Vec<PathBuf>;
 
     /// Checks the configuration and runs the module.
     async fn run_json(&self, cx: &ModuleContext, config: Value) -> Result<Summary, ModuleError>;
@@ -35,6 +39,11 @@ impl<M: Module> AnyModule for M {
 
     fn check_config(&self, config: Value) -> Result<Value, Problems> {
         check::<M>(self, config).map(|(config, _)| config)
+    }
+
+    fn reads(&self, config: &Value) -> Vec<PathBuf> {
+        check::<M>(self, config.clone())
+            .map_or_else(|_| Vec::new(), |(_, config)| Module::reads(self, &config))
     }
 
     async fn run_json(&self, cx: &ModuleContext, config: Value) -> Result<Summary, ModuleError> {

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// One analysis.
@@ -63,6 +64,12 @@ pub trait Module: Send + Sync + 'static {
     /// Name, version, kind and needs. Cheap; called often.
     fn info(&self) -> ModuleInfo;
 
+    /// Files and folders outside the workspace that a run with this configuration reads, such as rules of the user or a
+    /// database. Their content is part of the key of cached results.
+    fn reads(&self, _config: &Self::Config) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// Does the analysis. Work that keeps a processor busy goes through [`ModuleContext::blocking`]. A module that is asked
     /// to stop ([`ModuleContext::is_cancelled`]) returns what it has; the engine records that it was stopped.
     async fn run(&self, cx: &ModuleContext, config: Self::Config) -> Result<Summary, ModuleError>;
@@ -75,6 +82,10 @@ impl<M: Module + ?Sized> Module for Arc<M> {
 
     fn info(&self) -> ModuleInfo {
         (**self).info()
+    }
+
+    fn reads(&self, config: &Self::Config) -> Vec<PathBuf> {
+        (**self).reads(config)
     }
 
     async fn run(&self, cx: &ModuleContext, config: Self::Config) -> Result<Summary, ModuleError> {

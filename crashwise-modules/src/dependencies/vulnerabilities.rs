@@ -109,6 +109,10 @@ impl Module for VulnerabilityAnalyzer {
         .with_tags(["dependencies", "vulnerabilities", "osv"])
     }
 
+    fn reads(&self, config: &AnalyzerConfig) -> Vec<PathBuf> {
+        config.database.iter().cloned().collect()
+    }
+
     async fn run(&self, cx: &ModuleContext, config: AnalyzerConfig) -> Result<Summary, ModuleError> {
         cx.blocking(move |cx| run(cx, &config)).await
     }

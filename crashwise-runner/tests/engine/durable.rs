@@ -366,11 +366,16 @@ async fn cached_steps_are_reused_across_runs_by_content() {
     let target = tempfile::tempdir().unwrap();
     std::fs::write(target.path().join("a.py"), "x").unwrap();
     let state = tempfile::tempdir().unwrap();
-    let script = Script::new(|cx| async move {
-        let config = ProbeConfig { lines: vec![5], ..Default::default() };
-        let step =
-            cx.step("scan").cached().call_named("probe", serde_json::to_value(config).unwrap()).await?;
-        Ok(json!(step.counts.high))
+    let rules = state.path().join("rules.yaml");
+    std::fs::write(&rules, "one").unwrap();
+    let config = ProbeConfig { lines: vec![5], rules: Some(rules.clone()), ..Default::default() };
+    let config = serde_json::to_value(config).unwrap();
+    let script = Script::new(move |cx| {
+        let config = config.clone();
+        async move {
+            let step = cx.step("scan").cached().call_named("probe", config).await?;
+            Ok(json!(step.counts.high))
+        }
     });
     let (registered, probe) = builder();
     let runner = registered.state_dir(state.path()).workflow(script).build().unwrap();
@@ -389,6 +394,14 @@ async fn cached_steps_are_reused_across_runs_by_content() {
     std::fs::write(target.path().join("a.py"), "y").unwrap();
     runner.run("script", place(), Value::Null).await.unwrap();
     assert_eq!(runs(), 3);
+    std::fs::write(&rules, "two").unwrap();
+    runner.run("script", place(), Value::Null).await.unwrap();
+    assert_eq!(runs(), 4);
+    std::fs::remove_file(&rules).unwrap();
+    for run in 5..7 {
+        runner.run("script", place(), Value::Null).await.unwrap();
+        assert_eq!(runs(), run, "what cannot be read has no key");
+    }
 }
 
 #[tokio::test]

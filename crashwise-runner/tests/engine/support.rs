@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -77,6 +78,8 @@ pub struct ProbeConfig {
     pub fails: bool,
     pub panics: bool,
     pub gap: bool,
+    /// A file that it reads beside the workspace.
+    pub rules: Option<PathBuf>,
 }
 
 /// A module that does what it is told, and counts its runs.
@@ -93,6 +96,10 @@ impl Module for Probe {
 
     fn info(&self) -> ModuleInfo {
         ModuleInfo::new("probe", "1.0.0", ModuleKind::Scanner, "Does what it is told")
+    }
+
+    fn reads(&self, config: &ProbeConfig) -> Vec<PathBuf> {
+        config.rules.iter().cloned().collect()
     }
 
     async fn run(&self, cx: &ModuleContext, config: ProbeConfig) -> Result<Summary, ModuleError> {
