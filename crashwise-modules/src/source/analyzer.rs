@@ -143,6 +143,9 @@ impl CodeAnalyzer {
                 )
             })
             .collect();
+        if !self.inner.config.code_flows {
+            analysis.findings.iter_mut().for_each(|finding| finding.code_flow.clear());
+        }
         analysis
     }
 

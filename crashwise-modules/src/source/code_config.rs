@@ -41,6 +41,8 @@ pub struct CodeAnalyzerConfig {
     /// The largest file that is read, in bytes.
     #[schemars(range(min = 1))]
     pub max_file_size: u64,
+    /// Whether a finding shows the way from where input enters to where it is used.
+    pub code_flows: bool,
     /// The most findings that one file may have; what is beyond becomes a gap.
     #[schemars(range(min = 1))]
     pub max_findings_per_file: usize,
@@ -65,6 +67,7 @@ impl Default for CodeAnalyzerConfig {
             exclude: exclude.map(str::to_owned).to_vec(),
             ignore_files: true,
             max_file_size: 10 << 20,
+            code_flows: true,
             max_findings_per_file: 1000,
         }
     }

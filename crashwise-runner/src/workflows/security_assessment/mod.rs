@@ -26,7 +26,16 @@ pub struct SecurityAssessmentParams {
     /// Configuration of `code_analyzer`.
     pub analyzer_config: Value,
     /// What the report holds.
-    pub reporter_config: Value,
+    pub reporter_config: ReporterConfig,
+}
+
+/// What the report of [`SecurityAssessment`] holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct ReporterConfig {
+    /// Whether findings show the way from where input enters to where it is used.
+    pub include_code_flows: bool,
 }
 
 /// Output of [`SecurityAssessment`].
@@ -47,6 +56,20 @@ pub struct SecurityAssessmentOutput {
     pub code_findings: u64,
 }
 
+impl SecurityAssessmentParams {
+    /// The configuration of `code_analyzer`, with what the report holds of it.
+    fn analysis(&self) -> Value {
+        let mut config = self.analyzer_config.clone();
+        if config.is_null() {
+            config = serde_json::json!({});
+        }
+        if let Some(keys) = config.as_object_mut() {
+            keys.insert("code_flows".into(), self.reporter_config.include_code_flows.into());
+        }
+        config
+    }
+}
+
 impl Workflow for SecurityAssessment {
     type Params = SecurityAssessmentParams;
     type Output = SecurityAssessmentOutput;
@@ -60,8 +83,8 @@ impl Workflow for SecurityAssessment {
         cx: &WorkflowContext,
         params: SecurityAssessmentParams,
     ) -> Result<SecurityAssessmentOutput, WorkflowError> {
+        let analyze = cx.step("analyze").call_named("code_analyzer", params.analysis());
         let scan = cx.step("scan").call_named("file_scanner", params.scanner_config);
-        let analyze = cx.step("analyze").call_named("code_analyzer", params.analyzer_config);
         let mut results = cx.join([scan.boxed_local(), analyze.boxed_local()]).await.into_iter();
         let (Some(scan), Some(analyze)) = (results.next(), results.next()) else {
             return Err(WorkflowError::failed("a step gave neither a result nor an error"));

@@ -34,7 +34,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(defaults.scanner_config["max_file_size"], 10_485_760);
     assert_eq!(defaults.scanner_config["patterns"], serde_json::json!(["*"]));
     assert_eq!(defaults.analyzer_config["check_sql"], true);
-    assert_eq!(defaults.reporter_config["include_code_flows"], false);
+    assert!(!defaults.reporter_config.include_code_flows);
     let wrong = serde_json::json!({"analyzer_config": {"chek_sql": true}});
     let problems = Workflow::metadata(&SecurityAssessment).check_parameters(wrong).unwrap_err().to_string();
     assert!(problems.contains("did you mean \"check_sql\""), "{problems}");
@@ -50,6 +50,18 @@ async fn steps_run_side_by_side_and_are_counted() {
     assert_eq!((output.sensitive_files, output.code_findings), (2, 2));
     assert_eq!((output.severity_counts.high, output.severity_counts.medium), (1, 2));
     test.replay_from_every_prefix(params(Value::Null)).await.unwrap();
+}
+
+#[tokio::test]
+async fn code_flows_are_kept_when_asked_for() {
+    for asked in [false, true] {
+        let test = scan_finds_two().fake("analyze", move |call| {
+            assert_eq!(call.config["code_flows"], asked);
+            Ok(ModuleOutput::new("code_analyzer", "1.0.0"))
+        });
+        let given = serde_json::json!({"reporter_config": {"include_code_flows": asked}});
+        test.run(params(given)).await.result.unwrap();
+    }
 }
 
 #[tokio::test]
