@@ -9,6 +9,7 @@ use crashwise_core::{
     async_trait,
 };
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 #[async_trait]
@@ -24,6 +25,10 @@ impl Module for CodeAnalyzer {
         )
         .with_tags(["sast", "source", "static-analysis"])
         .with_rules_digest(builtin_digest())
+    }
+
+    fn reads(&self, config: &CodeAnalyzerConfig) -> Vec<PathBuf> {
+        config.rule_folder.iter().cloned().collect()
     }
 
     async fn run(&self, cx: &ModuleContext, config: CodeAnalyzerConfig) -> Result<Summary, ModuleError> {

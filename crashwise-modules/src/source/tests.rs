@@ -95,6 +95,10 @@ fn input_of_users_is_followed() {
         assert_eq!(from.as_deref(), expect, "{text}");
         assert_eq!(finding.confidence == Confidence::High, expect.is_some());
     }
+    let config = CodeAnalyzerConfig { code_flows: false, ..CodeAnalyzerConfig::default() };
+    let text = b"a = request.args['x']\nos.system(a)\n";
+    let findings = CodeAnalyzer::new(config).unwrap().analyze(&RelPath::new("a.py").unwrap(), text).findings;
+    assert!(findings[0].code_flow.is_empty() && findings[0].confidence == Confidence::High);
 }
 
 #[test]
@@ -163,4 +167,68 @@ async fn sample_project() {
     found.sort();
     let expect: Vec<&str> = expect.lines().collect();
     assert_eq!(found, expect, "\n{}", found.join("\n"));
+}
+
+/// What analysers of this kind are commonly expected to know, one line each.
+#[test]
+fn the_usual_suspects() {
+    let analyzer = CodeAnalyzer::default();
+    for (file, category, lines) in [
+        (
+            "a.py",
+            "hardcoded_secret",
+            &[
+                "api_key = 'fR7kq2ZpW9xLmT4vNcY8sB1h'",
+                "API_KEY = \"fR7kq2ZpW9xLmT4vNcY8sB1h\"",
+                "api_secret = 'Zk3mW8qRt5vXy2bNc7LdPf4sGh6j'",
+                "password = 'tr0ub4dor&3Kx'",
+                "auth_token = 'q9Wm3Zr7Tk5vXy2bNc8LdPf4sGh6j'",
+                "aws_access_key_id = 'AKIAQ3EGRSDFWTYZBNMP'",
+                "aws_secret_access_key = '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'",
+                "KEY = '-----BEGIN RSA PRIVATE KEY-----\\nMIIEpAIBAAKCAQEA7bq98aTjQ2'",
+                "h = {'Authorization': 'Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxOTI4In0.dBjftJeZ4CVPmB92K27uhbUJU1p1r_wW1g'}",
+                "secret = 'a94f2c8be17d3065f9e1b47a2c6d8035'",
+            ][..],
+        ),
+        (
+            "a.py",
+            "sql_injection",
+            &[
+                "cursor.execute(\"SELECT * FROM users WHERE name = '\" + name + \"'\")",
+                "cursor.execute(\"SELECT * FROM users WHERE id = %s\" % user_id)",
+                "cursor.execute(f\"SELECT * FROM users WHERE id = {user_id}\")",
+                "query = 'DELETE FROM users WHERE id = ' + user_id",
+                "cursor.execute(\"SELECT * FROM t WHERE a = {}\".format(a))",
+            ],
+        ),
+        ("a.js", "sql_injection", &["db.query(\"SELECT * FROM t WHERE id = \" + id);"]),
+        ("a.php", "sql_injection", &["<?php mysqli_query($db, \"SELECT * FROM t WHERE id = \" . $id);"]),
+        ("A.java", "sql_injection", &["st.executeQuery(\"SELECT * FROM t WHERE id = \" + id);"]),
+        ("a.py", "", &["eval(data)", "exec(data)", "os.system(cmd)", "pickle.load(f)", "pickle.loads(data)"]),
+        ("a.py", "", &["subprocess.call(cmd, shell=True)"]),
+        (
+            "a.js",
+            "",
+            &["eval(text);", "new Function(text);", "el.innerHTML = text;", "document.write(text);"],
+        ),
+        (
+            "a.php",
+            "",
+            &[
+                "<?php eval($x);",
+                "<?php exec($cmd);",
+                "<?php system($cmd);",
+                "<?php shell_exec($cmd);",
+                "<?php echo $_GET['name'];",
+                "<?php echo $_POST['name'];",
+            ],
+        ),
+    ] {
+        let path = RelPath::new(file).unwrap();
+        for line in lines {
+            let findings = analyzer.analyze(&path, line.as_bytes()).findings;
+            let found = findings.iter().any(|finding| category.is_empty() || finding.category == category);
+            assert!(found, "{file}: {line}: {findings:?}");
+        }
+    }
 }

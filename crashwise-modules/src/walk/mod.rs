@@ -35,6 +35,8 @@ mod folder;
 #[cfg(not(unix))]
 #[path = "folder_portable.rs"]
 mod folder;
+#[cfg(all(test, unix))]
+mod folder_portable;
 mod ignores;
 mod options;
 mod progress;

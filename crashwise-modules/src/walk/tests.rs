@@ -315,3 +315,33 @@ fn many_threads_see_every_file_once() {
     assert!(tree.visited(&tree.walk(WalkOptions::new().with_max_entries(50))).len() < 60);
     assert!(tree.cx.take_coverage().gaps.iter().all(|gap| gap.reason == GapReason::TooMany));
 }
+
+#[test]
+fn folders_by_path_show_what_folders_by_descriptor_show() {
+    use super::{folder, folder_portable};
+    let tree = Tree::new(&[("b.txt", "two"), ("sub/a.txt", "one")]);
+    let root = tree.root();
+    symlink("b.txt", root.join("link")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("pipe"), rustix::fs::Mode::RUSR).unwrap();
+    macro_rules! seen {
+        ($room:ident) => {{
+            let top = $room::Folder::root(&root).unwrap();
+            let (entries, more) = top.entries(10).unwrap();
+            let mut buffer = Vec::new();
+            let file = top.file("b.txt".as_ref()).unwrap();
+            let whole = file.read(&mut buffer, 2).unwrap();
+            (
+                entries.into_iter().map(|(name, kind)| format!("{name:?} {kind:?}")).collect::<Vec<_>>(),
+                (more, top.entries(1).unwrap().1),
+                (file.size, top.size("b.txt".as_ref()).unwrap(), whole, buffer),
+                top.folder("sub".as_ref()).unwrap().entries(9).unwrap().0.len(),
+                top.link("link".as_ref()).unwrap(),
+                ["pipe", "link", "sub"]
+                    .map(|name| matches!(top.file(name.as_ref()), Err($room::OpenError::NotAFile))),
+                ["pipe", "link", "none"].map(|name| top.folder(name.as_ref()).is_err()),
+                $room::Folder::root(&root.join("b.txt")).is_err(),
+            )
+        }};
+    }
+    assert_eq!(seen!(folder), seen!(folder_portable));
+}
