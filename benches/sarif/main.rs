@@ -7,6 +7,9 @@
 //! The argument is the number of findings. Figures are CPU time of one thread; memory is the peak of the process.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
+#[path = "../measure.rs"]
+mod measure;
+
 use crashwise_core::{
     Finding, FindingLines, FindingSpool, Location, Position, Region, RelPath, RuleId, Severity,
 };
@@ -55,7 +58,7 @@ fn main() {
         .expect("a log");
     });
     assert_eq!(read, u64::from(count));
-    println!("log {} MB, peak memory of the process {} MB", megabytes(&log), peak_megabytes());
+    println!("log {} MB, peak memory of the process {} MB", megabytes(&log), measure::peak_megabytes());
 
     against_serde_json();
 }
@@ -115,30 +118,11 @@ fn measure(name: &str, count: u32, work: impl FnOnce()) {
 }
 
 fn seconds(work: impl FnOnce()) -> f64 {
-    let started = cpu_seconds();
+    let started = measure::thread_seconds();
     work();
-    cpu_seconds() - started
-}
-
-/// CPU time of this thread; wall time where the system does not tell it.
-fn cpu_seconds() -> f64 {
-    let nanoseconds = fs::read_to_string("/proc/thread-self/schedstat")
-        .ok()
-        .and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
-    nanoseconds.map_or_else(
-        || std::time::UNIX_EPOCH.elapsed().map_or(0.0, |time| time.as_secs_f64()),
-        |nanoseconds| nanoseconds / 1e9,
-    )
+    measure::thread_seconds() - started
 }
 
 fn megabytes(path: &std::path::Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len() / 1_000_000)
-}
-
-/// The peak resident size, where the system tells it.
-fn peak_megabytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kilobytes =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-    kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024 / 1_000_000)
 }
