@@ -100,7 +100,17 @@ impl Runner {
             }
         };
         let failed = end.failed_step;
-        let kept = records.into_iter().filter(|record| keeps(record) && ended(record) != failed.as_ref());
+        // An approval that was rejected is asked for again.
+        let answered = records.iter().find_map(|record| match &record.event {
+            Event::StepEnded(end) if end.kind == "approval" && Some(&end.key) == failed.as_ref() => {
+                Some(end.module.clone())
+            }
+            _ => None,
+        });
+        let answers_it = |record: &Record| matches!(&record.event, Event::Decided { name, .. } if Some(name) == answered.as_ref());
+        let kept = records
+            .into_iter()
+            .filter(|record| keeps(record) && ended(record) != failed.as_ref() && !answers_it(record));
         self.branch_off(submission, run, kept.collect()).await
     }
 

@@ -79,4 +79,4 @@ pub use report::{CacheHit, RunReport, RunStatus, StepReport, StepStatus};
 pub use request::RunRequest;
 pub use runner::{Runner, RunnerBuilder};
 #[cfg(feature = "local")]
-pub use store::{HistoryEvent, LatestStats, Pruned, RunFilter, RunStore, RunSummary, Verdict};
+pub use store::{HistoryEvent, LatestStats, OpenStep, Pruned, RunFilter, RunStore, RunSummary, Verdict};

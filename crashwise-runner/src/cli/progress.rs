@@ -169,8 +169,7 @@ impl View {
                 let due = last.entry(event.step.clone()).or_insert(now);
                 if now.duration_since(*due) >= LINE_EVERY {
                     *due = now;
-                    let percent = percent.map(|percent| format!("{percent:.0} %, ")).unwrap_or_default();
-                    line(&format!("{}: {percent}{text}", event.step));
+                    line(&format!("{}: {}", event.step, statistics(&event.stats)));
                 }
             }
         }
@@ -219,6 +218,15 @@ fn describe(stats: &Stats) -> (Option<f64>, String) {
             (Some(*progress), format!("{items_processed} done{errors}"))
         }
         _ => (None, String::new()),
+    }
+}
+
+/// Statistics as a line.
+pub(super) fn statistics(stats: &Stats) -> String {
+    let (percent, text) = describe(stats);
+    match percent.filter(|percent| *percent > 0.0) {
+        Some(percent) => format!("{percent:.0} %, {text}"),
+        None => text,
     }
 }
 

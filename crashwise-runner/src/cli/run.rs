@@ -13,8 +13,11 @@ use crate::{RunHandle, RunReport, RunRequest, Runner, RunnerBuilder, RunnerError
 use clap::Args;
 use crashwise_core::workflow::AnyWorkflow;
 use crashwise_core::{Span, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -29,6 +32,12 @@ pub(super) struct RunArgs {
     /// Most time for the run, e.g. 90s, 30m, 2h
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
+    /// Carry out every step, also where a result of the same on the same is stored
+    #[arg(long)]
+    ignore_cache: bool,
+    /// Names the run: asked for again under this key, it is not begun again
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Let the run go on in the background and print its id; `crashwise runs` looks after it
     #[arg(long)]
     detach: bool,
@@ -43,6 +52,33 @@ pub(super) enum Keep {
     Durable,
     /// Not at all.
     Passing,
+}
+
+/// What a run is asked to do, as it is handed to a process in the background.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ask {
+    workflow: String,
+    target: Target,
+    params: Value,
+    timeout_ms: Option<u64>,
+    ignore_cache: bool,
+    idempotency_key: Option<String>,
+}
+
+impl Ask {
+    pub(super) fn request(self) -> RunRequest {
+        let mut request = RunRequest::new(self.workflow, self.target).with_params(self.params);
+        if let Some(ms) = self.timeout_ms {
+            request = request.with_timeout(Duration::from_millis(ms));
+        }
+        if self.ignore_cache {
+            request = request.without_cache();
+        }
+        if let Some(key) = self.idempotency_key {
+            request = request.with_idempotency_key(key);
+        }
+        request
+    }
 }
 
 /// Runs a workflow, shows its progress and reports what it did.
@@ -65,17 +101,19 @@ pub(super) fn execute(
     let params = metadata.check_parameters(given)?;
     let prepared = args.report.prepare()?;
     let state = if keep == Keep::Durable { StateFolder::usable(globals, terminal)? } else { None };
+    let ask = Ask {
+        workflow: metadata.name,
+        target,
+        params,
+        timeout_ms: args.timeout.map(|time| u64::try_from(time.duration().as_millis()).unwrap_or(u64::MAX)),
+        ignore_cache: args.ignore_cache,
+        idempotency_key: args.idempotency_key.clone(),
+    };
     if args.detach {
         let Some(state) = state else { return Err(Failure::usage("--detach needs a state folder")) };
-        let timeout_ms =
-            args.timeout.map(|time| u64::try_from(time.duration().as_millis()).unwrap_or(u64::MAX));
-        let task = Task::Submit { workflow: metadata.name, target, params, timeout_ms };
-        return owner::start(&task, &state, globals, terminal);
+        return owner::start(&Task::Submit(Box::new(ask)), &state, globals, terminal);
     }
-    let mut request = RunRequest::new(&metadata.name, target).with_params(params);
-    if let Some(time) = args.timeout {
-        request = request.with_timeout(time.duration());
-    }
+    let request = ask.request();
     let run =
         drive(Some(code), state.as_ref(), catalogue, terminal, async |runner| runner.submit(request).await)?;
     args.report.report(&run, prepared, terminal)

@@ -40,6 +40,12 @@ pub(super) async fn signal(run: Rc<RunState>, step: Begin, name: String) -> Resu
     if run.stopping.get().is_some() {
         return Err(step.cancelled(&run));
     }
+    run.note(Event::StepStarted {
+        key: step.key.clone(),
+        fp: step.fingerprint.clone(),
+        kind: step.kind.to_owned(),
+        module: name.clone(),
+    });
     let underway = Underway::new(&run, step, name.clone());
     let arrived = {
         let _waiting = run.doing(Doing::Waiting);

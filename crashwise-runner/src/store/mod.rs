@@ -2,11 +2,13 @@
 
 mod ask;
 mod look;
+mod open;
 mod prune;
 mod verify;
 
 pub(crate) use ask::Answer;
 pub use look::{HistoryEvent, LatestStats, RunFilter, RunSummary};
+pub use open::OpenStep;
 pub use prune::Pruned;
 pub use verify::Verdict;
 

@@ -1,24 +1,41 @@
 //! `crashwise runs logs`: what happened in a run, one line for each event.
 
 use super::list::time;
-use crate::RunStore;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::explain::shortened;
+use crate::cli::progress::statistics;
 use crate::cli::terminal::{DIM, Terminal, plain};
+use crate::{LatestStats, RunStore};
 use crashwise_core::RunId;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Prints the history; with `follow` until the run is over or nobody carries it out any more.
+/// How often statistics of a step are printed.
+const STATISTICS: u64 = 2_000;
+
+/// How far the history is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// What has happened.
+    Now,
+    /// Until the run is over, or nobody carries it out any more.
+    TheEnd,
+    /// The same, with statistics of the steps that run.
+    TheEndWithStatistics,
+}
+
+/// Prints the history.
 pub(super) fn print(
     store: &RunStore,
     id: &RunId,
-    follow: bool,
+    until: Until,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let mut seen = 0;
+    let mut shown: BTreeMap<String, u64> = BTreeMap::new();
     loop {
         // Asked before the history, so that the last events are not missed.
         let summary = store.summary(id)?;
@@ -37,7 +54,23 @@ pub(super) fn print(
             Ok(())
         })?;
         seen = history.last().map_or(seen, |event| event.seq);
-        if !follow || summary.status.is_final() {
+        if until == Until::TheEndWithStatistics {
+            let open = store.open_steps(id)?;
+            let latest = store.stats(id)?.into_iter();
+            let latest = latest.filter(|latest| open.iter().any(|step| step.key.as_str() == latest.step));
+            for LatestStats { step, at_ms, stats } in latest {
+                let last = shown.entry(step.clone()).or_default();
+                if at_ms >= last.saturating_add(STATISTICS) {
+                    *last = at_ms;
+                    let text = plain(&statistics(&stats));
+                    let step = plain(&step);
+                    terminal.print(|out| {
+                        writeln!(out, "{DIM}{} statistics {step}  {text}{DIM:#}", time(at_ms))
+                    })?;
+                }
+            }
+        }
+        if until == Until::Now || summary.status.is_final() {
             return Ok(Exit::Clean);
         }
         if !summary.owned {
@@ -59,19 +92,26 @@ fn collect(value: &Value, depth: u8, found: &mut Vec<String>) {
     let Some(entries) = value.as_object().filter(|_| depth < 4) else { return };
     for (name, value) in entries {
         match (name.as_str(), value) {
-            ("params" | "output" | "summary", _) => {}
+            ("params" | "output" | "summary" | "coverage", _) => {}
             (
                 "status" | "error" | "message" | "module" | "workflow" | "name" | "by" | "comment",
                 Value::String(text),
             ) if !text.is_empty() => {
-                found.push(format!("{name}={}", shortened(&plain(text), 100)));
+                push(found, format!("{name}={}", shortened(&plain(text), 100)));
             }
             ("attempt" | "attempts", Value::Number(number)) if number.as_u64() > Some(1) => {
-                found.push(format!("{name}={number}"));
+                push(found, format!("{name}={number}"));
             }
-            ("approved", Value::Bool(yes)) => found.push(format!("approved={yes}")),
+            ("approved", Value::Bool(yes)) => push(found, format!("approved={yes}")),
             (_, Value::Object(_)) => collect(value, depth + 1, found),
             _ => {}
         }
+    }
+}
+
+/// An event says some things twice.
+fn push(found: &mut Vec<String>, text: String) {
+    if !found.contains(&text) {
+        found.push(text);
     }
 }

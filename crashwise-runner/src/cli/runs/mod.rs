@@ -15,6 +15,7 @@ use super::terminal::{BAD, GOOD, Terminal};
 use crate::{RunFilter, RunStatus, RunStore, RunnerError, Verdict};
 use clap::{Args, Subcommand};
 use crashwise_core::{RunId, Span};
+use logs::Until;
 use owner::Task;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -168,11 +169,14 @@ pub(super) fn run(command: RunsCommand, globals: &Globals, terminal: &Terminal) 
         RunsCommand::Show { run } => timeline::show(&room.store, &room.find(&run)?, terminal),
         RunsCommand::Watch { run } => {
             let id = room.find(&run)?;
-            logs::print(&room.store, &id, true, terminal)?;
+            logs::print(&room.store, &id, Until::TheEndWithStatistics, terminal)?;
             timeline::show(&room.store, &id, terminal)?;
             Ok(verdict(room.store.status(&id)?))
         }
-        RunsCommand::Logs { run, follow } => logs::print(&room.store, &room.find(&run)?, follow, terminal),
+        RunsCommand::Logs { run, follow } => {
+            let until = if follow { Until::TheEnd } else { Until::Now };
+            logs::print(&room.store, &room.find(&run)?, until, terminal)
+        }
         RunsCommand::Report { run, report } => {
             let prepared = report.prepare()?;
             report.report(&room.store.report(&room.find(&run)?)?, prepared, terminal)

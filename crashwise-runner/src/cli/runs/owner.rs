@@ -6,13 +6,12 @@
 use crate::cli::args::Globals;
 use crate::cli::catalogue::Catalogue;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::run::{builder, runtime};
+use crate::cli::run::{Ask, builder, runtime};
 use crate::cli::state::StateFolder;
 use crate::cli::terminal::Terminal;
-use crate::{RunHandle, RunRequest, Runner, RunnerError};
-use crashwise_core::{RunId, Target};
+use crate::{RunHandle, Runner, RunnerError};
+use crashwise_core::RunId;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -22,7 +21,7 @@ use std::time::Duration;
 #[serde(tag = "task", rename_all = "snake_case")]
 pub(in crate::cli) enum Task {
     /// Begin a run.
-    Submit { workflow: String, target: Target, params: Value, timeout_ms: Option<u64> },
+    Submit(Box<Ask>),
     /// Begin a run that takes over what another one has done.
     Again { id: RunId, from: Option<String> },
     /// Carry on a run that nobody carries out.
@@ -121,13 +120,7 @@ fn read_task() -> Result<Task, Failure> {
 
 async fn carry_out(runner: &Runner, task: Task) -> Result<RunHandle, RunnerError> {
     match task {
-        Task::Submit { workflow, target, params, timeout_ms } => {
-            let mut request = RunRequest::new(workflow, target).with_params(params);
-            if let Some(ms) = timeout_ms {
-                request = request.with_timeout(Duration::from_millis(ms));
-            }
-            runner.submit(request).await
-        }
+        Task::Submit(ask) => runner.submit(ask.request()).await,
         Task::Again { id, from: Some(step) } => runner.fork(&id, &step).await,
         Task::Again { id, from: None } => runner.retry(&id).await,
         Task::CarryOn { id } => Ok(runner.here(runner.carry_on(&id)?)),

@@ -3,67 +3,142 @@
 use super::list::{time, word};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::explain::shortened;
-use crate::cli::progress::seconds;
+use crate::cli::progress::{seconds, statistics};
 use crate::cli::terminal::{BAD, BOLD, DIM, GOOD, Terminal, WARN, plain};
-use crate::{RunReport, RunStore, StepReport, StepStatus};
+use crate::{CacheHit, LatestStats, OpenStep, RunReport, RunStore, StepReport, StepStatus};
 use anstyle::Style;
 use crashwise_core::RunId;
+use crashwise_core::workflow::Decision;
 use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
 
 pub(super) fn show(store: &RunStore, id: &RunId, terminal: &Terminal) -> Result<Exit, Failure> {
     let summary = store.summary(id)?;
     let report = store.report(id)?;
     let waiting = store.waiting_approvals(id)?;
+    let now = UNIX_EPOCH.elapsed().map_or(0, millis);
+    let mut rows: Vec<Row> = report.steps.iter().map(Row::of).collect();
+    let decisions = store.decisions(id)?;
+    for (step, row) in report.steps.iter().zip(&mut rows) {
+        if let Some((_, decision)) = decisions.iter().find(|(key, _)| *key == step.key) {
+            row.decided(decision);
+        }
+    }
+    let latest = store.stats(id)?;
+    rows.extend(store.open_steps(id)?.iter().map(|step| Row::open(step, summary.owned, now, &latest)));
     terminal.print(|out| {
         let (status, style) = word(&summary);
         let name = format!("{} {}", summary.workflow, summary.workflow_version);
         writeln!(out, "{BOLD}{name}{BOLD:#} on {}", plain(&summary.target))?;
         writeln!(out, "run {id}  {style}{status}{style:#}")?;
-        let took = if report.duration.is_zero() {
-            String::new()
-        } else {
-            format!(", took {}", seconds(report.duration))
-        };
-        writeln!(out, "asked for {}{took}", time(summary.submitted_ms))?;
+        writeln!(out, "asked for {}{}", time(summary.submitted_ms), took(&report))?;
         if let Some(from) = &summary.forked_from {
             writeln!(out, "takes over what run {from} had done")?;
+        }
+        if let Some(parent) = &summary.parent {
+            writeln!(out, "part of run {parent}")?;
         }
         if let Some(error) = &summary.error {
             writeln!(out, "{BAD}{}{BAD:#}", plain(error))?;
         }
-        draw(out, &report, terminal.width().unwrap_or(100))?;
+        draw(out, &rows, terminal.width().unwrap_or(100))?;
         for request in &waiting {
-            writeln!(
-                out,
-                "\n{WARN}waits for approval{WARN:#} {}: {}",
-                plain(&request.name),
-                plain(&request.prompt)
-            )?;
+            let prompt =
+                if request.prompt.is_empty() { String::new() } else { format!(": {}", request.prompt) };
+            writeln!(out, "\n{WARN}waits for approval{WARN:#} {}{}", plain(&request.name), plain(&prompt))?;
         }
         Ok(())
     })?;
     Ok(Exit::Clean)
 }
 
-fn draw(out: &mut dyn Write, report: &RunReport, width: usize) -> io::Result<()> {
-    let Some(begin) = report.steps.iter().map(|step| step.started_ms).min() else { return Ok(()) };
-    let end_of = |step: &StepReport| step.started_ms + u64::try_from(step.duration.as_millis()).unwrap_or(0);
-    let end = report.steps.iter().map(end_of).max().unwrap_or(begin);
+fn took(report: &RunReport) -> String {
+    if report.duration.is_zero() || !report.status.is_final() {
+        String::new()
+    } else {
+        format!(", took {}", seconds(report.duration))
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A step in the picture.
+struct Row {
+    name: String,
+    from_ms: u64,
+    to_ms: u64,
+    style: Style,
+    fill: char,
+    text: String,
+}
+
+impl Row {
+    fn of(step: &StepReport) -> Self {
+        let (style, fill, text) = appearance(step);
+        Self {
+            name: plain(step.key.as_str()),
+            from_ms: step.started_ms,
+            to_ms: step.started_ms.saturating_add(millis(step.duration)),
+            style,
+            fill,
+            text,
+        }
+    }
+
+    /// An approval says who gave it.
+    fn decided(&mut self, decision: &Decision) {
+        let (style, word) = if decision.approved { (DIM, "approved") } else { (BAD, "rejected") };
+        let comment =
+            if decision.comment.is_empty() { String::new() } else { format!(": {}", decision.comment) };
+        self.style = style;
+        self.text = format!("{word} by {}{comment}", decision.by);
+    }
+
+    /// A step that goes on, or went on when the last owner of the run ended.
+    fn open(step: &OpenStep, owned: bool, now: u64, stats: &[LatestStats]) -> Self {
+        let since = seconds(Duration::from_millis(now.saturating_sub(step.since_ms)));
+        let until = step.until_ms.map(|ms| format!(" until {}", time(ms))).unwrap_or_default();
+        let (style, fill, text) = match step.kind.as_str() {
+            "sleep" => (DIM, '·', format!("sleeps{until}")),
+            "approval" => (WARN, '·', format!("waits for approval{until}")),
+            "signal" => (WARN, '·', format!("waits for signal {}", step.module)),
+            _ if !owned => (WARN, '▒', "left open by a process that is gone".to_owned()),
+            _ => {
+                let latest = stats.iter().find(|latest| latest.step == step.key.as_str());
+                let latest = latest.map(|latest| format!(", {}", statistics(&latest.stats)));
+                (BOLD, '▒', format!("runs for {since}{}", latest.unwrap_or_default()))
+            }
+        };
+        Self {
+            name: plain(step.key.as_str()),
+            from_ms: step.since_ms,
+            to_ms: if owned { now.max(step.since_ms) } else { step.since_ms },
+            style,
+            fill,
+            text,
+        }
+    }
+}
+
+fn draw(out: &mut dyn Write, rows: &[Row], width: usize) -> io::Result<()> {
+    let Some(begin) = rows.iter().map(|row| row.from_ms).min() else { return Ok(()) };
+    let end = rows.iter().map(|row| row.to_ms).max().unwrap_or(begin);
     let whole = end.saturating_sub(begin).max(1);
-    let names =
-        report.steps.iter().map(|step| step.key.as_str().chars().count()).max().unwrap_or(0).min(width / 4);
+    let names = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).min(width / 4);
     let room = u64::try_from((width / 3).clamp(10, 60)).unwrap_or(10);
     writeln!(out)?;
-    for step in &report.steps {
-        let from = step.started_ms.saturating_sub(begin).saturating_mul(room) / whole;
-        let to = end_of(step).saturating_sub(begin).saturating_mul(room).div_ceil(whole);
+    for row in rows {
+        let from = row.from_ms.saturating_sub(begin).saturating_mul(room) / whole;
+        let to = row.to_ms.saturating_sub(begin).saturating_mul(room).div_ceil(whole);
         let from = from.min(room - 1);
         let to = to.clamp(from + 1, room);
-        let (style, fill, text) = appearance(step);
-        let bar: String = (0..room).map(|at| if (from..to).contains(&at) { fill } else { ' ' }).collect();
-        let name = shortened(&plain(step.key.as_str()), names);
+        let bar: String = (0..room).map(|at| if (from..to).contains(&at) { row.fill } else { ' ' }).collect();
+        let name = shortened(&row.name, names);
         let used = 2 + names + 2 + usize::try_from(room).unwrap_or(0) + 2;
-        let text = shortened(&plain(&text), width.saturating_sub(used).max(16));
+        let text = shortened(&plain(&row.text), width.saturating_sub(used).max(16));
+        let style = row.style;
         writeln!(out, "  {name:names$} {DIM}|{DIM:#}{style}{bar}{style:#}{DIM}|{DIM:#} {text}")?;
     }
     Ok(())
@@ -83,10 +158,17 @@ fn appearance(step: &StepReport) -> (Style, char, String) {
     match step.status {
         StepStatus::Completed if waits => (DIM, '·', format!("{} {took}", step.kind)),
         StepStatus::Completed => (GOOD, '█', format!("{took}{tries}{found}")),
-        StepStatus::Cached => (GOOD, '░', format!("from the cache{found}")),
+        StepStatus::Cached => (GOOD, '░', format!("cached{}{found}", saved(step.cached, step.started_ms))),
         StepStatus::Skipped => (DIM, '-', "skipped".to_owned()),
         StepStatus::Failed => (BAD, '█', format!("{took}{tries}, failed{error}")),
         StepStatus::TimedOut => (BAD, '█', format!("{took}{tries}, ran out of time")),
         StepStatus::Cancelled => (WARN, '█', format!("{took}, cancelled")),
     }
+}
+
+/// How old a cached result was when it was taken, and what making it took.
+fn saved(hit: Option<CacheHit>, taken_ms: u64) -> String {
+    let Some(hit) = hit else { return String::new() };
+    let age = Duration::from_millis(taken_ms.saturating_sub(hit.made_ms));
+    format!(", {} old, saved {}", seconds(age), seconds(Duration::from_millis(hit.cost_ms)))
 }
