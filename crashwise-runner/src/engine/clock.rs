@@ -13,6 +13,12 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    /// Sets the clock, as somebody may do with that of the system.
+    #[cfg(test)]
+    pub(crate) fn jump_to(&self, offset_ms: i64) {
+        self.offset_ms.store(offset_ms, Ordering::Relaxed);
+    }
+
     /// Milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

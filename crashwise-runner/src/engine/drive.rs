@@ -6,7 +6,7 @@ use super::live::{Command, Control, Live, Progress};
 use super::memo::Past;
 use super::state::{Doing, RunState};
 use super::waker::Watched;
-use super::{after, at};
+use super::{after, at, millis};
 use crate::journal::{Event, RunEnd, Taken};
 use crate::{RunEventKind, RunReport, RunStatus, RunnerError, report};
 use crashwise_core::error_chain;
@@ -110,6 +110,7 @@ impl Driver<'_> {
         run.count_time(false);
         let stopped = run.stopping.get();
         let failed_step = match &body {
+            Body::Returned(Err(WorkflowError::Rejected { approval, .. })) => self.approval(approval),
             Body::Returned(Err(error)) => error.step().map(|step| step.step.clone()),
             _ => None,
         };
@@ -129,6 +130,13 @@ impl Driver<'_> {
         }
         self.unwind(commands, status == RunStatus::Completed).boxed_local().await?;
         self.finish(status, output, error, failed_step).boxed_local().await
+    }
+
+    /// The step of the last approval of a name.
+    fn approval(&self, name: &str) -> Option<StepKey> {
+        let steps = self.run.live.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = |step: &&crate::StepReport| step.kind == "approval" && step.module == name;
+        steps.iter().rfind(asked).map(|step| step.key.clone())
     }
 
     /// Waits until it is the run's turn. `false` when it is stopped before it began.
@@ -157,8 +165,11 @@ impl Driver<'_> {
                         continue;
                     }
                     let now = run.now_ms();
-                    run.started_ms.set(Some(run.started_ms.get().unwrap_or(now)));
-                    run.note(Event::Started);
+                    if run.started_ms.get().is_none() {
+                        run.started_ms.set(Some(now));
+                        run.began.set(Some(Instant::now()));
+                    }
+                    run.note(Event::Started { used_ms: Some(millis(run.used())) });
                     run.set_status(RunStatus::Running);
                     run.tell(|| RunEventKind::RunStarted { workflow: run.info.workflow.clone() });
                     return Ok(true);
@@ -337,7 +348,7 @@ impl Driver<'_> {
             failed_step,
             counts,
             started_ms,
-            duration_ms: now.saturating_sub(started_ms),
+            duration_ms: run.took().map_or_else(|| now.saturating_sub(started_ms), millis),
         };
         if let Err(error) = run.try_keep(Event::Finished(Box::new(end.clone()))).await {
             return Err(RunnerError::storage("the journal could not be written", error));

@@ -50,15 +50,16 @@ impl Past {
         let mut past = Self::default();
         let mut counting_since: Option<u64> = None;
         let mut people = HashSet::new();
-        let mut last_ms = 0;
+        // The time of day may jump between two events; this does not. Journals of old have only the former.
+        let mut exact: Option<u64> = None;
         for Record { at_ms, event, .. } in records {
             if let Some(since) = counting_since.replace(at_ms).filter(|_| people.is_empty()) {
                 past.used += Duration::from_millis(at_ms.saturating_sub(since));
             }
-            last_ms = at_ms.max(last_ms);
             match event {
                 Event::Submitted(_) | Event::Claimed { .. } | Event::Paused => counting_since = None,
-                Event::Started => {
+                Event::Started { used_ms } => {
+                    exact = used_ms.or(exact);
                     past.began = true;
                     past.started_ms.get_or_insert(at_ms);
                 }
@@ -71,6 +72,7 @@ impl Past {
                 Event::Finished(end) => past.finished = Some(end),
                 Event::StepEnded(end) => {
                     people.remove(&end.key);
+                    exact = end.used_ms.or(exact);
                     past.step_ended(*end);
                 }
                 Event::Waiting { key, until_ms } => {
@@ -94,6 +96,9 @@ impl Past {
                 }
                 Event::Stopping { status } => past.stopping = Some(status),
             }
+        }
+        if let Some(ms) = exact {
+            past.used = Duration::from_millis(ms);
         }
         past
     }

@@ -36,6 +36,8 @@ pub(crate) struct RunState {
     pub(crate) paused: Cell<bool>,
     pub(crate) children: RefCell<Vec<Arc<Live>>>,
     pub(crate) started_ms: Cell<Option<u64>>,
+    /// When it began, if that was in this process.
+    pub(crate) began: Cell<Option<Instant>>,
     /// The process gives the run up: what stops now did not end.
     pub(crate) halted: Cell<bool>,
     log: RefCell<Box<dyn RunLog>>,
@@ -91,6 +93,7 @@ impl RunState {
             paused: Cell::new(past.paused),
             children: RefCell::default(),
             started_ms: Cell::new(past.started_ms),
+            began: Cell::new(None),
             halted: Cell::new(false),
             log: RefCell::new(log),
             broken: RefCell::default(),
@@ -307,6 +310,17 @@ impl RunState {
             }
             _ => {}
         }
+    }
+
+    /// Time so far that counts against the deadline.
+    pub(crate) fn used(&self) -> Duration {
+        let now = self.counting_since.get().map_or(Duration::ZERO, |since| since.elapsed());
+        self.used.get() + now
+    }
+
+    /// How long the run has taken in this process, if it began here: the clock may have jumped meanwhile.
+    pub(crate) fn took(&self) -> Option<Duration> {
+        self.began.get().map(|began| began.elapsed())
     }
 
     /// The moment at which the run is out of time, if its time counts now.

@@ -84,6 +84,7 @@ impl<'r> Underway<'r> {
             started_ms: self.started_ms,
             duration_ms: millis(self.started.elapsed()),
             cached: self.cached,
+            used_ms: Some(millis(self.run.used())),
             cleanup: self.step.detached,
             child: self.child.take(),
             outcome,

@@ -57,7 +57,11 @@ pub(crate) enum Event {
     /// A process took the run.
     Claimed { owner: String },
     /// The workflow began, or went on after its turn came.
-    Started,
+    Started {
+        /// Time before that counts against its deadline.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        used_ms: Option<u64>,
+    },
     /// A step was begun.
     StepStarted { key: StepKey, fp: Fingerprint, kind: String, module: String },
     /// An attempt failed and another one follows.
@@ -96,7 +100,7 @@ impl Event {
         match self {
             Self::Submitted(_) => "submitted",
             Self::Claimed { .. } => "claimed",
-            Self::Started => "started",
+            Self::Started { .. } => "started",
             Self::StepStarted { .. } => "step_started",
             Self::StepRetried { .. } => "step_retried",
             Self::StepEnded(_) => "step_ended",
@@ -143,6 +147,9 @@ pub(crate) struct StepEnd {
     pub(crate) duration_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cached: Option<CacheHit>,
+    /// Time of the run so far that counts against its deadline, by a clock that does not jump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) used_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) cleanup: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "helpers of tests")]
 
 mod campaign;
+mod clock;
 mod damage;
 mod full_disk;
 mod golden;
 mod parked;
+pub(crate) mod power;
 mod programs;
 mod random;

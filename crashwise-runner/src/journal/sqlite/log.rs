@@ -68,7 +68,7 @@ pub(crate) struct Change {
 impl Change {
     fn of(event: &Event) -> Option<Self> {
         let (status, error) = match event {
-            Event::Started | Event::Resumed => (RunStatus::Running, None),
+            Event::Started { .. } | Event::Resumed => (RunStatus::Running, None),
             Event::Paused => (RunStatus::Paused, None),
             Event::Finished(end) => (end.status, end.error.clone()),
             _ => return None,
