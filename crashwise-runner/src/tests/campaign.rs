@@ -6,8 +6,8 @@
 use super::random::Random;
 use crate::journal::{Event, Outcome};
 use crate::{Durability, RunFilter, RunRequest, RunStatus, RunStore, Runner};
-use crashwise_core::workflow::{StepErrorKind, StepFailure, Workflow, WorkflowContext, WorkflowError};
-use crashwise_core::{Metadata, ModuleContext, Target};
+use crashwise_core::workflow::{Retry, StepErrorKind, StepFailure, Workflow, WorkflowContext, WorkflowError};
+use crashwise_core::{Metadata, Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, Summary, Target};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -69,6 +69,22 @@ impl Workflow for Victim {
             sum += cx.step(&format!("s{step}")).run(self.work(&run, &format!("s{step}"), step)).await?;
         }
         let random = cx.random().await?;
+        let flaky = self.work(&run, "flaky", 5);
+        let flaky = cx
+            .step("flaky")
+            .retry(Retry::attempts(2).with_initial_interval(Duration::from_millis(2)))
+            .run(move |cx| {
+                let first = cx.identity().attempt == 1;
+                let work = flaky(cx);
+                async move {
+                    if first { Err(StepFailure::from(std::io::Error::other("not yet"))) } else { work.await }
+                }
+            });
+        let flaky: u64 = flaky.await?;
+        let inner = Inner { folder: self.folder.clone() };
+        let child: u64 = cx.child("child", inner, BTreeMap::from([("n".to_owned(), n)])).await?;
+        let cached = cx.step("cached").cached().call(Echo, BTreeMap::from([("n".to_owned(), n / 2)])).await?;
+        let cached = cached.summary.values.get("n").cloned();
         let again: u64 = cx.step("random").run(self.work(&run, "random", random)).await?;
         cx.sleep(Duration::from_millis(3)).await?;
         let (run, victim) = (&run, self);
@@ -80,12 +96,55 @@ impl Workflow for Victim {
         let decision = cx.approval("go").granted().await?;
         let once: u64 = cx.step("once").at_most_once().run(self.work(run, "once", 77)).await?;
         let big: String = cx.step("big").run(|_| async { Ok("x".repeat(20_000)) }).await?;
-        Ok(json!([n, sum, again == random, parts, decision.by, once, big.len()]))
+        Ok(json!([n, sum, again == random, parts, decision.by, once, big.len(), flaky, child, cached]))
+    }
+}
+
+/// A run within the run.
+struct Inner {
+    folder: PathBuf,
+}
+
+impl Workflow for Inner {
+    type Params = BTreeMap<String, u64>;
+    type Output = u64;
+
+    fn metadata(&self) -> Metadata {
+        let mut metadata = Metadata::new("inner", semver::Version::new(1, 0, 0), "Is killed with the other.");
+        metadata.parameters = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
+        metadata
+    }
+
+    async fn run(&self, cx: &WorkflowContext, params: Self::Params) -> Result<u64, WorkflowError> {
+        let victim = Victim { folder: self.folder.clone() };
+        let run = params["n"].to_string();
+        let mut sum = 0;
+        for part in 0..3 {
+            sum += cx.step("in").run(victim.work(&run, &format!("child/in{part}"), part)).await?;
+        }
+        Ok(sum)
+    }
+}
+
+/// A module whose result other runs may take.
+struct Echo;
+
+#[crashwise_core::async_trait]
+impl Module for Echo {
+    type Config = BTreeMap<String, u64>;
+
+    fn info(&self) -> ModuleInfo {
+        ModuleInfo::new("echo", "1.0.0", ModuleKind::Analyzer, "Gives back what it is asked to")
+            .without_workspace()
+    }
+
+    async fn run(&self, _: &ModuleContext, config: Self::Config) -> Result<Summary, ModuleError> {
+        Ok(Summary::new().with("n", config["n"]))
     }
 }
 
 fn expected(n: u64) -> Value {
-    json!([n, STEPS * (STEPS - 1) / 2, true, [0, 1, 2, 3], "ann", 77, 20_000])
+    json!([n, STEPS * (STEPS - 1) / 2, true, [0, 1, 2, 3], "ann", 77, 20_000, 5, 3, n / 2])
 }
 
 /// One life of the victim; gives whether all runs were seen to complete.
@@ -96,6 +155,7 @@ fn live(folder: &Path) {
             .state_dir(folder)
             .durability(Durability::Sync)
             .workflow(Victim { folder: folder.to_owned() })
+            .workflow(Inner { folder: folder.to_owned() })
             .max_concurrent(4)
             .reconcile(|_, _| Some(json!(77)))
             .build()

@@ -3,11 +3,11 @@
 use super::random::Random;
 use crate::{Durability, RunRequest, RunStatus, Runner, RunnerBuilder};
 use crashwise_core::workflow::{Retry, StepFailure, Workflow, WorkflowContext, WorkflowError};
-use crashwise_core::{Metadata, Target};
+use crashwise_core::{Metadata, Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, Summary, Target};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,27 +28,34 @@ enum Op {
     Signal,
     Child(u64),
     Checkpoint(u64),
-    Compensate,
+    /// Work that is undone when the run is cancelled.
+    Compensate(u64),
+    /// A module whose result other runs may take.
+    Cached(u64),
+    /// Waits until the run is cancelled.
+    Cancel,
 }
 
 fn program(random: &mut Random, depth: u32) -> Vec<Op> {
     let length = 1 + random.below(if depth == 0 { 8 } else { 3 });
     (0..length)
-        .map(|_| match random.below(if depth < 2 { 12 } else { 7 }) {
-            0 | 1 => Op::Step(random.below(1000)),
+        .map(|_| match random.below(if depth < 2 { 14 } else { 8 }) {
+            0 => Op::Step(random.below(1000)),
+            1 => Op::Cached(random.below(40)),
             2 => Op::Fails,
             3 => Op::Flaky(random.below(1000)),
             4 => Op::Skip,
             5 => Op::Sleep,
             6 => Op::Checkpoint(random.below(1000)),
-            7 => Op::Map(
+            7 => Op::Compensate(random.below(1000)),
+            8 => Op::Map(
                 1 + usize::try_from(random.below(3)).unwrap_or(0),
                 (0..random.below(4)).map(|_| program(random, depth + 1)).collect(),
             ),
-            8 => Op::Race(program(random, depth + 1)),
-            9 if depth == 0 => Op::Signal,
-            10 if depth == 0 => Op::Child(random.below(1_000_000)),
-            11 => Op::Compensate,
+            9 => Op::Race(program(random, depth + 1)),
+            10 if depth == 0 => Op::Signal,
+            11 | 12 if depth == 0 => Op::Child(random.below(1_000_000)),
+            13 if depth == 0 => Op::Cancel,
             _ => Op::Step(0),
         })
         .collect()
@@ -58,34 +65,89 @@ fn mix(sum: u64, value: u64) -> u64 {
     sum.wrapping_mul(31).wrapping_add(value) % 1_000_003
 }
 
-/// What a program gives, and how many signals it takes.
-fn model(ops: &[Op], signals: &mut u64) -> u64 {
-    ops.iter().fold(7, |sum, op| {
-        mix(
-            sum,
-            match op {
-                Op::Step(value) | Op::Flaky(value) | Op::Checkpoint(value) => *value,
-                Op::Fails => 999,
-                Op::Skip => 998,
-                Op::Sleep | Op::Compensate => 1,
-                Op::Map(_, parts) => parts.iter().fold(3, |sum, part| mix(sum, model(part, signals))),
-                Op::Race(part) => model(part, signals),
-                Op::Signal => {
-                    *signals += 1;
-                    *signals
-                }
-                Op::Child(seed) => model(&program(&mut Random(*seed), 1), &mut 0),
-            },
-        )
-    })
+/// What a program does, told without an engine.
+#[derive(Debug, Default)]
+struct Model {
+    /// How many signals it takes.
+    signals: u64,
+    /// What is to be undone, should it be cancelled: the order counts but for what runs side by side.
+    undo: Vec<u64>,
+    side_by_side: bool,
+    cancelled: bool,
+}
+
+impl Model {
+    /// What a program gives, unless it is cancelled.
+    fn run(&mut self, ops: &[Op]) -> u64 {
+        let mut sum = 7;
+        for op in ops {
+            sum = mix(sum, self.op(op));
+            if self.cancelled {
+                break;
+            }
+        }
+        sum
+    }
+
+    fn op(&mut self, op: &Op) -> u64 {
+        match op {
+            Op::Step(value) | Op::Flaky(value) | Op::Checkpoint(value) | Op::Cached(value) => *value,
+            Op::Fails => 999,
+            Op::Skip => 998,
+            Op::Sleep => 1,
+            Op::Compensate(value) => {
+                self.undo.push(*value);
+                1
+            }
+            Op::Map(_, parts) => {
+                self.side_by_side |= parts.len() > 1;
+                parts.iter().fold(3, |sum, part| mix(sum, self.run(part)))
+            }
+            Op::Race(part) => self.run(part),
+            Op::Signal => {
+                self.signals += 1;
+                self.signals
+            }
+            // Its cleanup is its own affair, and it succeeds.
+            Op::Child(seed) => Self::default().run(&program(&mut Random(*seed), 1)),
+            Op::Cancel => {
+                self.cancelled = true;
+                0
+            }
+        }
+    }
+}
+
+/// Gives back what it is asked to, and counts.
+struct Echo(Arc<AtomicU64>);
+
+#[crashwise_core::async_trait]
+impl Module for Echo {
+    type Config = BTreeMap<String, u64>;
+
+    fn info(&self) -> ModuleInfo {
+        ModuleInfo::new("echo", "1.0.0", ModuleKind::Analyzer, "Gives back what it is asked to")
+            .without_workspace()
+    }
+
+    async fn run(&self, _: &ModuleContext, config: Self::Config) -> Result<Summary, ModuleError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Summary::new().with("value", config["value"]))
+    }
 }
 
 /// Runs the program of a seed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Interpreter {
     /// How often each step of each run was carried out.
     carried_out: Arc<Mutex<BTreeMap<String, u64>>>,
     steps: Arc<AtomicU64>,
+    /// How often a result was asked for that may come from another run, and how often it was made.
+    asked: Arc<AtomicU64>,
+    made: Arc<AtomicU64>,
+    /// What cancelled runs undid, by run.
+    undone: Arc<Mutex<BTreeMap<String, Vec<u64>>>>,
+    parked: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Interpreter {
@@ -139,11 +201,25 @@ impl Interpreter {
             Op::Skip => cx.step("skip").when(false).run(|_| async { Ok(1) }).await?.unwrap_or(998),
             Op::Sleep => cx.sleep(Duration::from_millis(1)).await.map(|()| 1)?,
             Op::Checkpoint(value) => cx.checkpoint("checkpoint", value).await?,
-            Op::Compensate => {
-                cx.compensate("undo", |_| async {
-                    Err(StepFailure::fatal("a run that succeeds undoes nothing"))
+            Op::Compensate(value) => {
+                let (undone, value) = (Arc::clone(&self.undone), *value);
+                cx.compensate("undo", move |cx| {
+                    let run = cx.identity().run.to_string();
+                    undone.lock().unwrap().entry(run).or_default().push(value);
+                    async { Ok(()) }
                 });
                 1
+            }
+            Op::Cached(value) => {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                let config = BTreeMap::from([("value".to_owned(), *value)]);
+                let echo = Echo(Arc::clone(&self.made));
+                let output = cx.step("cached").cached().call(echo, config).await?;
+                output.summary.values.get("value").and_then(Value::as_u64).unwrap_or(0)
+            }
+            Op::Cancel => {
+                self.parked.lock().unwrap().insert(cx.run_info().run.to_string());
+                cx.signal::<u64>("never").await?
             }
             Op::Map(limit, parts) => {
                 let results =
@@ -170,6 +246,15 @@ impl Interpreter {
     }
 }
 
+impl Interpreter {
+    /// Waits until a run in this process waits for nothing but its cancel.
+    async fn parked(&self, run: &str) {
+        while !self.parked.lock().unwrap().contains(run) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
 impl Workflow for Interpreter {
     type Params = BTreeMap<String, u64>;
     type Output = u64;
@@ -192,33 +277,50 @@ async fn batch(
     seeds: std::ops::Range<u64>,
     restarts: u32,
 ) -> u64 {
-    let interpreter = Interpreter { carried_out: Arc::default(), steps: Arc::default() };
+    let interpreter = Interpreter::default();
     let mut runner: Runner = builder(interpreter.clone()).build().unwrap();
     let mut runs = Vec::new();
     for seed in seeds {
         let request = RunRequest::new("program", Target::Directory(".".into()))
             .with_params(json!({"seed": seed, "depth": 0}));
         let handle = runner.submit(request).await.unwrap();
-        let mut signals = 0;
-        let expect = model(&program(&mut Random(seed), 0), &mut signals);
-        for n in 1..=signals {
+        let mut model = Model::default();
+        let expect = model.run(&program(&mut Random(seed), 0));
+        for n in 1..=model.signals {
             handle.signal("number", json!(n)).await.unwrap();
         }
-        runs.push((seed, expect, handle.id().clone()));
+        runs.push((seed, expect, model, handle.id().clone()));
     }
     for _ in 0..restarts {
         tokio::time::sleep(Duration::from_millis(20)).await;
         runner.shutdown().await;
+        interpreter.parked.lock().unwrap().clear();
         runner = builder(interpreter.clone()).build().unwrap();
     }
-    for (seed, expect, id) in runs {
-        let report = runner.handle(&id).unwrap().wait().await.unwrap();
-        assert_eq!(
-            (report.status, &report.output),
-            (RunStatus::Completed, &Value::from(expect)),
-            "seed {seed}: {report:?}"
-        );
+    for (seed, expect, model, id) in runs {
+        let handle = runner.handle(&id).unwrap();
+        if model.cancelled {
+            interpreter.parked(id.as_str()).await;
+            handle.cancel().await.unwrap();
+        }
+        let report = handle.wait().await.unwrap();
+        let (status, output) = if model.cancelled {
+            (RunStatus::Cancelled, Value::Null)
+        } else {
+            (RunStatus::Completed, Value::from(expect))
+        };
+        assert_eq!((report.status, &report.output), (status, &output), "seed {seed}: {report:?}");
+        let mut undone = interpreter.undone.lock().unwrap().remove(id.as_str()).unwrap_or_default();
+        let mut expect = if model.cancelled { model.undo } else { Vec::new() };
+        expect.reverse();
+        if model.side_by_side {
+            undone.sort_unstable();
+            expect.sort_unstable();
+        }
+        assert_eq!(undone, expect, "seed {seed} undoes what it did, in reverse");
     }
+    let (asked, made) = (interpreter.asked.load(Ordering::Relaxed), interpreter.made.load(Ordering::Relaxed));
+    assert!(made >= 20 && made < asked, "{made} results for {asked} requests: the cache is used");
     let carried_out = interpreter.carried_out.lock().unwrap();
     for (step, count) in carried_out.iter() {
         assert!(*count <= 1 + u64::from(restarts), "{step} was carried out {count} times");
@@ -230,19 +332,19 @@ async fn batch(
 fn random_programs_do_what_the_model_says_in_memory() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut steps = 0;
-    for part in 0..5 {
+    for part in 0..10 {
         let builder = |interpreter| Runner::builder().workflow(interpreter).max_concurrent(100);
         // A runner keeps a thousand runs at hand.
         steps += runtime.block_on(batch(builder, part * 500..(part + 1) * 500, 0));
     }
-    assert!(steps > 4_000, "{steps}");
+    assert!(steps > 6_000, "{steps}");
 }
 
 #[test]
 fn random_programs_do_what_the_model_says_over_restarts() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut steps = 0;
-    for part in 0..5 {
+    for part in 0..10 {
         let folder = tempfile::tempdir().unwrap();
         let builder = |interpreter| {
             Runner::builder()
@@ -251,7 +353,7 @@ fn random_programs_do_what_the_model_says_over_restarts() {
                 .workflow(interpreter)
                 .max_concurrent(100)
         };
-        steps += runtime.block_on(batch(builder, 10_000 + part * 500..10_000 + (part + 1) * 500, 2));
+        steps += runtime.block_on(batch(builder, part * 500..(part + 1) * 500, 2));
     }
-    assert!(steps > 4_000, "{steps}");
+    assert!(steps > 6_000, "{steps}");
 }

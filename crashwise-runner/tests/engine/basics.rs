@@ -69,7 +69,7 @@ async fn what_failed_is_never_clean() {
         for tolerated in [true, false] {
             let (builder, _) = builder();
             let script = Script::new(move |cx| async move {
-                let step = cx.step("weak").timeout(Duration::from_millis(80)).retry(Retry::never());
+                let step = cx.step("weak").timeout(Duration::from_millis(500)).retry(Retry::never());
                 let result = step
                     .call_named(
                         "probe",

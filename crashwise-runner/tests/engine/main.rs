@@ -9,6 +9,7 @@
 
 mod basics;
 mod control;
+mod defects;
 mod durable;
 mod limits;
 mod state_dir;
