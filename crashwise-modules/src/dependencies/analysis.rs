@@ -234,12 +234,16 @@ impl Vulnerability {
 /// Whether the origin of a package is a repository or an address that pins nothing.
 pub(super) fn is_unpinned(origin: &Origin) -> bool {
     match origin {
-        Origin::Git(address) => {
-            let revision = address.rsplit_once(['#', '@']).map(|(_, revision)| revision).unwrap_or_default();
-            let hexadecimal = revision.bytes().filter(u8::is_ascii_hexdigit).count();
-            hexadecimal < 7 || hexadecimal < revision.len()
+        Origin::Git(address) => !address.split(['#', '@', '=', '&']).skip(1).any(|part| is_commit(part, 7)),
+        Origin::Url(address) => {
+            let is_digest = address.contains("#sha") || address.contains("sha256");
+            !is_digest && !address.split(['#', '/']).any(|part| is_commit(part, 40))
         }
-        Origin::Url(address) => !address.contains("#sha") && !address.contains("sha256"),
         _ => false,
     }
+}
+
+/// Whether a part of an address is the name of a commit of at least `shortest` digits.
+fn is_commit(part: &str, shortest: usize) -> bool {
+    (shortest..=64).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

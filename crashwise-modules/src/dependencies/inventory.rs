@@ -17,6 +17,21 @@ pub struct Inventory {
     /// What ignore files and VEX documents say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignores: Vec<Ignore>,
+    /// Where lockfiles and their manifests do not say the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// A place where a lockfile and its manifest do not say the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Mismatch {
+    /// The lockfile.
+    pub lockfile: RelPath,
+    /// What differs.
+    pub message: String,
+    /// Where it stands.
+    pub location: Location,
 }
 
 /// One statement of an ignore file or a VEX document.
@@ -89,6 +104,9 @@ pub struct Package {
     /// The line of the manifest that asks for it, if it is direct and the manifest is at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Location>,
+    /// The version that somebody wrote by hand and could change, if the project itself asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Location>,
     /// The packages that need it, by their place in the inventory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<usize>,

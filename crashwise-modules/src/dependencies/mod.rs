@@ -12,17 +12,22 @@
 pub mod advisory;
 mod analysis;
 mod day;
+mod finding;
 mod inventory;
 mod lockfile;
 mod sbom;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod threat;
 pub mod version;
 mod vulnerabilities;
+mod yanked;
 
 pub use analysis::{Analysis, Vulnerability, analyze};
-pub use inventory::{Ignore, IgnoredPackage, Inventory, InventoryFile, Origin, Package, Scope};
+pub use inventory::{Ignore, IgnoredPackage, Inventory, InventoryFile, Mismatch, Origin, Package, Scope};
 pub use sbom::{cyclonedx, spdx};
-pub use scan::{DependencyScanner, INVENTORY_ARTIFACT, ScannerConfig, inventory_of, take_inventory};
+pub use scan::{
+    DependencyScanner, INVENTORY_ARTIFACT, ScannerConfig, inventory_of, inventory_of_texts, take_inventory,
+};
 pub use vulnerabilities::{AnalyzerConfig, UnknownSeverity, VulnerabilityAnalyzer};

@@ -1,20 +1,23 @@
 //! The inventory of a workspace, as a module and as a function.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use crashwise_core::{
-    ArtifactRef, Coverage, Finding, Gap, GapReason, Module, ModuleContext, ModuleError, ModuleHost,
-    ModuleInfo, ModuleKind, RuleId, RunId, Severity, Stats, StepIdentity, Summary, Workspace,
+    ArtifactRef, Coverage, Finding, Fingerprint, Gap, GapReason, Module, ModuleContext, ModuleError,
+    ModuleHost, ModuleInfo, ModuleKind, RelPath, RuleId, RunId, Severity, Stats, StepIdentity, Summary,
+    Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::analysis::is_unpinned;
-use super::inventory::{Inventory, Origin, Package};
+use super::inventory::{Inventory, Mismatch, Origin, Package};
 use super::lockfile::{Files, is_read, read};
+use super::version::Ecosystem;
 use crate::walk::{Visitor, Walk, WalkOptions, WalkedFile, Want};
 
 /// Name under which the inventory is stored with the results of a run.
@@ -43,12 +46,22 @@ pub struct ScannerConfig {
     pub exclude: Vec<String>,
     /// Report packages from sources that pin no revision, and packages that run scripts when they are installed.
     pub check_sources: bool,
+    /// Report where a lockfile is out of step with its manifest.
+    pub check_lockfiles: bool,
+    /// Names that are private and must not come from a public registry: `@scope/*`, `acme-*`, `PyPI:name`.
+    pub private_names: Vec<String>,
 }
 
 impl Default for ScannerConfig {
     fn default() -> Self {
         let exclude = ["node_modules/", "bower_components/", "/target/"].map(str::to_owned).into();
-        Self { max_file_size: 64 << 20, exclude, check_sources: true }
+        Self {
+            max_file_size: 64 << 20,
+            exclude,
+            check_sources: true,
+            check_lockfiles: true,
+            private_names: Vec::new(),
+        }
     }
 }
 
@@ -74,6 +87,18 @@ impl Module for DependencyScanner {
                     cx.report(finding)?;
                 }
             }
+            if config.check_lockfiles {
+                for finding in mismatch_findings(&inventory)? {
+                    cx.report(finding)?;
+                }
+            }
+            for finding in confusion_findings(&inventory, &config.private_names)? {
+                cx.report(finding)?;
+            }
+            let mut licenses: BTreeMap<&str, u64> = BTreeMap::new();
+            for package in &inventory.packages {
+                *licenses.entry(package.license.as_deref().unwrap_or("not stated")).or_default() += 1;
+            }
             let text = serde_json::to_vec(&inventory).map_err(ModuleError::failed)?;
             let artifact = cx.store(INVENTORY_ARTIFACT, text.as_slice())?;
             let direct = inventory.packages.iter().filter(|package| package.direct).count();
@@ -83,6 +108,7 @@ impl Module for DependencyScanner {
                 .with("packages", inventory.packages.len())
                 .with("direct", direct)
                 .with("development", development)
+                .with("licenses", serde_json::to_value(licenses).map_err(ModuleError::failed)?)
                 .with_output(&artifact)
                 .map_err(ModuleError::failed)
         })
@@ -131,6 +157,29 @@ pub fn inventory_of(folder: &Path) -> Result<(Inventory, Coverage), ModuleError>
     let cx = ModuleContext::new(identity, &Module::info(&DependencyScanner), workspace, Arc::new(Nobody));
     let inventory = take_inventory(&cx, &ScannerConfig::default())?;
     Ok((inventory, cx.take_coverage()))
+}
+
+/// The inventory of lockfiles and manifests that are already in memory, with what of them could not be read.
+///
+/// The number and the size of the texts is the caller's to bound.
+///
+/// # Examples
+/// ```
+/// use crashwise_core::RelPath;
+/// use crashwise_modules::dependencies::inventory_of_texts;
+///
+/// let text = "module example.org/app\n\ngo 1.22\n\nrequire example.org/a v1.2.3\n";
+/// let (inventory, gaps) = inventory_of_texts([(RelPath::new("go.mod")?, text.to_owned())]);
+/// assert_eq!(inventory.packages[1].purl(), "pkg:golang/example.org/a@v1.2.3");
+/// assert!(gaps.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn inventory_of_texts(texts: impl IntoIterator<Item = (RelPath, String)>) -> (Inventory, Vec<Gap>) {
+    let mut files = Files::default();
+    for (path, text) in texts {
+        files.insert(path, text);
+    }
+    read(&files)
 }
 
 /// A host for work of which nobody keeps results.
@@ -224,7 +273,62 @@ fn source_findings(inventory: &Inventory) -> Result<Vec<Finding>, ModuleError> {
     Ok(out)
 }
 
-fn about(
+/// Where lockfiles and their manifests do not say the same.
+fn mismatch_findings(inventory: &Inventory) -> Result<Vec<Finding>, ModuleError> {
+    let rule = RuleId::new("dependencies/out-of-step").map_err(ModuleError::failed)?;
+    let finding = |mismatch: &Mismatch| {
+        let fingerprint = Fingerprint::of([rule.as_str(), mismatch.lockfile.as_str(), &mismatch.message]);
+        Finding::new(rule.clone(), "A lockfile is out of step with its manifest", Severity::Low)
+            .with_message(format!("{}: {}", mismatch.lockfile, mismatch.message))
+            .with_category("dependency")
+            .with_location(mismatch.location.clone())
+            .with_recommendation("make the lockfile anew: what is installed is not what was looked at")
+            .with_fingerprint(fingerprint)
+    };
+    Ok(inventory.mismatches.iter().map(finding).collect())
+}
+
+/// Packages with private names that a public registry would answer for.
+fn confusion_findings(inventory: &Inventory, private: &[String]) -> Result<Vec<Finding>, ModuleError> {
+    let mut out = Vec::new();
+    for package in inventory.packages.iter().filter(|package| package.origin == Origin::Public) {
+        let Some(pattern) = private.iter().find(|pattern| is_named(pattern, package)) else { continue };
+        let message = format!(
+            "{} is private (`{pattern}`), and is fetched from the public registry of {}",
+            package.name, package.ecosystem
+        );
+        let title = "A private name is fetched from a public registry";
+        let finding = about(package, "dependencies/confusion", title, Severity::High, message)?;
+        out.push(
+            finding.with_cwe(427).with_recommendation(
+                "bind the name to the private registry, and reserve it on the public one",
+            ),
+        );
+    }
+    Ok(out)
+}
+
+/// Whether a pattern with an optional ecosystem in front and `*` at its end names a package.
+fn is_named(pattern: &str, package: &Package) -> bool {
+    let (ecosystem, pattern) = match pattern.split_once(':') {
+        Some((name, rest)) if name.parse::<Ecosystem>().is_ok() => (name.parse().ok(), rest),
+        _ => (None, pattern),
+    };
+    if ecosystem.is_some_and(|ecosystem: Ecosystem| ecosystem != package.ecosystem) {
+        return false;
+    }
+    let fold = |name: &str| package.ecosystem.normalize_name(name).into_owned();
+    match pattern.strip_suffix('*') {
+        Some(start) => {
+            // Folding may change what the star stands beside, so the star is folded as part of a name.
+            let start = fold(&format!("{start}x"));
+            fold(&package.name).starts_with(&start[..start.len() - 1])
+        }
+        None => fold(&package.name) == fold(pattern),
+    }
+}
+
+pub(super) fn about(
     package: &Package,
     rule: &str,
     title: &str,

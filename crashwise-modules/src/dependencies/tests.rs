@@ -238,3 +238,229 @@ async fn a_lockfile_over_the_limit_is_a_gap() {
     let gaps: Vec<String> = result.coverage.gaps.iter().map(ToString::to_string).collect();
     assert!(gaps.len() == 1 && gaps[0].starts_with("c/package-lock.json: too large"), "{gaps:?}");
 }
+
+fn esc(text: &str) -> String {
+    text.replace('\'', "\"")
+}
+
+/// Files, and what is out of step in them.
+type OutOfStep<'a> = (&'a [(&'a str, String)], &'a [&'a str]);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lockfiles_out_of_step_are_named() {
+    let poetry = |digest: &str| {
+        esc(&format!(
+            "[[package]]\nname = 'django'\nversion = '4.2'\n\n[metadata]\ncontent-hash = '{digest}'\n"
+        ))
+    };
+    let old = "[tool.poetry]\nname = 'x'\n[tool.poetry.dependencies]\npython = '>=3.9'\ndjango = {version = '4.2', extras = ['ä']}\n";
+    let new = "[project]\nname = 'x'\nrequires-python = '>=3.9'\ndependencies = ['django==4.2']\n";
+    let (of_old, of_new) = (
+        "d0abe67ae93b9b905e3a1dc6d465f40d59c895ec6f33be1c68ccda2824673269",
+        "974ebf1de3f79a92c773a2a05e0120bc7bbda2efa87ecce9f036db5e4504ea39",
+    );
+    let rows: [OutOfStep<'_>; 9] = [
+        (
+            &[
+                ("Cargo.lock", esc("version = 4\n\n[[package]]\nname = 'app'\nversion = '0.1.0'\ndependencies = [\n 'a',\n 'gone',\n]\n\n[[package]]\nname = 'a'\nversion = '1.4.0'\nsource = 'git+https://git.example/a#abcdef1'\n\n[[package]]\nname = 'gone'\nversion = '1.0.0'\nsource = 'git+https://git.example/a#abcdef1'\n")),
+                ("Cargo.toml", esc("[package]\nname = 'app'\n[dependencies]\na = '2'\nb = '1'\n")),
+            ],
+            &[
+                "Cargo.toml:4:1 app asks for a 2, the lockfile has 1.4.0",
+                "Cargo.toml:5:1 app asks for b, which the lockfile does not know",
+                "Cargo.lock:17:8 gone is locked for app, which does not ask for it",
+            ],
+        ),
+        (
+            &[
+                ("Cargo.lock", esc("version = 4\n\n[[package]]\nname = 'app'\nversion = '0.1.0'\ndependencies = [\n 'a',\n]\n\n[[package]]\nname = 'a'\nversion = '1.4.0'\nsource = 'git+https://git.example/a#abcdef1'\n")),
+                ("Cargo.toml", esc("[package]\nname = 'app'\n[dependencies]\nrenamed = { package = 'a', version = '1.2' }\n")),
+            ],
+            &[],
+        ),
+        (
+            &[
+                ("package-lock.json", LOCK.to_owned()),
+                ("package.json", "{\"dependencies\": {\"a\": \"2\"},\n\"devDependencies\": {\"n\": \"1\"}}".to_owned()),
+            ],
+            &[
+                "package.json:1:19 asks for a 2, the lockfile was made for 1",
+                "package.json:2:21 asks for n 1, which the lockfile does not know",
+                "package-lock.json:2:1 was made for t 1, which the manifest does not ask for",
+            ],
+        ),
+        (
+            &[
+                ("pnpm-lock.yaml", "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      a: {specifier: ^1, version: 1.0.0}\npackages:\n  a@1.0.0: {resolution: {integrity: x}}\n".to_owned()),
+                ("package.json", "{\"dependencies\": {\"a\": \"^2\"}, \"peerDependencies\": {\"p\": \"1\"}}".to_owned()),
+            ],
+            &["package.json:1:19 asks for a ^2, the lockfile was made for ^1"],
+        ),
+        (
+            &[
+                ("go.mod", "module x\ngo 1.21\nrequire example.org/a v1.0.0\nrequire example.org/b v1.0.0\n".to_owned()),
+                ("go.sum", "example.org/a v1.0.0/go.mod h1:x\nexample.org/b v0.9.0 h1:x\n".to_owned()),
+            ],
+            &["go.mod:4:9 go.sum has no sum of example.org/b v1.0.0"],
+        ),
+        (&[("poetry.lock", poetry(of_old)), ("pyproject.toml", esc(old))], &[]),
+        (&[("poetry.lock", poetry(of_new)), ("pyproject.toml", esc(new))], &[]),
+        (
+            &[("poetry.lock", poetry(of_old)), ("pyproject.toml", esc(new))],
+            &["poetry.lock:6:16 was made for another pyproject.toml: its digest differs"],
+        ),
+        (&[("go.mod", "module x\ngo 1.21\nrequire example.org/a v1.0.0\n".to_owned())], &[]),
+    ];
+    for (files, expect) in rows {
+        let test = files
+            .iter()
+            .fold(ModuleTest::new(DependencyScanner), |test, (path, text)| test.file(*path, text));
+        let result = test.run().await.unwrap();
+        let found: Vec<String> = result
+            .findings
+            .iter()
+            .filter(|finding| finding.rule_id.as_str() == "dependencies/out-of-step")
+            .map(|finding| {
+                let message = finding.text();
+                let said = message.split_once(": ").map_or("", |(_, said)| said);
+                format!("{} {said}", finding.locations[0])
+            })
+            .collect();
+        let mut expect: Vec<String> = expect.iter().map(|&text| text.to_owned()).collect();
+        expect.sort();
+        let mut found = found;
+        found.sort();
+        assert_eq!(found, expect);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_names_must_not_come_from_public_registries() {
+    let lock = r#"{"lockfileVersion": 3, "packages": {"": {},
+"node_modules/@acme/ui": {"version": "1.0.0"},
+"node_modules/@acme/own": {"version": "1.0.0", "resolved": "https://npm.acme.example/@acme/own/-/own-1.0.0.tgz"},
+"node_modules/acme-tool": {"version": "1.0.0", "license": "MIT"}}}"#;
+    let config = json!({"private_names": ["@acme/*", "PyPI:acme_core", "npm:acme-*"]});
+    let result = ModuleTest::new(DependencyScanner)
+        .config(config)
+        .file("package-lock.json", lock)
+        .file("requirements.txt", "Acme.Core==1.0\nacme-tool==1.0\n")
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(
+        result.places(),
+        [
+            "dependencies/confusion package-lock.json:2:1",
+            "dependencies/confusion package-lock.json:4:1",
+            "dependencies/confusion requirements.txt:1:1",
+        ]
+    );
+    assert_eq!(result.summary.values["licenses"], json!({"MIT": 1, "not stated": 4}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_exploited_is_high_and_scores_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let epss = folder.path().join("epss.csv");
+    std::fs::write(&epss, "#model\ncve,epss,percentile\nCVE-1-1,0.25,0.9\nCVE-1-2,0.5,0.95\n").unwrap();
+    let kev = folder.path().join("kev.json");
+    std::fs::write(&kev, r#"{"vulnerabilities": [{"cveID": "CVE-1-1", "dateAdded": "2024-01-02"}]}"#)
+        .unwrap();
+    let low = json!({"aliases": ["CVE-1-1", "CVE-1-2"], "database_specific": {"severity": "LOW"}});
+    let records = [advisory("GHSA-1", "a", low), advisory("GHSA-2", "b", json!({}))];
+    let files = [("package-lock.json", LOCK)];
+    let result = analyze(&records, &files, json!({"unknown_severity": "ignore"})).await;
+    assert_eq!(result.places(), Vec::<String>::new());
+    let config = json!({"epss": epss, "kev": kev, "unknown_severity": "ignore"});
+    let result = analyze(&records, &files, config).await;
+    assert_eq!(result.places(), ["GHSA-1 package-lock.json:3:1"]);
+    let finding = &result.findings[0];
+    assert_eq!(finding.severity, Severity::High);
+    assert_eq!(
+        (&finding.evidence["epss"], &finding.evidence["known_exploited"]),
+        (&json!(0.5), &json!(true))
+    );
+    std::fs::write(&kev, "{}").unwrap();
+    let database = database(folder.path(), &records);
+    let test = ModuleTest::new(VulnerabilityAnalyzer).file("package-lock.json", LOCK);
+    let error = test.config(json!({"database": database, "kev": kev})).run().await.unwrap_err();
+    assert!(error.chain().contains("kev.json is no catalogue"), "{}", error.chain());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn withdrawn_versions_are_found_if_an_index_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("index/3/l")).unwrap();
+    std::fs::write(folder.path().join("index/3/l/lib"), "{\"vers\":\"1.0.0\",\"yanked\":true}\n").unwrap();
+    let lock = esc(
+        "version = 4\n\n[[package]]\nname = 'lib'\nversion = '1.0.0'\nsource = 'registry+https://github.com/rust-lang/crates.io-index'\n\n[[package]]\nname = 'new'\nversion = '1.0.0'\nsource = 'registry+https://github.com/rust-lang/crates.io-index'\n",
+    );
+    let rust =
+        json!({"affected": [{"package": {"ecosystem": "crates.io", "name": "other"}, "versions": ["1"]}]});
+    let records = [advisory("A-1", "x", rust)];
+    let config = json!({"registry_index": folder.path().join("index")});
+    let result = analyze(&records, &[("Cargo.lock", &lock)], config).await;
+    assert_eq!(result.places(), ["dependencies/yanked Cargo.lock:4:8"]);
+    assert_eq!(result.summary.values["yanked"], 1);
+    assert_eq!(result.coverage.status, CoverageStatus::Partial, "one version is not in the index");
+}
+
+/// An advisory, the file to change, its text, the other files, and the text after the change.
+type Fixed<'a> = (Value, &'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fixes_change_the_version_that_was_written_by_hand() {
+    let record = |ecosystem: &str, name: &str| {
+        json!({"id": format!("X-{name}").replace([':', '/'], "-"), "modified": "2999-01-01T00:00:00Z", "affected": [{"package": {"ecosystem": ecosystem, "name": name},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.5.0"}]}]}]})
+    };
+    let rows: [Fixed<'_>; 5] = [
+        (
+            record("npm", "a"),
+            "package.json",
+            "{\"dependencies\": {\"a\": \"^1\"}}",
+            &[("package-lock.json", LOCK)],
+            "{\"dependencies\": {\"a\": \"^1.5.0\"}}",
+        ),
+        (
+            record("PyPI", "django"),
+            "requirements.txt",
+            "x>=1\nDjango==1.2 # old\n",
+            &[],
+            "x>=1\nDjango==1.5.0 # old\n",
+        ),
+        (
+            record("Go", "example.org/a"),
+            "go.mod",
+            "module x\ngo 1.21\nrequire example.org/a v1.0.0 // x\n",
+            &[],
+            "module x\ngo 1.21\nrequire example.org/a v1.5.0 // x\n",
+        ),
+        (
+            record("Maven", "g:a"),
+            "pom.xml",
+            "<project><dependencies><dependency><groupId>g</groupId><artifactId>a</artifactId><version>1.0</version></dependency></dependencies></project>",
+            &[],
+            "<project><dependencies><dependency><groupId>g</groupId><artifactId>a</artifactId><version>1.5.0</version></dependency></dependencies></project>",
+        ),
+        (
+            record("NuGet", "A"),
+            "a.csproj",
+            "<Project><ItemGroup><PackageReference Include=\"A\" Version=\"1.0.0\" /></ItemGroup></Project>",
+            &[],
+            "<Project><ItemGroup><PackageReference Include=\"A\" Version=\"1.5.0\" /></ItemGroup></Project>",
+        ),
+    ];
+    for (record, path, text, others, expect) in rows {
+        let files: Vec<(&str, &str)> = others.iter().copied().chain([(path, text)]).collect();
+        let result = analyze(&[record], &files, json!({})).await;
+        let fix = result.findings[0].fix.as_ref().expect(path);
+        let change = &fix.changes[0];
+        let bytes = change.bytes().unwrap();
+        let mut changed = text.to_owned();
+        let at = usize::try_from(bytes.start).unwrap()..usize::try_from(bytes.end).unwrap();
+        changed.replace_range(at, &change.replacement);
+        assert_eq!((change.path.as_str(), changed.as_str()), (path, expect));
+    }
+}

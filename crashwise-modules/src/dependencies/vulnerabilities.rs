@@ -1,6 +1,6 @@
 //! `vulnerability_analyzer`: judges an inventory by an advisory database.
 
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -12,11 +12,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::advisory::{Class, Database};
+use super::advisory::Database;
 use super::analysis::{Analysis, Vulnerability, analyze};
 use super::day::Day;
-use super::inventory::{Inventory, Package};
-use super::scan::{ScannerConfig, take_inventory};
+use super::finding::{finding, fingerprint};
+use super::inventory::{Inventory, Origin};
+use super::scan::{ScannerConfig, about, take_inventory};
+use super::threat::{self, Epss};
+use super::version::Ecosystem;
+use super::yanked::Index;
 
 /// After how many days a database is called old.
 const OLD_DATABASE: u32 = 90;
@@ -47,6 +51,13 @@ pub struct AnalyzerConfig {
     pub max_database_age: Option<u32>,
     /// Whether ignore files and VEX documents of the project suppress findings.
     pub ignore_files: bool,
+    /// A table of EPSS scores, CSV or CSV as gzip.
+    pub epss: Option<PathBuf>,
+    /// A catalogue of known exploited vulnerabilities, JSON; what it lists counts as high at least.
+    pub kev: Option<PathBuf>,
+    /// A copy of the sparse index of the registry of Rust crates, or cargo's cache of it; withdrawn versions are
+    /// findings then.
+    pub registry_index: Option<PathBuf>,
 }
 
 impl Default for AnalyzerConfig {
@@ -59,6 +70,9 @@ impl Default for AnalyzerConfig {
             unknown_severity: UnknownSeverity::Report,
             max_database_age: None,
             ignore_files: true,
+            epss: None,
+            kev: None,
+            registry_index: None,
         }
     }
 }
@@ -147,9 +161,11 @@ fn run(cx: &ModuleContext, config: &AnalyzerConfig) -> Result<Summary, ModuleErr
         return Err(ModuleError::failed_to(format!("advisory database {}", path.display()), message));
     }
     let analysis = analyze(&inventory, &database, config.scan_dev_dependencies).map_err(failed)?;
+    let threats = Threats::read(config, &analysis)?;
     let mut report = Report {
         cx,
         config,
+        threats,
         inventory: &inventory,
         today,
         used: vec![false; inventory.ignores.len()],
@@ -157,6 +173,7 @@ fn run(cx: &ModuleContext, config: &AnalyzerConfig) -> Result<Summary, ModuleErr
     };
     report.vulnerabilities(&analysis)?;
     report.ignores()?;
+    let yanked = report.yanked()?;
     report.gaps(&analysis);
     if let Some(age) = age.filter(|age| *age > OLD_DATABASE) {
         let rule = RuleId::new("dependencies/old-database").map_err(ModuleError::failed)?;
@@ -188,6 +205,7 @@ fn run(cx: &ModuleContext, config: &AnalyzerConfig) -> Result<Summary, ModuleErr
         .with("below_threshold", below)
         .with("unknown_severity", unknown)
         .with("suppressed", suppressed)
+        .with("yanked", yanked)
         .with("development_left_out", analysis.development)
         .with("part_of_the_project", analysis.local)
         .with(
@@ -235,9 +253,49 @@ struct Counts {
     suppressed: u64,
 }
 
+/// What is known about the use of the vulnerabilities that were found.
+#[derive(Debug, Default)]
+struct Threats {
+    scores: BTreeMap<String, Epss>,
+    exploited: BTreeMap<String, String>,
+}
+
+impl Threats {
+    fn read(config: &AnalyzerConfig, analysis: &Analysis) -> Result<Self, ModuleError> {
+        let ids = |vulnerability| names(vulnerability).filter(|id| id.starts_with("CVE-"));
+        let wanted: BTreeSet<&str> = analysis.vulnerabilities.iter().flat_map(ids).collect();
+        let failed = |error| ModuleError::failed_to("what is known about exploits could not be read", error);
+        let mut threats = Self::default();
+        if let Some(path) = &config.epss {
+            threats.scores = threat::epss(path, &wanted).map_err(failed)?;
+        }
+        if let Some(path) = &config.kev {
+            threats.exploited = threat::exploited(path, &wanted).map_err(failed)?;
+        }
+        Ok(threats)
+    }
+
+    /// The highest score of the names of a vulnerability.
+    fn score(&self, vulnerability: &Vulnerability) -> Option<Epss> {
+        let scores = names(vulnerability).filter_map(|id| self.scores.get(id).copied());
+        scores.max_by(|a, b| a.probability.total_cmp(&b.probability))
+    }
+
+    /// Since when it is known to be exploited.
+    fn exploited_since(&self, vulnerability: &Vulnerability) -> Option<&str> {
+        names(vulnerability).find_map(|id| self.exploited.get(id).map(String::as_str))
+    }
+}
+
+/// The ids and aliases of a vulnerability.
+fn names(vulnerability: &Vulnerability) -> impl Iterator<Item = &str> {
+    [&vulnerability.advisory.id].into_iter().chain(&vulnerability.aliases).map(String::as_str)
+}
+
 struct Report<'a> {
     cx: &'a ModuleContext,
     config: &'a AnalyzerConfig,
+    threats: Threats,
     inventory: &'a Inventory,
     today: Day,
     /// Which statements of ignore files covered something.
@@ -256,11 +314,26 @@ impl Report<'_> {
             self.counts.unknown += u64::from(unknown);
             let threshold = self.config.vulnerability_threshold;
             let severity = vulnerability.severity(self.config.unknown_severity.severity(threshold));
+            let exploited = self.threats.exploited_since(vulnerability);
+            let severity = match exploited {
+                // What is exploited is not a matter of taste, even if nothing says how bad it is.
+                Some(_) => Some(severity.map_or(Severity::High, |severity| severity.max(Severity::High))),
+                None => severity,
+            };
             let Some(severity) = severity.filter(|severity| *severity >= threshold) else {
                 self.counts.below += 1;
                 continue;
             };
             let mut finding = finding(self.inventory, vulnerability, severity)?;
+            if let Some(since) = exploited {
+                finding =
+                    finding.with_evidence("known_exploited", true).with_evidence("exploited_since", since);
+            }
+            if let Some(score) = self.threats.score(vulnerability) {
+                finding = finding
+                    .with_evidence("epss", score.probability)
+                    .with_evidence("epss_percentile", score.percentile);
+            }
             if self.config.ignore_files {
                 for index in &vulnerability.ignored_by {
                     let ignore = &self.inventory.ignores[*index];
@@ -330,6 +403,47 @@ impl Report<'_> {
         Ok(())
     }
 
+    /// Versions that were withdrawn from the registry, and how many there are.
+    fn yanked(&self) -> Result<u64, ModuleError> {
+        let Some(folder) = &self.config.registry_index else { return Ok(0) };
+        let failed = |error| {
+            ModuleError::failed_to(
+                format!("the registry index {} could not be read", folder.display()),
+                error,
+            )
+        };
+        let index = Index::open(folder).map_err(failed)?;
+        let (mut found, mut absent) = (0, 0_u64);
+        for package in &self.inventory.packages {
+            let left_out = package.scope.is_dev() && !self.config.scan_dev_dependencies;
+            let is_listed = package.ecosystem == Ecosystem::Cargo && package.origin == Origin::Public;
+            let Some(version) = package.version.as_deref().filter(|_| is_listed && !left_out) else {
+                continue;
+            };
+            match index.is_yanked(&package.name, version).map_err(failed)? {
+                Some(false) => {}
+                None => absent += 1,
+                Some(true) => {
+                    found += 1;
+                    let message = format!("{} {version} was withdrawn from the registry", package.name);
+                    let title = "A version was withdrawn";
+                    let finding = about(package, "dependencies/yanked", title, Severity::Low, message)?
+                        .with_recommendation(format!(
+                            "move {} to a version that was not withdrawn",
+                            package.name
+                        ));
+                    self.cx.report(finding)?;
+                }
+            }
+        }
+        if absent > 0 {
+            let detail =
+                format!("{absent} versions are not in the index, whether they were withdrawn is unknown");
+            self.cx.not_covered(Gap::new("registry index", GapReason::Unsupported, detail));
+        }
+        Ok(found)
+    }
+
     /// Packages that could not be judged.
     fn gaps(&self, analysis: &Analysis) {
         let gap = |index: &usize, reason: GapReason, detail: String| {
@@ -344,119 +458,4 @@ impl Report<'_> {
             gap(index, GapReason::Unsupported, "no version is settled".to_owned());
         }
     }
-}
-
-/// The identity over runs: advisory, file and package. A second version of the package in the file adds its version.
-fn fingerprint(vulnerability: &Vulnerability, package: &Package, known: &[Fingerprint]) -> Fingerprint {
-    let path = package.location.path.as_str();
-    let name = format!("{}:{}", package.ecosystem, package.ecosystem.normalize_name(&package.name));
-    let id = vulnerability.advisory.id.as_str();
-    let plain = Fingerprint::of([id, path, &name]);
-    if known.contains(&plain) {
-        return Fingerprint::of([id, path, &name, package.version.as_deref().unwrap_or_default()]);
-    }
-    plain
-}
-
-fn finding(
-    inventory: &Inventory,
-    vulnerability: &Vulnerability,
-    severity: Severity,
-) -> Result<Finding, ModuleError> {
-    let advisory = &vulnerability.advisory;
-    let package = &inventory.packages[vulnerability.packages[0]];
-    let version = package.version.as_deref().unwrap_or_default();
-    let rule = RuleId::new(advisory.id.as_str())
-        .or_else(|_| RuleId::new("dependencies/advisory"))
-        .map_err(ModuleError::failed)?;
-    let title = if advisory.summary.is_empty() { "Known vulnerability" } else { &advisory.summary };
-    let mut finding = Finding::new(rule, title, severity)
-        .with_message(message(inventory, vulnerability))
-        .with_confidence(crashwise_core::Confidence::High)
-        .with_category(match advisory.class {
-            Class::Malicious => "malicious_package",
-            Class::Unmaintained => "unmaintained_package",
-            Class::Unsound => "unsound_package",
-            _ => "vulnerable_dependency",
-        })
-        .with_evidence("package", package.name.as_str())
-        .with_evidence("version", version)
-        .with_evidence("ecosystem", package.ecosystem.name())
-        .with_evidence("purl", package.purl())
-        .with_evidence("scope", package.scope.as_str())
-        .with_evidence("class", advisory.class.as_str())
-        .with_evidence("severity_source", vulnerability.rating.source.as_str())
-        .with_evidence("direct", package.direct);
-    if let Some(score) = vulnerability.rating.score {
-        finding = finding.with_evidence("cvss_score", f64::from(score) / 10.0);
-    }
-    if !vulnerability.aliases.is_empty() {
-        finding = finding.with_evidence("aliases", vulnerability.aliases.clone());
-    }
-    for index in &vulnerability.packages {
-        finding = finding.with_location(inventory.packages[*index].location.clone());
-    }
-    for number in if advisory.weaknesses.is_empty() { &[1395][..] } else { &advisory.weaknesses } {
-        finding = finding.with_cwe(*number);
-    }
-    let way = inventory.path_to(vulnerability.packages[0]);
-    if let Some(manifest) = way.first().and_then(|first| inventory.packages[*first].manifest.clone()) {
-        let asked = format!("asks for {}", inventory.packages[way[0]].name);
-        finding = finding.with_related(manifest.with_message(asked));
-    }
-    if way.len() > 1 {
-        let step = |index: &usize| {
-            let package = &inventory.packages[*index];
-            let version = package.version.as_deref().unwrap_or_default();
-            package.location.clone().with_message(format!("{} {version}", package.name))
-        };
-        finding = finding.with_code_flow(way.iter().map(step).collect());
-    }
-    if let Some(fixed) = &vulnerability.fixed {
-        finding = finding.with_evidence("fixed_version", fixed.as_str());
-    }
-    finding = match (&vulnerability.upgrade, &vulnerability.fixed) {
-        (Some(upgrade), _) => finding.with_evidence("upgrade_to", upgrade.as_str()).with_recommendation(
-            format!("upgrade {} to {upgrade}, which no known advisory affects", package.name),
-        ),
-        (None, Some(fixed)) => finding.with_recommendation(format!(
-            "upgrade {} to {fixed}; other advisories of it have no fix yet",
-            package.name
-        )),
-        (None, None) if advisory.class == Class::Malicious => finding.with_recommendation(format!(
-            "remove {} and treat what it could reach as compromised",
-            package.name
-        )),
-        (None, None) => {
-            finding.with_recommendation(format!("no fix is known: replace {} or limit its use", package.name))
-        }
-    };
-    for url in &advisory.urls {
-        finding = finding.with_reference(url.as_str());
-    }
-    Ok(finding)
-}
-
-fn message(inventory: &Inventory, vulnerability: &Vulnerability) -> String {
-    let advisory = &vulnerability.advisory;
-    let package = &inventory.packages[vulnerability.packages[0]];
-    let version = package.version.as_deref().unwrap_or_default();
-    let mut text = match advisory.class {
-        Class::Malicious => format!("{} {version} is malicious", package.name),
-        Class::Unmaintained => format!("{} {version} is not maintained", package.name),
-        Class::Unsound => format!("{} {version} is unsound", package.name),
-        _ => format!("{} {version} is vulnerable", package.name),
-    };
-    if !advisory.summary.is_empty() {
-        let _ = write!(text, ": {}", advisory.summary);
-    }
-    if let Some(fixed) = &vulnerability.fixed {
-        let _ = write!(text, "; fixed in {fixed}");
-    }
-    let way = inventory.path_to(vulnerability.packages[0]);
-    if way.len() > 1 {
-        let names: Vec<&str> = way.iter().map(|index| inventory.packages[*index].name.as_str()).collect();
-        let _ = write!(text, "; needed by {}", names[..names.len() - 1].join(" > "));
-    }
-    text
 }

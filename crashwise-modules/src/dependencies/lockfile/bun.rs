@@ -71,6 +71,12 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             [("dependencies", false), ("peerDependencies", false), ("optionalDependencies", true)]
         {
             for need in details.entries_of(table) {
+                let optional = optional
+                    || table == "peerDependencies"
+                        && details
+                            .items_of("optionalPeers")
+                            .iter()
+                            .any(|peer| peer.text() == Some(need.key.as_ref()));
                 let Some(need) = find(&entry.key, &need.key) else { continue };
                 let node = &mut graph.nodes[index];
                 if optional { &mut node.may_need } else { &mut node.needs }.push(need);

@@ -34,7 +34,10 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
                 Some("path") => Origin::Local,
                 _ if package.get("notification-url").is_some() => Origin::Public,
                 _ => match package.path(&["source", "url"]).and_then(|url| url.text()) {
-                    Some(address) => Origin::Git(address.to_owned()),
+                    Some(address) => {
+                        let commit = package.path(&["source", "reference"]).and_then(|node| node.text());
+                        Origin::Git(format!("{address}#{}", commit.unwrap_or_default()))
+                    }
                     None => Origin::Url(dist.to_owned()),
                 },
             };

@@ -10,6 +10,9 @@ use super::graph::{Graph, Node};
 use super::input::Input;
 use super::{Format, json, xml};
 
+/// How many properties one version is made of at most.
+const MAX_EXPANSIONS: usize = 32;
+
 pub(super) const LOCKFILE: Format = Format {
     name: "packages.lock.json",
     matches: |name| name == "packages.lock.json",
@@ -77,8 +80,13 @@ fn parse_lockfile(input: &Input<'_>) -> Result<Graph, Flaw> {
 fn parse_project(input: &Input<'_>) -> Result<Graph, Flaw> {
     let document = xml::parse(input.text.trim_start_matches('\u{feff}'))?;
     let shift = input.text.len() - input.text.trim_start_matches('\u{feff}').len();
-    let central = central_versions(input);
     let mut graph = Graph::default();
+    if input.beside("packages.lock.json").is_some() {
+        // The lockfile says what is restored.
+        return Ok(graph);
+    }
+    let mut properties = properties_of(&document);
+    let central = central_versions(input, &mut properties);
     let references = document
         .descendants()
         .filter(|node| node.has_tag_name("PackageReference") || node.tag_name().name() == "PackageReference");
@@ -92,7 +100,13 @@ fn parse_project(input: &Input<'_>) -> Result<Graph, Flaw> {
         let start = reference.range().start + shift;
         let end = input.text[start..].find('>').map_or(start, |length| start + length + 1);
         let mut node = Node::new(Ecosystem::NuGet, name, start..end);
+        let wanted = wanted.map(|wanted| expand(&wanted, &properties));
         node.version = wanted.as_deref().and_then(minimum).map(str::to_owned);
+        if let (Some(version), Some(tag)) = (node.version.as_deref(), input.text.get(start..end)) {
+            let written = format!("ersion=\"{version}\"");
+            let offset = tag.find(&written).map(|offset| start + offset + "ersion=\"".len());
+            node.pin = offset.map(|offset| offset..offset + version.len());
+        }
         let is_dev = attribute("PrivateAssets").is_some_and(|assets| assets.eq_ignore_ascii_case("all"));
         let index = graph.add(node);
         let scope = if is_dev { Scope::Dev } else { Scope::Prod };
@@ -108,14 +122,54 @@ fn minimum(wanted: &str) -> Option<&str> {
     (!text.is_empty() && !text.contains(['*', '$', '('])).then_some(text)
 }
 
-/// The versions that the nearest `Directory.Packages.props` above sets.
-fn central_versions(input: &Input<'_>) -> BTreeMap<String, String> {
+/// What the groups of properties set, by name in lower case.
+fn properties_of(document: &roxmltree::Document<'_>) -> BTreeMap<String, String> {
+    let groups = document.descendants().filter(|node| node.tag_name().name() == "PropertyGroup");
+    let properties = groups.flat_map(|group| group.children().filter(roxmltree::Node::is_element));
+    properties
+        .filter_map(|node| {
+            Some((node.tag_name().name().to_ascii_lowercase(), node.text()?.trim().to_owned()))
+        })
+        .collect()
+}
+
+/// Replaces `$(Name)` as far as it is known.
+fn expand(text: &str, properties: &BTreeMap<String, String>) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..MAX_EXPANSIONS {
+        let Some(start) = text.find("$(") else { break };
+        let Some(length) = text[start..].find(')') else { break };
+        let name = text[start + 2..start + length].to_ascii_lowercase();
+        let Some(value) = properties.get(&name).filter(|value| value.len() + text.len() <= 4096) else {
+            break;
+        };
+        text.replace_range(start..=start + length, value);
+    }
+    text
+}
+
+/// The versions that the nearest `Directory.Packages.props` above sets; what it and the nearest
+/// `Directory.Build.props` set as properties is added to `properties`.
+fn central_versions(
+    input: &Input<'_>,
+    properties: &mut BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let depth = input.path.as_str().matches('/').count();
-    let found =
-        (0..=depth).find_map(|up| input.beside(&format!("{}Directory.Packages.props", "../".repeat(up))));
+    let nearest =
+        |name: &str| (0..=depth).find_map(|up| input.beside(&format!("{}{name}", "../".repeat(up))));
+    if let Some((_, text)) = nearest("Directory.Build.props")
+        && let Ok(document) = xml::parse(text.trim_start_matches('\u{feff}'))
+    {
+        for (name, value) in properties_of(&document) {
+            properties.entry(name).or_insert(value);
+        }
+    }
     let mut out = BTreeMap::new();
-    let Some((_, text)) = found else { return out };
+    let Some((_, text)) = nearest("Directory.Packages.props") else { return out };
     let Ok(document) = xml::parse(text.trim_start_matches('\u{feff}')) else { return out };
+    for (name, value) in properties_of(&document) {
+        properties.entry(name).or_insert(value);
+    }
     for node in document.descendants().filter(|node| node.tag_name().name() == "PackageVersion") {
         if let (Some(name), Some(version)) = (node.attribute("Include"), node.attribute("Version")) {
             out.insert(name.trim().to_ascii_lowercase(), version.trim().to_owned());

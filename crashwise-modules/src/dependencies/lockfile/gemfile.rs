@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crashwise_core::RelPath;
+
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
 
@@ -46,7 +48,14 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         match (section, indent) {
             ("GEM" | "GIT" | "PATH" | "PLUGIN SOURCE", 2) => {
                 let remote = body.strip_prefix("remote: ");
+                let revision = body.strip_prefix("revision: ");
                 origin = match (section, remote) {
+                    ("GIT", None) => match (origin, revision) {
+                        (Origin::Git(address), Some(revision)) => {
+                            Origin::Git(format!("{address}#{revision}"))
+                        }
+                        (origin, _) => origin,
+                    },
                     ("GIT", Some(remote)) => Origin::Git(remote.to_owned()),
                     ("GEM", Some(remote)) if !remote.contains("://rubygems.") => {
                         Origin::Registry(remote.to_owned())
@@ -96,25 +105,73 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             graph.nodes[index].needs.push(*need);
         }
     }
+    ask(input, &mut graph, &by_name, asked);
+    Ok(graph)
+}
+
+/// Asks for the gems of the last section, as the `Gemfile` and the gemspecs say.
+fn ask(
+    input: &Input<'_>,
+    graph: &mut Graph,
+    by_name: &HashMap<&str, usize>,
+    asked: Vec<(&str, Range<usize>)>,
+) {
     let manifest = input.beside("Gemfile").or_else(|| input.beside("gems.rb"));
     let lines = manifest.map(|(path, text)| (path, gems(text)));
+    let specs = gemspecs(input);
     for (name, at) in asked {
         let Some(need) = by_name.get(name) else { continue };
         let found =
             lines.as_ref().and_then(|(path, gems)| Some((*path, gems.iter().find(|gem| gem.0 == name)?)));
-        match found {
-            Some((path, (_, scope, at))) => graph.ask(*need, *scope, Some((path.clone(), at.clone()))),
-            // A gem that the Gemfile does not spell out comes from a gemspec.
-            None if lines.is_some() => graph.ask(*need, Scope::Prod, Some((input.path.clone(), at))),
-            None => graph.ask(*need, Scope::Unknown, Some((input.path.clone(), at))),
+        // A gem that the Gemfile does not spell out comes from a gemspec.
+        let spec = specs.iter().find(|spec| spec.0 == name);
+        match (found, spec) {
+            (Some((path, (_, scope, at))), _) => graph.ask(*need, *scope, Some((path.clone(), at.clone()))),
+            (None, Some((_, scope, (path, at)))) => {
+                graph.ask(*need, *scope, Some(((*path).clone(), at.clone())));
+            }
+            (None, None) => {
+                let scope = if lines.is_some() { Scope::Prod } else { Scope::Unknown };
+                graph.ask(*need, scope, Some((input.path.clone(), at)));
+            }
         }
     }
-    Ok(graph)
 }
 
 /// The version without the platform that may follow it: `1.13.0-x86_64-linux`.
 fn without_platform(version: &str) -> &str {
     version.split('-').next().unwrap_or(version)
+}
+
+/// A gem, what for, and the place that asks.
+type Asked<'a> = (&'a str, Scope, (&'a RelPath, Range<usize>));
+
+/// What the gemspecs beside the lockfile ask for.
+fn gemspecs<'a>(input: &Input<'a>) -> Vec<Asked<'a>> {
+    let folder = input.path.parent();
+    let mut out = Vec::new();
+    for (path, text) in input.files.iter() {
+        if !path.file_name().ends_with(".gemspec") || path.parent() != folder {
+            continue;
+        }
+        let mut offset = 0;
+        for whole in text.split_inclusive('\n') {
+            let start = offset;
+            offset += whole.len();
+            let line = whole.trim();
+            let scope = if line.contains(".add_development_dependency") {
+                Scope::Dev
+            } else if line.contains(".add_dependency") || line.contains(".add_runtime_dependency") {
+                Scope::Prod
+            } else {
+                continue;
+            };
+            let Some(name) = line.split(['"', '\'']).nth(1) else { continue };
+            let begin = start + whole.len() - whole.trim_start().len();
+            out.push((name, scope, (path, begin..begin + line.len())));
+        }
+    }
+    out
 }
 
 /// The `gem` lines of a `Gemfile`, with the scope of the groups around them or on them.

@@ -90,13 +90,21 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     for (path, version, indirect, at) in required {
         listed.insert(path);
         let mut node = Node::new(Ecosystem::Go, path, at.clone()).with_version(version);
+        let line_end = input.text[at.end..].find('\n').map_or(input.text.len(), |length| at.end + length);
+        node.pin = input.text[at.end..line_end]
+            .find(version)
+            .map(|offset| at.end + offset..at.end + offset + version.len());
         replace(&mut node, &replacements, version);
+        if node.name != path || node.version.as_deref() != Some(version) {
+            node.pin = None;
+        }
         node.scope = Some(Scope::Prod);
         let index = graph.add(node);
         if !indirect {
             graph.ask(index, Scope::Prod, Some((input.path.clone(), at)));
         }
     }
+    check_sums(input, &mut graph);
     if language.as_ref().is_none_or(|(version, _)| is_before_1_17(version)) {
         add_sums(input, &mut graph, &listed);
     }
@@ -136,6 +144,28 @@ fn toolchain_version(name: &str) -> String {
 fn is_before_1_17(version: &str) -> bool {
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) < (1, 17)
+}
+
+/// Notes the requirements of which `go.sum`, if there is one, has no sum.
+fn check_sums(input: &Input<'_>, graph: &mut Graph) {
+    let Some((_, text)) = input.beside("go.sum") else { return };
+    let mut known: HashSet<(&str, &str)> = HashSet::new();
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        if let (Some(path), Some(version)) = (words.next(), words.next()) {
+            known.insert((path, version.strip_suffix("/go.mod").unwrap_or(version)));
+        }
+    }
+    let mut missing = Vec::new();
+    for node in graph.nodes.iter().filter(|node| node.origin == Origin::Public && node.name != "stdlib") {
+        let version = node.version.as_deref().unwrap_or_default();
+        if !known.contains(&(node.name.as_str(), version)) {
+            missing.push((node.at.clone(), format!("go.sum has no sum of {} {version}", node.name)));
+        }
+    }
+    for (at, message) in missing {
+        graph.mismatch((input.path.clone(), at), message);
+    }
 }
 
 /// The modules of `go.sum` whose content is checked, the highest version of each.

@@ -8,11 +8,8 @@ use super::graph::{Graph, Node};
 use super::input::Input;
 use super::{Format, xml};
 
-pub(super) const LOCKFILE: Format = Format {
-    name: "gradle.lockfile",
-    matches: |name| name.ends_with("gradle.lockfile"),
-    parse: parse_lockfile,
-};
+pub(super) const LOCKFILE: Format =
+    Format { name: "gradle.lockfile", matches: |name| name.ends_with(".lockfile"), parse: parse_lockfile };
 
 pub(super) const VERIFICATION: Format = Format {
     name: "gradle/verification-metadata.xml",
@@ -22,7 +19,10 @@ pub(super) const VERIFICATION: Format = Format {
 
 fn parse_lockfile(input: &Input<'_>) -> Result<Graph, Flaw> {
     let mut graph = Graph::default();
-    let is_build = input.path.file_name().starts_with("buildscript");
+    let name = input.path.file_name();
+    let is_build = name.starts_with("buildscript");
+    // Before version 7 each configuration had a file of its own.
+    let configuration = name.strip_suffix(".lockfile").filter(|stem| !stem.ends_with("gradle"));
     let mut offset = 0;
     for whole in input.text.split_inclusive('\n') {
         let start = offset;
@@ -31,7 +31,8 @@ fn parse_lockfile(input: &Input<'_>) -> Result<Graph, Flaw> {
         if line.is_empty() || line.starts_with('#') || line.starts_with("empty=") {
             continue;
         }
-        let (module, configurations) = line.split_once('=').unwrap_or((line, ""));
+        let (module, configurations) =
+            line.split_once('=').unwrap_or((line, configuration.unwrap_or_default()));
         let parts: Vec<&str> = module.split(':').collect();
         let [group, artifact, version] = parts.as_slice() else {
             return Err(Flaw::new(start, "", "expected group:artifact:version=configurations"));

@@ -30,6 +30,8 @@ pub(super) struct Node {
     pub(super) needs: Vec<usize>,
     /// What it can do without, by place in the graph.
     pub(super) may_need: Vec<usize>,
+    /// The bytes of its version in the same file, if another one can be written there.
+    pub(super) pin: Option<Range<usize>>,
     /// Whether it is the project or a part of it, which is no dependency.
     pub(super) is_project: bool,
 }
@@ -49,6 +51,7 @@ impl Node {
             digest: None,
             needs: Vec::new(),
             may_need: Vec::new(),
+            pin: None,
             is_project: false,
         }
     }
@@ -81,6 +84,10 @@ type Queue = VecDeque<(usize, Option<usize>)>;
 pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     pub(super) roots: Vec<Root>,
+    /// What is needed for a scope by way of a package that need not need it otherwise: node, scope, by way of.
+    pub(super) extras: Vec<(usize, Scope, usize)>,
+    /// Where lockfile and manifest do not say the same.
+    pub(super) mismatches: Vec<((RelPath, Range<usize>), String)>,
     /// What makes the result partial although the file was read: place, key, message.
     pub(super) notes: Vec<super::flaw::Flaw>,
 }
@@ -99,6 +106,16 @@ impl Graph {
     pub(super) fn add(&mut self, node: Node) -> usize {
         self.nodes.push(node);
         self.nodes.len() - 1
+    }
+
+    /// Notes that lockfile and manifest do not say the same.
+    pub(super) fn mismatch(&mut self, at: (RelPath, Range<usize>), message: impl Into<String>) {
+        self.mismatches.push((at, message.into()));
+    }
+
+    /// Says that a package is needed for something by way of another one.
+    pub(super) fn also(&mut self, node: usize, scope: Scope, via: usize) {
+        self.extras.push((node, scope, via));
     }
 
     pub(super) fn ask(&mut self, node: usize, scope: Scope, asked: Option<(RelPath, Range<usize>)>) {
@@ -136,6 +153,11 @@ impl Graph {
             }
             if let Some((_, queue)) = queues.iter_mut().find(|(scope, _)| *scope == root.scope) {
                 queue.push_back((root.node, None));
+            }
+        }
+        for (node, wanted, via) in &self.extras {
+            if let Some((_, queue)) = queues.iter_mut().find(|(scope, _)| scope == wanted) {
+                queue.push_back((*node, Some(*via)));
             }
         }
         for level in 0..queues.len() {

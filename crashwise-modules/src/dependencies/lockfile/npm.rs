@@ -127,7 +127,16 @@ fn by_folder(input: &Input<'_>, packages: &Tree<'_>) -> Graph {
         let Some(index) = folders.get(entry.key.as_ref()).copied() else { continue };
         if graph.nodes[index].is_project {
             let manifest = node_manifest::beside(input, &entry.key);
-            for ask in node_manifest::asks(&entry.node, input.path) {
+            let locked = node_manifest::asks(&entry.node, input.path);
+            if let Some(manifest) = &manifest {
+                node_manifest::compare(
+                    &mut graph,
+                    manifest,
+                    &locked,
+                    &(input.path.clone(), entry.at.clone()),
+                );
+            }
+            for ask in locked {
                 let Some(need) = find(&entry.key, &ask.name) else { continue };
                 let place = node_manifest::place(manifest.as_deref(), &ask.name);
                 if !graph.nodes[need].is_project {
@@ -138,13 +147,20 @@ fn by_folder(input: &Input<'_>, packages: &Tree<'_>) -> Graph {
         }
         for table in ["dependencies", "peerDependencies", "optionalDependencies"] {
             for need in entry.node.entries_of(table) {
+                let optional = table == "optionalDependencies"
+                    || table == "peerDependencies" && is_optional_peer(&entry.node, &need.key);
                 let Some(need) = find(&entry.key, &need.key) else { continue };
                 let node = &mut graph.nodes[index];
-                if table == "optionalDependencies" { &mut node.may_need } else { &mut node.needs }.push(need);
+                if optional { &mut node.may_need } else { &mut node.needs }.push(need);
             }
         }
     }
     graph
+}
+
+/// Whether an entry can do without a peer.
+fn is_optional_peer(entry: &Tree<'_>, name: &str) -> bool {
+    entry.path(&["peerDependenciesMeta", name]).is_some_and(|meta| meta.is_true("optional"))
 }
 
 /// Version 1: packages nested in the packages they were installed below.
@@ -166,6 +182,8 @@ fn nested(input: &Input<'_>, tree: &Tree<'_>) -> Graph {
             node.origin = origin(entry.node.text_of("resolved"), written);
             node.version =
                 matches!(node.origin, Origin::Public | Origin::Registry(_)).then(|| version.to_owned());
+            // A folder of the project, such as a member of its workspace.
+            node.is_project = node.origin == Origin::Local;
             node.scope = Some(flagged(&entry.node));
             node.digest = entry.node.text_of("integrity").map(str::to_owned);
             let key = format!("{prefix}/{}", entry.key);

@@ -22,12 +22,23 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     let packages = tree.items_of("package");
     let mut graph = Graph::default();
     let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut places = Vec::with_capacity(packages.len());
     for package in packages {
         let name = package.required("name")?;
         let at = package.get("name").map_or(package.at.clone(), |name| name.at.clone());
-        let mut node = Node::new(Ecosystem::PyPi, name, at).with_version(package.required("version")?);
+        let version = package.required("version")?;
+        // A package with extras stands there a second time.
+        let same = by_name
+            .get(&fold(name))
+            .and_then(|found| {
+                found.iter().find(|index| graph.nodes[**index].version.as_deref() == Some(version))
+            })
+            .copied();
+        let mut node = Node::new(Ecosystem::PyPi, name, at).with_version(version);
         node.origin = match (package.text_of("git"), package.text_of("url"), package.text_of("path")) {
-            (Some(address), ..) => Origin::Git(address.to_owned()),
+            (Some(address), ..) => {
+                Origin::Git(format!("{address}#{}", package.text_of("revision").unwrap_or_default()))
+            }
             (_, Some(address), _) => Origin::Url(address.to_owned()),
             (.., Some(_)) => Origin::Local,
             _ => Origin::Public,
@@ -39,9 +50,18 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             [group, ..] if group.contains("test") => Some(Scope::Test),
             _ => Some(Scope::Dev),
         };
-        by_name.entry(fold(name)).or_default().push(graph.add(node));
+        let index = if let Some(index) = same {
+            let known = &mut graph.nodes[index].scope;
+            *known = known.zip(node.scope).map(|(a, b)| a.min(b)).or(*known);
+            index
+        } else {
+            let index = graph.add(node);
+            by_name.entry(fold(name)).or_default().push(index);
+            index
+        };
+        places.push(index);
     }
-    for (index, package) in packages.iter().enumerate() {
+    for (index, package) in places.into_iter().zip(packages) {
         for need in package.items_of("dependencies").iter().filter_map(Tree::text) {
             let found = by_name.get(&fold(requirement_name(need)));
             graph.nodes[index].needs.extend(found.into_iter().flatten().filter(|need| **need != index));

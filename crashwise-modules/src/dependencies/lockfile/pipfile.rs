@@ -29,14 +29,20 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             node.version = version.map(str::to_owned);
             node.origin =
                 match (entry.node.text_of("git"), entry.node.text_of("file"), entry.node.text_of("path")) {
-                    (Some(address), ..) => Origin::Git(address.to_owned()),
+                    (Some(address), ..) => {
+                        Origin::Git(format!("{address}#{}", entry.node.text_of("ref").unwrap_or_default()))
+                    }
                     (_, Some(address), _) => Origin::Url(address.to_owned()),
                     (.., Some(_)) => Origin::Local,
                     _ => Origin::Public,
                 };
             node.digest =
                 entry.node.items_of("hashes").first().and_then(|hash| hash.text()).map(str::to_owned);
-            let index = graph.add(node);
+            // What is needed for both is listed twice, and counts as what is shipped.
+            let same = graph.nodes.iter().position(|known| {
+                scope == Scope::Dev && known.name == node.name && known.version == node.version
+            });
+            let index = same.unwrap_or_else(|| graph.add(node));
             if let Some((path, manifest)) = &manifest {
                 let name = fold(&entry.key);
                 if let Some(ask) = manifest.entries_of(table).iter().find(|ask| fold(&ask.key) == name) {

@@ -104,6 +104,9 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     let importers = importers.iter().map(|entry| (entry.key.as_ref(), &entry.node)).chain(root);
     for (folder, importer) in importers {
         let manifest = node_manifest::beside(input, folder);
+        if let Some(manifest) = manifest.as_deref().filter(|_| tree.get("overrides").is_none()) {
+            check_specifiers(&mut graph, manifest, importer);
+        }
         for (table, scope) in TABLES {
             for entry in importer.entries_of(table) {
                 let wanted = entry.node.text_of("version").or_else(|| entry.node.text()).unwrap_or_default();
@@ -116,6 +119,35 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         }
     }
     Ok(graph)
+}
+
+/// Notes what the manifest asks for otherwise than the lockfile was made for.
+fn check_specifiers(graph: &mut Graph, manifest: &[node_manifest::Ask], importer: &Tree<'_>) {
+    // A table of its own before version 6, beside the version from then on.
+    let specifiers =
+        importer.entries_of("specifiers").iter().map(|entry| (entry.key.as_ref(), entry.node.text()));
+    let entries = TABLES.iter().flat_map(|(table, _)| importer.entries_of(table));
+    let specifiers: HashMap<&str, &str> = entries
+        .map(|entry| (entry.key.as_ref(), entry.node.text_of("specifier")))
+        .chain(specifiers)
+        .filter_map(|(name, wanted)| Some((name, wanted?)))
+        .collect();
+    if specifiers.is_empty() {
+        return;
+    }
+    for ask in manifest.iter().filter(|ask| !ask.is_peer) {
+        match specifiers.get(ask.name.as_str()) {
+            Some(known) if *known == ask.wanted => {}
+            Some(known) => graph.mismatch(
+                ask.at.clone(),
+                format!("asks for {} {}, the lockfile was made for {known}", ask.name, ask.wanted),
+            ),
+            None => graph.mismatch(
+                ask.at.clone(),
+                format!("asks for {} {}, which the lockfile does not know", ask.name, ask.wanted),
+            ),
+        }
+    }
 }
 
 /// The key without the peers that it was resolved with.
@@ -132,7 +164,15 @@ fn split_key(key: &str, major: u32) -> Option<(&str, &str)> {
         // Peers follow the version; a version has no underscore of its own.
         return Some((name, version.split('_').next().unwrap_or(version)));
     }
-    let rest = key.strip_prefix('/').unwrap_or(key);
+    // A package of another registry has its host in front in version 6.
+    let rest = match key.strip_prefix('/') {
+        Some(rest) => rest,
+        None if major == 6 && !key.starts_with('@') && !key.contains("://") => match key.split_once('/') {
+            Some((host, rest)) if host.contains('.') && !host.contains('@') => rest,
+            _ => key,
+        },
+        None => key,
+    };
     let at = rest.get(1..)?.find('@')? + 1;
     Some((&rest[..at], &rest[at + 1..]))
 }

@@ -8,9 +8,9 @@ use crate::dependencies::version::Ecosystem;
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
-use super::python_manifest::{self, fold};
+use super::python_manifest::{self, fold, requirement_name};
 use super::tree::Node as Tree;
-use super::{Format, toml};
+use super::{Format, content_hash, toml};
 
 pub(super) const FORMAT: Format =
     Format { name: "poetry.lock", matches: |name| name == "poetry.lock", parse };
@@ -30,7 +30,10 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         let source = package.get("source");
         let address = source.and_then(|source| source.text_of("url")).unwrap_or_default();
         node.origin = match source.and_then(|source| source.text_of("type")) {
-            Some("git") => Origin::Git(address.to_owned()),
+            Some("git") => {
+                let revision = source.and_then(|source| source.text_of("resolved_reference"));
+                Origin::Git(format!("{address}#{}", revision.unwrap_or_default()))
+            }
             Some("url") => Origin::Url(address.to_owned()),
             Some("directory" | "file") => Origin::Local,
             Some(_) => Origin::Registry(address.to_owned()),
@@ -46,14 +49,55 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             let Some(found) = by_name.get(&fold(&need.key)) else { continue };
             let node = &mut graph.nodes[index];
             if need.node.is_true("optional") { &mut node.may_need } else { &mut node.needs }.extend(found);
+            let extras: Vec<usize> =
+                found.iter().flat_map(|found| extras(packages, *found, &need.node, &by_name)).collect();
+            graph.nodes[index].needs.extend(extras);
         }
+    }
+    if let Some(digest) = tree.path(&["metadata", "content-hash"])
+        && let Some((_, text)) = input.beside("pyproject.toml")
+        && let Ok(manifest) = toml::parse(text)
+        && !content_hash::fits(&manifest, digest.text().unwrap_or_default())
+    {
+        let message = "was made for another pyproject.toml: its digest differs";
+        graph.mismatch((input.path.clone(), digest.at.clone()), message);
     }
     for ask in python_manifest::beside(input).unwrap_or_default() {
         for need in by_name.get(&ask.name).into_iter().flatten() {
             graph.ask(*need, ask.scope, Some(ask.at.clone()));
+            for extra in &ask.extras {
+                for also in extra_of(packages, *need, extra, &by_name) {
+                    graph.also(also, ask.scope, *need);
+                }
+            }
         }
     }
     Ok(graph)
+}
+
+/// The packages that the extras of a need add to the package it names.
+fn extras(
+    packages: &[Tree<'_>],
+    package: usize,
+    need: &Tree<'_>,
+    by_name: &HashMap<String, Vec<usize>>,
+) -> Vec<usize> {
+    // A need for several platforms is a list of tables.
+    let tables = if need.items().is_empty() { std::slice::from_ref(need) } else { need.items() };
+    let names = tables.iter().flat_map(|table| table.items_of("extras")).filter_map(Tree::text);
+    names.flat_map(|extra| extra_of(packages, package, extra, by_name)).collect()
+}
+
+fn extra_of(
+    packages: &[Tree<'_>],
+    package: usize,
+    extra: &str,
+    by_name: &HashMap<String, Vec<usize>>,
+) -> Vec<usize> {
+    let groups = packages.get(package).map_or(&[][..], |package| package.entries_of("extras"));
+    let group = groups.iter().find(|group| fold(&group.key) == fold(extra));
+    let names = group.map_or(&[][..], |group| group.node.items()).iter().filter_map(Tree::text);
+    names.filter_map(|text| by_name.get(&fold(requirement_name(text)))).flatten().copied().collect()
 }
 
 /// The scope that older files state as a category and newer ones as groups.

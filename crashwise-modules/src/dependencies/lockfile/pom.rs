@@ -68,6 +68,12 @@ fn add(input: &Input<'_>, graph: &mut Graph, dependency: Element<'_, '_>, knowle
         _ if text("optional").as_deref() == Some("true") => Scope::Optional,
         _ => Scope::Prod,
     };
+    let literal = xml::children(dependency, "version").next().and_then(|element| element.first_child());
+    node.pin = literal.filter(|_| node.version.is_some()).and_then(|text| {
+        let written = text.text()?.trim();
+        let start = text.range().start + input.text.get(text.range())?.find(written)?;
+        (Some(written) == node.version.as_deref()).then(|| start..start + written.len())
+    });
     let index = graph.add(node);
     graph.ask(index, scope, Some((input.path.clone(), at)));
 }

@@ -38,7 +38,8 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         node.origin = if package.get("directory").is_some() {
             Origin::Local
         } else if let Some(address) = url("vcs") {
-            Origin::Git(address)
+            let commit = package.get("vcs").and_then(|vcs| vcs.text_of("commit-id")).unwrap_or_default();
+            Origin::Git(format!("{address}#{commit}"))
         } else if let Some(address) = url("archive") {
             Origin::Url(address)
         } else {

@@ -16,23 +16,28 @@ use super::tree::Node;
 pub(super) struct Ask {
     pub(super) name: String,
     pub(super) scope: Scope,
+    /// The extras of it that are asked for.
+    pub(super) extras: Vec<String>,
     pub(super) at: (RelPath, Range<usize>),
 }
+
+/// Takes a name, its extras, what for, and where.
+type Add<'a> = dyn FnMut(&str, Vec<String>, Scope, Range<usize>) + 'a;
 
 /// What the `pyproject.toml` beside a lockfile asks for; `None` if there is none that can be read.
 pub(super) fn beside(input: &Input<'_>) -> Option<Vec<Ask>> {
     let (path, text) = input.beside("pyproject.toml")?;
     let tree = toml::parse(text).ok()?;
     let mut out = Vec::new();
-    let mut add = |name: &str, scope: Scope, at: Range<usize>| {
+    let mut add = |name: &str, extras: Vec<String>, scope: Scope, at: Range<usize>| {
         if name != "python" {
-            out.push(Ask { name: fold(name), scope, at: (path.clone(), at) });
+            out.push(Ask { name: fold(name), scope, extras, at: (path.clone(), at) });
         }
     };
-    let lists = |node: Option<&Node<'_>>, scope: Scope, add: &mut dyn FnMut(&str, Scope, Range<usize>)| {
+    let lists = |node: Option<&Node<'_>>, scope: Scope, add: &mut Add<'_>| {
         for item in node.map_or(&[][..], Node::items) {
             if let Some(text) = item.text() {
-                add(requirement_name(text), scope, item.at.clone());
+                add(requirement_name(text), extras_of(text), scope, item.at.clone());
             }
         }
     };
@@ -51,7 +56,9 @@ pub(super) fn beside(input: &Input<'_>) -> Option<Vec<Ask>> {
         for (table, scope) in [("dependencies", Scope::Prod), ("dev-dependencies", Scope::Dev)] {
             for entry in poetry.entries_of(table) {
                 let scope = if entry.node.is_true("optional") { Scope::Optional } else { scope };
-                add(&entry.key, scope, entry.at.start..entry.node.at.end);
+                let extras = entry.node.items_of("extras").iter().filter_map(Node::text);
+                let extras = extras.map(str::to_owned).collect();
+                add(&entry.key, extras, scope, entry.at.start..entry.node.at.end);
             }
         }
         for group in poetry.entries_of("group") {
@@ -61,7 +68,9 @@ pub(super) fn beside(input: &Input<'_>) -> Option<Vec<Ask>> {
                 _ => Scope::Dev,
             };
             for entry in group.node.entries_of("dependencies") {
-                add(&entry.key, scope, entry.at.start..entry.node.at.end);
+                let extras = entry.node.items_of("extras").iter().filter_map(Node::text);
+                let extras = extras.map(str::to_owned).collect();
+                add(&entry.key, extras, scope, entry.at.start..entry.node.at.end);
             }
         }
     }
@@ -71,6 +80,16 @@ pub(super) fn beside(input: &Input<'_>) -> Option<Vec<Ask>> {
 /// A name as PEP 503 folds it.
 pub(super) fn fold(name: &str) -> String {
     Ecosystem::PyPi.normalize_name(name).into_owned()
+}
+
+/// The extras of a requirement such as `name[one,two]>=1`.
+fn extras_of(text: &str) -> Vec<String> {
+    let rest = text[text.find(requirement_name(text)).unwrap_or_default() + requirement_name(text).len()..]
+        .trim_start();
+    let Some((list, _)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return Vec::new();
+    };
+    list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
 /// The name at the start of a requirement such as `Name[extra]>=1; python_version < "3"`.

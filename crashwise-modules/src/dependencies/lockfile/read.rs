@@ -8,17 +8,24 @@ use crashwise_core::{Gap, GapReason, LineIndex, Location, RelPath};
 use super::flaw::Flaw;
 use super::graph::{Graph, MAX_PACKAGES};
 use super::input::{Files, Input, merge_conflict};
-use super::{FORMATS, Format, MANIFESTS, ignores};
-use crate::dependencies::inventory::{Ignore, Inventory, InventoryFile, Package, Scope};
+use super::{FORMATS, Format, MANIFESTS, ignores, pin, requirements};
+use crate::dependencies::inventory::{Ignore, Inventory, InventoryFile, Mismatch, Package, Scope};
 
 /// Whether a file is a lockfile or a manifest that is read.
 pub(crate) fn is_read(path: &RelPath) -> bool {
     let name = path.file_name();
-    MANIFESTS.contains(&name) || format_of(name).is_some() || ignores::is_read(path)
+    MANIFESTS.contains(&name)
+        || name.ends_with(".gemspec")
+        || format_of(path).is_some()
+        || ignores::is_read(path)
 }
 
-fn format_of(name: &str) -> Option<&'static Format> {
-    FORMATS.iter().find(|format| (format.matches)(name))
+fn format_of(path: &RelPath) -> Option<&'static Format> {
+    let name = path.file_name();
+    let named = |name: &str| FORMATS.iter().find(|format| (format.matches)(name));
+    // Collections of lockfiles put the project in front: `web.package-lock.json`.
+    let known = named(name).or_else(|| name.match_indices('.').find_map(|(dot, _)| named(&name[dot + 1..])));
+    known.or_else(|| requirements::is_in_folder(path).then_some(&requirements::FORMAT))
 }
 
 /// Reads every lockfile among the files; what cannot be read is a gap that names file, line and key.
@@ -42,7 +49,7 @@ pub(crate) fn read(files: &Files) -> (Inventory, Vec<Gap>) {
             }
             continue;
         }
-        let Some(format) = format_of(path.file_name()) else { continue };
+        let Some(format) = format_of(path) else { continue };
         let input = Input { path, text, files };
         let parsed = match merge_conflict(text) {
             Some(flaw) => Err(flaw),
@@ -110,22 +117,36 @@ fn append(inventory: &mut Inventory, graph: &Graph, lines: &Places<'_>, files: &
     }
     let place = |index: &usize| places.get(*index).copied().flatten();
     let mut manifests: BTreeMap<&RelPath, Places<'_>> = BTreeMap::new();
+    let mut elsewhere = |path: &RelPath, at: &Range<usize>| {
+        if path == lines.path {
+            return Some(lines.location(at));
+        }
+        let (path, text) = files.get(path)?;
+        let places = manifests.entry(path).or_insert_with(|| Places {
+            path,
+            text,
+            index: LineIndex::new(text.as_bytes()),
+        });
+        Some(places.location(at))
+    };
+    for ((path, at), message) in &graph.mismatches {
+        if let Some(location) = elsewhere(path, at) {
+            let (lockfile, message) = (lines.path.clone(), message.clone());
+            inventory.mismatches.push(Mismatch { lockfile, message, location });
+        }
+    }
     for (node, state) in graph.nodes.iter().zip(settled) {
         if node.is_project {
             continue;
         }
-        let asked = state.asked.and_then(|(path, at)| {
-            if path == *lines.path {
-                return Some(lines.location(&at));
-            }
-            let (path, text) = files.get(&path)?;
-            let places = manifests.entry(path).or_insert_with(|| Places {
-                path,
-                text,
-                index: LineIndex::new(text.as_bytes()),
-            });
-            Some(places.location(&at))
-        });
+        let pin = match (&node.pin, &state.asked) {
+            (Some(at), _) => Some(lines.location(at)),
+            (None, Some((path, at))) if path != lines.path && state.direct => files
+                .get(path)
+                .and_then(|(path, text)| elsewhere(path, &pin::only_version(text, at, &node.name)?)),
+            _ => None,
+        };
+        let asked = state.asked.and_then(|(path, at)| elsewhere(&path, &at));
         inventory.packages.push(Package {
             ecosystem: node.ecosystem,
             name: node.name.clone(),
@@ -136,6 +157,7 @@ fn append(inventory: &mut Inventory, graph: &Graph, lines: &Places<'_>, files: &
             origin: node.origin.clone(),
             location: lines.location(&node.at),
             manifest: asked,
+            pin,
             parents: state.parents.iter().filter_map(place).collect(),
             via: state.via.as_ref().and_then(place),
             license: node.license.clone(),

@@ -26,6 +26,12 @@ pub(super) const FORMAT: Format = Format {
     parse,
 };
 
+/// Whether a file is one of a folder of requirements, such as `requirements/base.txt`.
+pub(super) fn is_in_folder(path: &RelPath) -> bool {
+    path.as_str().rsplit('.').next() == Some("txt")
+        && path.parent().is_some_and(|folder| folder.file_name() == "requirements")
+}
+
 /// Files that include each other are followed this deep.
 const MAX_INCLUDES: usize = 32;
 
@@ -97,6 +103,13 @@ fn add(
         node.version = pinned(specifier).or_else(|| constraints.get(&fold(name)).cloned());
     }
     node.digest = digest.map(str::to_owned);
+    // A version with hashes cannot be raised alone.
+    if let Some(version) = node.version.as_deref().filter(|_| digest.is_none())
+        && let Some(line) = input.text.get(at.clone())
+    {
+        let offset = line.find("==").and_then(|equals| Some(equals + line[equals..].find(version)?));
+        node.pin = offset.map(|offset| at.start + offset..at.start + offset + version.len());
+    }
     let index = graph.add(node);
     graph.ask(index, scope, Some((input.path.clone(), at)));
 }

@@ -242,3 +242,143 @@ proptest! {
         }
     }
 }
+
+/// Files, and the packages that they hold.
+type Row = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+
+/// What stands in real files and not in the examples of their formats.
+const REAL: &[Row] = &[
+    // A resolution of the manifest: the lockfile knows the package under another range.
+    (
+        &[
+            ("yarn.lock", "# yarn lockfile v1\n\na@1.2.3:\n  version \"1.2.3\"\n"),
+            ("package.json", "{\"devDependencies\": {\"a\": \"^1.0.0\"}}"),
+        ],
+        &["a 1.2.3 dev direct yarn.lock:3:1 public asked package.json:1:22"],
+    ),
+    // A patch stands beside what it patches, and optional needs are marked apart.
+    (
+        &[
+            (
+                "yarn.lock",
+                "__metadata:\n  version: 8\n\n\"t@npm:^5\":\n  version: 5.0.0\n  resolution: \"t@npm:5.0.0\"\n  dependencies:\n    o: \"npm:1\"\n  dependenciesMeta:\n    o:\n      optional: true\n\n\"t@patch:t@npm%3A^5#x\":\n  version: 5.0.0\n  resolution: \"t@patch:t@npm%3A5.0.0#x\"\n\n\"o@npm:1\":\n  version: 1.0.0\n  resolution: \"o@npm:1.0.0\"\n",
+            ),
+            ("package.json", "{\"dependencies\": {\"t\": \"^5\"}}"),
+        ],
+        &[
+            "t 5.0.0 prod direct yarn.lock:4:1 public asked package.json:1:19",
+            "t 5.0.0 prod via t yarn.lock:13:1 public",
+            "o 1.0.0 optional via t yarn.lock:17:1 public",
+        ],
+    ),
+    // An optional peer does not make what it names shipped.
+    (
+        &[(
+            "package-lock.json",
+            "{\"lockfileVersion\": 3, \"packages\": {\"\": {\"dependencies\": {\"a\": \"1\"}, \"devDependencies\": {\"p\": \"1\"}},\n\"node_modules/a\": {\"version\": \"1.0.0\", \"peerDependencies\": {\"p\": \"*\"}, \"peerDependenciesMeta\": {\"p\": {\"optional\": true}}},\n\"node_modules/p\": {\"version\": \"1.0.0\", \"devOptional\": true}}}",
+        )],
+        &[
+            "a 1.0.0 prod direct package-lock.json:2:1 public asked package-lock.json:1:59",
+            "p 1.0.0 optional direct package-lock.json:3:1 public asked package-lock.json:1:90",
+        ],
+    ),
+    // The extra of a dependency is needed as the dependency is.
+    (
+        &[
+            (
+                "poetry.lock",
+                "[[package]]\nname = \"u\"\nversion = \"1\"\n[package.dependencies]\nx = {version = \"*\", optional = true, markers = \"extra == 'std'\"}\n[package.extras]\nstd = [\"x (>=1)\"]\n\n[[package]]\nname = \"x\"\nversion = \"2\"\noptional = false\n\n[metadata]\n",
+            ),
+            ("pyproject.toml", "[tool.poetry.dependencies]\nu = {version = \"1\", extras = [\"std\"]}\n"),
+        ],
+        &[
+            "u 1 prod direct poetry.lock:2:8 public asked pyproject.toml:2:1",
+            "x 2 prod via u poetry.lock:10:8 public",
+        ],
+    ),
+    (
+        &[(
+            "uv.lock",
+            "version = 1\n\n[[package]]\nname = \"app\"\nversion = \"0\"\nsource = { virtual = \".\" }\ndependencies = [{ name = \"u\", extra = [\"std\"] }]\n\n[[package]]\nname = \"u\"\nversion = \"1\"\n[package.optional-dependencies]\nstd = [{ name = \"x\" }]\n\n[[package]]\nname = \"x\"\nversion = \"2\"\n",
+        )],
+        &["u 1 prod direct uv.lock:10:8 public asked uv.lock:7:17", "x 2 prod via u uv.lock:16:8 public"],
+    ),
+    // A package with extras is listed twice.
+    (
+        &[(
+            "pdm.lock",
+            "[[package]]\nname = \"u\"\nversion = \"1\"\ngroups = [\"dev\"]\n\n[[package]]\nname = \"u\"\nversion = \"1\"\nextras = [\"std\"]\ngroups = [\"default\"]\ndependencies = [\"x\", \"u==1\"]\n\n[[package]]\nname = \"x\"\nversion = \"2\"\ngroups = [\"default\"]\n\n[metadata]\n",
+        )],
+        &["u 1 prod direct pdm.lock:2:8 public", "x 2 prod via u pdm.lock:14:8 public"],
+    ),
+    // What is needed for both is shipped.
+    (
+        &[(
+            "Pipfile.lock",
+            "{\"_meta\": {},\n\"default\": {\"a\": {\"version\": \"==1\"}},\n\"develop\": {\"a\": {\"version\": \"==1\"}, \"b\": {\"version\": \"==2\"}}}",
+        )],
+        &["a 1 prod direct Pipfile.lock:2:13 public", "b 2 dev direct Pipfile.lock:3:38 public"],
+    ),
+    // A gemspec says what is for development.
+    (
+        &[
+            (
+                "Gemfile.lock",
+                "PATH\n  remote: .\n  specs:\n    own (0.1)\n\nGEM\n  remote: https://rubygems.example/\n  specs:\n    rake (13.0)\n\nDEPENDENCIES\n  own!\n  rake (~> 13.0)\n",
+            ),
+            ("Gemfile", "gemspec\n"),
+            (
+                "own.gemspec",
+                "Gem::Specification.new do |spec|\n  spec.add_development_dependency \"rake\", \"~> 13.0\"\nend\n",
+            ),
+        ],
+        &[
+            "own 0.1 prod direct Gemfile.lock:4:5 local asked Gemfile.lock:12:3",
+            "rake 13.0 dev direct Gemfile.lock:9:5 public asked own.gemspec:2:3",
+        ],
+    ),
+    // Properties, and versions that are managed above.
+    (
+        &[
+            (
+                "src/a.csproj",
+                "<Project><PropertyGroup><Json>13.0.1</Json></PropertyGroup><ItemGroup>\n<PackageReference Include=\"J\" Version=\"$(Json)\" />\n<PackageReference Include=\"M\" />\n</ItemGroup></Project>",
+            ),
+            (
+                "Directory.Build.props",
+                "<Project><PropertyGroup><MVersion>2.0.0</MVersion></PropertyGroup></Project>",
+            ),
+            (
+                "Directory.Packages.props",
+                "<Project><ItemGroup><PackageVersion Include=\"m\" Version=\"$(MVersion)\" /></ItemGroup></Project>",
+            ),
+        ],
+        &[
+            "J 13.0.1 prod direct src/a.csproj:2:1 public asked src/a.csproj:2:1",
+            "M 2.0.0 prod direct src/a.csproj:3:1 public asked src/a.csproj:3:1",
+        ],
+    ),
+    // Lockfiles of older versions of Gradle, one for each configuration; and folders of requirements.
+    (
+        &[("gradle/dependency-locks/testCompile.lockfile", "g:a:1.0\n"), ("requirements/base.txt", "a==1\n")],
+        &[
+            "g:a 1.0 test direct gradle/dependency-locks/testCompile.lockfile:1:1 public",
+            "a 1 prod direct requirements/base.txt:1:1 public asked requirements/base.txt:1:1",
+        ],
+    ),
+    // Collections of lockfiles put the project in front.
+    (
+        &[("app.go.mod", "module x\nrequire example.org/a v1.0.0\n")],
+        &["example.org/a v1.0.0 prod direct app.go.mod:2:9 public asked app.go.mod:2:9"],
+    ),
+];
+
+#[test]
+fn what_only_real_files_hold_is_read() {
+    let differing: Vec<_> = REAL
+        .iter()
+        .map(|(texts, expect)| (describe(&read(&files(texts)).0), read(&files(texts)).1, expect))
+        .filter(|(found, gaps, expect)| found != *expect || !gaps.is_empty())
+        .collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+}

@@ -68,11 +68,20 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             if graph.nodes[index].is_project {
                 let name = fold(need.text_of("name").unwrap_or_default());
                 let place = manifest.iter().find(|ask| ask.name == name).map(|ask| ask.at.clone());
+                let place = place.or(Some((input.path.clone(), need.at.clone())));
+                for extra in extras(packages, found, need).filter_map(&find) {
+                    if graph.nodes[found].is_project {
+                        graph.ask(extra, scope, place.clone());
+                    } else {
+                        graph.also(extra, scope, found);
+                    }
+                }
                 if !graph.nodes[found].is_project {
-                    graph.ask(found, scope, place.or(Some((input.path.clone(), need.at.clone()))));
+                    graph.ask(found, scope, place);
                 }
             } else if scope == Scope::Prod {
                 graph.nodes[index].needs.push(found);
+                graph.nodes[index].needs.extend(extras(packages, found, need).filter_map(&find));
             } else {
                 // Extras that somebody asked for; which ones is not worth a wrong answer.
                 graph.nodes[index].may_need.push(found);
@@ -80,6 +89,19 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         }
     }
     Ok(graph)
+}
+
+/// What the extras that a need names add to the package they belong to.
+fn extras<'t, 'a>(
+    packages: &'t [Tree<'a>],
+    package: usize,
+    need: &'t Tree<'a>,
+) -> impl Iterator<Item = &'t Tree<'a>> {
+    let groups = packages.get(package).map_or(&[][..], |package| package.entries_of("optional-dependencies"));
+    let named = need.items_of("extra").iter().filter_map(Tree::text);
+    named.flat_map(move |name| {
+        groups.iter().filter(move |group| group.key == name).flat_map(|group| group.node.items())
+    })
 }
 
 #[cfg(test)]

@@ -42,12 +42,28 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             answers.insert(descriptor, index);
         }
     }
+    // A resolution of the manifest answers under another descriptor; it is clear if the name stands there once.
+    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, block) in blocks.iter().enumerate() {
+        by_name.entry(asked_name(block)).or_default().push(index);
+    }
     let find = |descriptor: &str| -> Option<usize> {
-        let npm = || {
-            let at = descriptor.get(1..)?.find('@')? + 1;
-            answers.get(format!("{}@npm:{}", &descriptor[..at], &descriptor[at + 1..]).as_str())
-        };
-        answers.get(descriptor).or_else(npm).copied()
+        if let Some(found) = answers.get(descriptor) {
+            return Some(*found);
+        }
+        let at = descriptor.get(1..)?.find('@')? + 1;
+        let (name, wanted) = (&descriptor[..at], &descriptor[at + 1..]);
+        if let Some(found) = answers.get(format!("{name}@npm:{wanted}").as_str()) {
+            return Some(*found);
+        }
+        match by_name.get(name)?.as_slice() {
+            [only] => Some(*only),
+            // A patch stands beside what it patches.
+            [first, second] => {
+                (blocks[*first].version == blocks[*second].version).then_some(*first.min(second))
+            }
+            _ => None,
+        }
     };
     for (index, block) in blocks.iter().enumerate() {
         if block.is_project {
@@ -55,6 +71,17 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         }
         graph.nodes[index].needs = block.needs.iter().filter_map(|need| find(need)).collect();
         graph.nodes[index].may_need = block.may_need.iter().filter_map(|need| find(need)).collect();
+    }
+    // What is patched and its patch are needed together.
+    for (index, block) in blocks.iter().enumerate() {
+        if !block.descriptors.iter().any(|descriptor| descriptor.contains("@patch:")) {
+            continue;
+        }
+        let same = |other: &&usize| **other != index && blocks[**other].version == block.version;
+        if let Some(source) = by_name.get(asked_name(block)).and_then(|found| found.iter().find(same)) {
+            graph.nodes[*source].needs.push(index);
+            graph.nodes[index].needs.push(*source);
+        }
     }
     // The lockfile does not say what is asked for: the manifests of the project and its workspaces do.
     for (path, text) in input.below("package.json") {
@@ -75,6 +102,13 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         }
     }
     Ok(graph)
+}
+
+/// The name in front of the range of the first descriptor.
+fn asked_name(block: &Block) -> &str {
+    let descriptor = block.descriptors.first().map_or("", String::as_str);
+    let end = descriptor.get(1..).and_then(|rest| rest.find('@')).map_or(descriptor.len(), |at| at + 1);
+    &descriptor[..end]
 }
 
 /// The name that is fetched, which an alias hides: `alias@npm:real@^1`.
@@ -115,9 +149,14 @@ fn berry_blocks(text: &str) -> Result<Vec<Block>, Flaw> {
             }
             continue;
         }
-        let needs = |table: &str| -> Vec<String> {
-            let entries = entry.node.entries_of(table).iter();
-            entries.map(|need| format!("{}@{}", need.key, need.node.text().unwrap_or_default())).collect()
+        let (may_need, needs): (Vec<_>, Vec<_>) =
+            entry.node.entries_of("dependencies").iter().partition(|need| {
+                let meta = entry.node.path(&["dependenciesMeta", need.key.as_ref()]);
+                meta.is_some_and(|meta| meta.is_true("optional"))
+            });
+        let descriptors = |needs: Vec<&super::tree::Entry<'_>>| -> Vec<String> {
+            let needs = needs.into_iter();
+            needs.map(|need| format!("{}@{}", need.key, need.node.text().unwrap_or_default())).collect()
         };
         let resolution = entry.node.text_of("resolution").unwrap_or_default();
         blocks.push(Block {
@@ -127,8 +166,8 @@ fn berry_blocks(text: &str) -> Result<Vec<Block>, Flaw> {
             is_project: resolution.contains("@workspace:"),
             resolved: Some(resolution.to_owned()),
             digest: entry.node.text_of("checksum").map(str::to_owned),
-            needs: needs("dependencies"),
-            may_need: Vec::new(),
+            needs: descriptors(needs),
+            may_need: descriptors(may_need),
         });
     }
     Ok(blocks)

@@ -30,6 +30,16 @@ pub struct DependencyAnalysisParams {
     pub max_database_age: Option<u32>,
     /// Whether ignore files and VEX documents of the project suppress findings.
     pub ignore_files: bool,
+    /// A table of EPSS scores.
+    pub epss: Option<String>,
+    /// A catalogue of known exploited vulnerabilities.
+    pub kev: Option<String>,
+    /// A copy of the index of the registry of Rust crates.
+    pub registry_index: Option<String>,
+    /// Names that must not come from a public registry.
+    pub private_names: Vec<String>,
+    /// Whether lockfiles that are out of step with their manifests are reported.
+    pub check_lockfiles: bool,
 }
 
 /// Output of [`DependencyAnalysis`].
@@ -44,6 +54,8 @@ pub struct DependencyAnalysisOutput {
     pub severity_counts: SeverityCounts,
     /// What was left out and why, and the database: the values of the analysis.
     pub summary: BTreeMap<String, Value>,
+    /// The licences that the files state, with how many packages have each.
+    pub licenses: BTreeMap<String, u64>,
 }
 
 impl Workflow for DependencyAnalysis {
@@ -59,9 +71,14 @@ impl Workflow for DependencyAnalysis {
         cx: &WorkflowContext,
         params: DependencyAnalysisParams,
     ) -> Result<DependencyAnalysisOutput, WorkflowError> {
-        let scan = cx.step("scan").call_named("dependency_scanner", json!({})).await?;
-        let inventory: ArtifactRef = scan.summary.output()?;
         let mut config = serde_json::to_value(params)?;
+        let mut scanner = json!({});
+        for key in ["private_names", "check_lockfiles"] {
+            scanner[key] = config.as_object_mut().and_then(|config| config.remove(key)).unwrap_or_default();
+        }
+        let scan = cx.step("scan").call_named("dependency_scanner", scanner).await?;
+        let inventory: ArtifactRef = scan.summary.output()?;
+        let licenses = scan.summary.values.get("licenses").cloned().unwrap_or_else(|| json!({}));
         config["inventory"] = serde_json::to_value(inventory)?;
         let analyze = cx.step("analyze").call_named("vulnerability_analyzer", config).await?;
         let mut severity_counts = scan.counts;
@@ -73,6 +90,7 @@ impl Workflow for DependencyAnalysis {
             vulnerabilities: number("vulnerabilities"),
             severity_counts,
             summary: analyze.summary.values,
+            licenses: serde_json::from_value(licenses)?,
         })
     }
 }

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Runs crashwise and cargo-audit on the same lockfiles with the same advisories and compares what they report.
+
+    python3 benches/dependencies/cargo_audit.py ADVISORIES.zip LOCKFILE... [--repeat 5]
+        [--crashwise target/release/crashwise] [--cargo-audit cargo-audit]
+
+The advisories are OSV records of the Rust crates. cargo-audit reads them as RustSec writes them, so they are written as
+such first: `patched` and `unaffected` are what the ranges leave out. Prints the sets, their differences and the CPU time
+of the whole processes, children included, best of the repetitions. Exits with 1 if a set differs.
+"""
+
+import argparse
+import json
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+
+def requirements(ranges):
+    """What the events of all ranges leave out, as requirements: patched and unaffected."""
+    events = []
+    for part in ranges:
+        introduced = None
+        for event in part["events"]:
+            if "introduced" in event:
+                introduced = event["introduced"]
+            elif "fixed" in event:
+                events.append((introduced, event["fixed"]))
+                introduced = None
+        if introduced is not None:
+            events.append((introduced, None))
+    patched, unaffected = [], []
+    zero = ("0", "0.0.0-0")
+    if events and events[0][0] not in zero:
+        unaffected.append(f"< {events[0][0]}")
+    for index, (_, fixed) in enumerate(events):
+        if fixed is None:
+            continue
+        following = events[index + 1][0] if index + 1 < len(events) else None
+        patched.append(f">= {fixed}" + (f", < {following}" if following else ""))
+    return patched, unaffected
+
+
+def write_rustsec(archive, folder):
+    with zipfile.ZipFile(archive) as records:
+        for name in records.namelist():
+            record = json.loads(records.read(name))
+            affected = record["affected"][0]
+            package = affected["package"]["name"]
+            patched, unaffected = requirements(affected["ranges"])
+            lines = ["[advisory]", f'id = {json.dumps(record["id"])}', f"package = {json.dumps(package)}"]
+            lines.append(f'date = "{record["published"][:10]}"')
+            if record.get("withdrawn"):
+                lines.append(f'withdrawn = "{record["withdrawn"][:10]}"')
+            informational = affected.get("database_specific", {}).get("informational")
+            if informational:
+                lines.append(f"informational = {json.dumps(informational)}")
+            if record.get("aliases"):
+                lines.append(f'aliases = {json.dumps(record["aliases"])}')
+            lines += ["", "[versions]", f"patched = {json.dumps(patched)}", f"unaffected = {json.dumps(unaffected)}"]
+            place = folder / "crates" / package
+            place.mkdir(parents=True, exist_ok=True)
+            text = "```toml\n" + "\n".join(lines) + f'\n```\n\n# {record.get("summary") or "none"}\n\nSee the record.\n'
+            (place / f'{record["id"]}.md').write_text(text)
+
+
+def run(command, repeat):
+    best, output = None, None
+    for _ in range(repeat):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        output = subprocess.run(command, capture_output=True, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        best = used if best is None else min(best, used)
+    return best, output
+
+
+def of_cargo_audit(output):
+    try:
+        report = json.loads(output.stdout)
+    except ValueError:
+        sys.exit(f"cargo-audit failed: {output.stderr.decode()[-2000:]}")
+    entries = list(report["vulnerabilities"]["list"])
+    for kind, warnings in report["warnings"].items():
+        if kind != "yanked":
+            entries += warnings
+    return {(e["advisory"]["id"], e["package"]["name"], e["package"]["version"]) for e in entries}
+
+
+def of_crashwise(output):
+    try:
+        report = json.loads(output.stdout)
+    except ValueError:
+        sys.exit(f"crashwise failed: {output.stderr.decode()[-2000:]}")
+    found = set()
+    for finding in report["findings"]:
+        evidence = finding.get("evidence", {})
+        if "class" not in evidence:
+            continue
+        for name in [finding["rule_id"], *evidence.get("aliases", [])]:
+            if name.startswith("RUSTSEC-"):
+                found.add((name, evidence["package"], evidence["version"]))
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("advisories", type=pathlib.Path)
+    parser.add_argument("lockfiles", type=pathlib.Path, nargs="+")
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--crashwise", default="target/release/crashwise")
+    parser.add_argument("--cargo-audit", default="cargo-audit")
+    arguments = parser.parse_args()
+    differs = False
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        write_rustsec(arguments.advisories, scratch / "rustsec")
+        database = scratch / "advisories.cwdb"
+        subprocess.run([arguments.crashwise, "-q", "db", "build", arguments.advisories, "-o", database], check=True)
+        for lockfile in arguments.lockfiles:
+            project = scratch / "project"
+            shutil.rmtree(project, ignore_errors=True)
+            project.mkdir()
+            shutil.copy(lockfile, project / "Cargo.lock")
+            state = scratch / "state"
+            ours, output = run(
+                [arguments.crashwise, "-q", "--state-dir", state, "workflow", "run", "dependency_analysis", project,
+                 f"database={database}", "vulnerability_threshold=low", "--format", "json"],
+                arguments.repeat,
+            )
+            found = of_crashwise(output)
+            audit = [arguments.cargo_audit, "audit", "--no-fetch", "--stale", "--db", scratch / "rustsec", "--json",
+                     "--file", project / "Cargo.lock"]
+            whole, output = run(audit, arguments.repeat)
+            expected = of_cargo_audit(output)
+            bare, _ = run([*audit, "--no-yanked"], arguments.repeat)
+            print(f"{lockfile.name}: {len(expected)} of cargo-audit, {len(found)} of crashwise")
+            for name in sorted(expected - found):
+                print("  only cargo-audit:", *name)
+            for name in sorted(found - expected):
+                print("  only crashwise:  ", *name)
+            differs |= expected != found
+            ours = max(ours, 1e-4)
+            print(f"  CPU: crashwise {ours * 1000:.1f} ms; cargo-audit {whole * 1000:.1f} ms, {whole / ours:.1f} times;"
+                  f" with --no-yanked {bare * 1000:.1f} ms, {bare / ours:.1f} times")
+    return 1 if differs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
