@@ -77,7 +77,7 @@ pub use quantity::{ByteSize, CpuCount, InvalidQuantity, Span};
 pub use semver::Version;
 pub use severity::{Confidence, Severity, UnknownLevel};
 pub use stats::{Stats, StatsCallback, StatsEvent, StatsFeed};
-pub use target::Target;
+pub use target::{InvalidObjectUrl, ObjectUrl, Target};
 pub use tokio_util::sync::CancellationToken;
 #[cfg(feature = "workspace")]
 pub use workspace::CopyOnWrite;

@@ -1,7 +1,7 @@
 //! What somebody asks a runner to do.
 
 use crashwise_core::workflow::AnyWorkflow;
-use crashwise_core::{RunId, Target};
+use crashwise_core::{Isolation, RunId, Target};
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct RunRequest {
     pub priority: i32,
     /// Whether steps may take results of other runs from the cache.
     pub use_cache: bool,
+    /// How the run's tree is shared with others, in place of what the workflow's metadata says.
+    pub isolation: Option<Isolation>,
     pub(crate) id: Option<RunId>,
     pub(crate) workflow_code: Option<Arc<dyn AnyWorkflow>>,
 }
@@ -52,6 +54,7 @@ impl RunRequest {
             idempotency_key: None,
             priority: 0,
             use_cache: true,
+            isolation: None,
             id: None,
             workflow_code: None,
         }
@@ -83,6 +86,14 @@ impl RunRequest {
     #[must_use]
     pub fn with_priority(mut self, priority: i32) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Sets how the run's tree is shared with others, in place of what the workflow's metadata says. A workflow that writes
+    /// to its tree cannot be run [`Shared`](Isolation::Shared).
+    #[must_use]
+    pub fn with_isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = Some(isolation);
         self
     }
 

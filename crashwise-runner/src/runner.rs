@@ -6,6 +6,8 @@ use crate::engine::{
     Begun, Clock, Core, Guard, Known, Live, OnChange, Places, Pool, Reconcile, Shards, millis,
 };
 use crate::event::{AllStats, EventFeed};
+#[cfg(feature = "workspace")]
+use crate::executor::{Cached, OpenCache, OpenStore};
 use crate::executor::{InPlace, WorkspaceSource};
 #[cfg(feature = "local")]
 use crate::journal::sqlite::SqliteJournal;
@@ -14,6 +16,12 @@ use crate::results::ResultStore;
 #[cfg(feature = "local")]
 use crate::store::RunStore;
 use crate::{RunEvent, RunHandle, RunReport, RunRequest, RunStatus, RunnerError};
+#[cfg(feature = "workspace")]
+use crashwise_core::ObjectUrl;
+#[cfg(feature = "workspace")]
+use crashwise_core::cache::{Cache, CacheError};
+#[cfg(feature = "workspace")]
+use crashwise_core::store::Store;
 use crashwise_core::workflow::{AnyWorkflow, StepKey, Workflow};
 use crashwise_core::{CancellationToken, Metadata, ModuleRegistry, RunId, StatsCallback, StatsFeed, Target};
 use serde::Deserialize;
@@ -151,6 +159,7 @@ impl Runner {
             timeout_ms: limit.map(millis),
             priority: request.priority,
             use_cache: request.use_cache,
+            isolation: request.isolation,
             idempotency_key: request.idempotency_key.clone(),
             parent: None,
             forked_from: None,
@@ -260,7 +269,12 @@ pub struct RunnerBuilder {
     #[cfg(feature = "local")]
     recover: bool,
     state_dir: Option<PathBuf>,
-    workspaces: Arc<dyn WorkspaceSource>,
+    #[cfg(feature = "workspace")]
+    open_cache: Option<OpenCache>,
+    #[cfg(feature = "workspace")]
+    store: Option<Store>,
+    #[cfg(feature = "workspace")]
+    open_store: Option<OpenStore>,
 }
 
 impl Default for RunnerBuilder {
@@ -285,7 +299,12 @@ impl Default for RunnerBuilder {
             #[cfg(feature = "local")]
             recover: true,
             state_dir: None,
-            workspaces: Arc::new(InPlace),
+            #[cfg(feature = "workspace")]
+            open_cache: None,
+            #[cfg(feature = "workspace")]
+            store: None,
+            #[cfg(feature = "workspace")]
+            open_store: None,
         }
     }
 }
@@ -393,21 +412,39 @@ impl RunnerBuilder {
     }
 
     /// Sets the cache from which runs get their trees, in the mode that the workflow asks for. Without it only directories
-    /// can be looked at, and they are used in place.
+    /// and archives of this machine can be looked at, directories always in place.
     #[cfg(feature = "workspace")]
-    pub fn cache(mut self, cache: crashwise_core::cache::Cache) -> Self {
-        self.workspaces = Arc::new(crate::executor::Cached { cache, store: None });
+    pub fn cache(self, cache: Cache) -> Self {
+        self.cache_from(move || Ok(cache.clone()))
+    }
+
+    /// The same as [`cache`](Self::cache), opened when a run first needs it; that is never for a directory in shared mode.
+    #[cfg(feature = "workspace")]
+    pub fn cache_from(
+        mut self,
+        open: impl Fn() -> Result<Cache, CacheError> + Send + Sync + 'static,
+    ) -> Self {
+        self.open_cache = Some(Arc::new(open));
         self
     }
 
-    /// The same as [`cache`](Self::cache), with the store that targets are fetched from.
+    /// The same as [`cache`](Self::cache), with the store that [`Target::Stored`] is fetched from.
     #[cfg(feature = "workspace")]
-    pub fn cache_with_store(
+    pub fn cache_with_store(mut self, cache: Cache, store: Store) -> Self {
+        self.store = Some(store);
+        self.cache(cache)
+    }
+
+    /// Sets how the bucket of a [`Target::Object`] is opened. Credentials are up to it: the target holds none.
+    #[cfg(feature = "workspace")]
+    pub fn object_stores(
         mut self,
-        cache: crashwise_core::cache::Cache,
-        store: crashwise_core::store::Store,
+        open: impl Fn(&ObjectUrl) -> Result<Store, Box<dyn std::error::Error + Send + Sync>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
-        self.workspaces = Arc::new(crate::executor::Cached { cache, store: Some(store) });
+        self.open_store = Some(Arc::new(open));
         self
     }
 
@@ -479,6 +516,12 @@ impl RunnerBuilder {
             Some(folder) => ResultStore::at(folder.join("results"), true)
                 .map_err(|error| RunnerError::storage(format!("using {} failed", folder.display()), error))?,
         };
+        let workspaces: Arc<dyn WorkspaceSource> = Arc::new(InPlace);
+        #[cfg(feature = "workspace")]
+        let workspaces = match self.open_cache {
+            Some(open) => Arc::new(Cached::new(open, self.store, self.open_store)),
+            None => workspaces,
+        };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let core = Core {
             modules: self.modules,
@@ -491,7 +534,7 @@ impl RunnerBuilder {
             places: Places::new(self.max_concurrent),
             verticals: self.verticals.into_iter().map(|(name, steps)| (name, Places::new(steps))).collect(),
             results,
-            workspaces: self.workspaces,
+            workspaces,
             journal,
             #[cfg(feature = "local")]
             durable,

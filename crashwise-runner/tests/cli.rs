@@ -10,13 +10,17 @@
 //! ? 0
 //! > a line of standard output; `...` stands for any text, a line `...` for any lines
 //! ! a line of standard error
+//! = NAME
 //! ```
+//!
+//! `= NAME` keeps the last line of standard output, which `{NAME}` stands for in later commands.
 //!
 //! Each file of cases has a folder of its own, in which its cases run one after the other. Without a `>` line standard output
 //! must be empty, without a `!` line standard error.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -30,6 +34,7 @@ struct Case {
     code: i32,
     output: Vec<String>,
     error: Vec<String>,
+    kept_as: Option<String>,
 }
 
 fn parse(text: &str) -> Vec<Case> {
@@ -54,6 +59,7 @@ fn parse(text: &str) -> Vec<Case> {
             Some(("?", rest)) => case.code = rest.parse().unwrap(),
             Some((">", rest)) => case.output.push(rest.to_owned()),
             Some(("!", rest)) => case.error.push(rest.to_owned()),
+            Some(("=", rest)) => case.kept_as = Some(rest.to_owned()),
             None if line == ">" => case.output.push(String::new()),
             None if line == "!" => case.error.push(String::new()),
             _ => panic!("line {} of the cases means nothing: {line}", n + 1),
@@ -106,7 +112,7 @@ fn marked(mark: char, text: &str) -> String {
     text.lines().flat_map(|line| [mark.to_string(), " ".into(), line.into(), "\n".into()]).collect()
 }
 
-fn run(case: &Case, folder: &Path) -> Result<(), String> {
+fn run(case: &Case, folder: &Path, kept: &mut BTreeMap<String, String>) -> Result<(), String> {
     for (name, content) in &case.files {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -115,7 +121,11 @@ fn run(case: &Case, folder: &Path) -> Result<(), String> {
     if case.command.is_empty() {
         return Ok(());
     }
-    let words = split(&case.command);
+    let mut text = case.command.clone();
+    for (name, value) in &*kept {
+        text = text.replace(&format!("{{{name}}}"), value);
+    }
+    let words = split(&text);
     let program = match words[0].as_str() {
         "crashwise" => env!("CARGO_BIN_EXE_crashwise"),
         "cw" => env!("CARGO_BIN_EXE_cw"),
@@ -129,6 +139,9 @@ fn run(case: &Case, folder: &Path) -> Result<(), String> {
     command.envs(case.variables.iter().map(|(name, value)| (name, value)));
     let output = command.output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
+    if let Some(name) = &case.kept_as {
+        kept.insert(name.clone(), stdout.lines().last().unwrap_or_default().to_owned());
+    }
     let stderr = String::from_utf8_lossy(&output.stderr);
     let code = output.status.code().unwrap_or(-1);
     let fits = code == case.code
@@ -150,7 +163,9 @@ fn check(name: &str, text: &str) {
     let folder = tempfile::tempdir().unwrap();
     let cases = parse(text);
     assert!(!cases.is_empty());
-    let failures: Vec<String> = cases.iter().filter_map(|case| run(case, folder.path()).err()).collect();
+    let mut kept = BTreeMap::new();
+    let failures: Vec<String> =
+        cases.iter().filter_map(|case| run(case, folder.path(), &mut kept).err()).collect();
     assert!(failures.is_empty(), "{name}: these did something else:\n\n{}", failures.join("\n"));
 }
 
@@ -163,4 +178,4 @@ macro_rules! cases {
     )*};
 }
 
-cases!(usage, definitions, runs);
+cases!(usage, definitions, runs, workspaces);

@@ -57,6 +57,7 @@ rules! {
     HardlinkTarget "hardlink-target" "the hard link's target is not an earlier regular file";
     Device "device" "the entry is a device node";
     Fifo "fifo" "the entry is a FIFO or a socket";
+    SetId "set-id" "the file would run as its owner or group (setuid or setgid)";
     UnknownKind "unknown-kind" "the kind of the entry is unknown";
     Capability "capability" "the entry carries file capabilities";
     HeaderChecksum "header-checksum" "the header's checksum is wrong";

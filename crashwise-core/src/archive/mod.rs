@@ -8,7 +8,7 @@
 //! [`pack`] makes a deterministic archive of a directory, named by its content.
 //!
 //! What survives of an entry is its name, content, modification time and whether its owner may execute it. Owners,
-//! set-id bits, other permissions and extended attributes do not.
+//! other permissions and extended attributes do not; a setuid or setgid file is refused.
 
 mod decode;
 mod error;

@@ -12,7 +12,7 @@ use super::meta;
 use super::staging::Staging;
 use super::{Cache, CacheError, Inner};
 use crate::store::Store;
-use crate::workspace::tree::{self, Contents};
+use crate::workspace::tree::{self, Contents, Scope};
 use crate::workspace::{CopyOnWrite, Workspace};
 use crate::{Isolation, RunId, Target, TargetId};
 
@@ -33,7 +33,7 @@ impl Request {
         Self { target, run, mode, store: None }
     }
 
-    /// Where [`Target::Stored`] is fetched from.
+    /// Where [`Target::Stored`] is fetched from. For a [`Target::Object`] it is the bucket of its URL.
     #[must_use]
     pub fn with_store(mut self, store: Store) -> Self {
         self.store = Some(store);
@@ -79,6 +79,12 @@ impl Cache {
                 cache.archive(&id, &Source::File(path.clone()), request).await
             }
             Target::Stored(id) => cache.archive(id, &Source::Store(request.store.clone()), request).await,
+            Target::Object(url) => {
+                let store = request.store.as_ref().ok_or_else(|| CacheError::NoStoreFor(url.clone()))?;
+                let found = store.find(url.key()).await;
+                let (store, id) = found.map_err(|source| CacheError::Object { url: url.clone(), source })?;
+                cache.archive(&id, &Source::Store(Some(store)), request).await
+            }
         }
     }
 }
@@ -96,7 +102,7 @@ impl Inner {
             _ => CopyOnWrite::Reflink,
         };
         self.run_tree(&id, lock, request, way, move |staging, way| {
-            way.apply(&path, staging.path()).map_err(CacheError::io(&path))
+            way.apply(&path, staging.path(), Scope::Project).map_err(CacheError::io(&path))
         })
         .await
     }
@@ -122,7 +128,7 @@ impl Inner {
                 let target = id.clone();
                 self.run_tree(id, lock, request, self.way(), move |staging, way| {
                     cache.link_blob(&target, staging)?;
-                    way.apply(&base, staging.path()).map_err(CacheError::io(&base))
+                    way.apply(&base, staging.path(), Scope::Whole).map_err(CacheError::io(&base))
                 })
                 .await
             }
@@ -263,7 +269,7 @@ pub(super) async fn blocking_cache<T: Send + 'static>(
 
 /// Copies a local archive into the cache.
 pub(super) fn copy_archive(from: &Path, to: &Path) -> io::Result<()> {
-    tree::copy(from, to, Contents::Reflink).or_else(|_| {
+    tree::copy(from, to, Contents::Reflink, Scope::Whole).or_else(|_| {
         tree::remove(to);
         std::fs::copy(from, to).map(|_| ())
     })

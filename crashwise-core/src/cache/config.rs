@@ -25,6 +25,7 @@ pub struct CacheConfig {
     pub(super) interval: Duration,
     pub(super) patience: Duration,
     pub(super) durable: bool,
+    pub(super) evicts: bool,
     pub(super) extract: ExtractOptions,
     pub(super) listener: Option<CacheListener>,
     pub(super) clock: CacheClock,
@@ -50,6 +51,7 @@ impl CacheConfig {
             interval: Duration::from_mins(30),
             patience: Duration::from_hours(1),
             durable: true,
+            evicts: true,
             extract: ExtractOptions::new(),
             listener: None,
             clock: Arc::new(SystemTime::now),
@@ -118,6 +120,13 @@ impl CacheConfig {
     #[must_use]
     pub fn without_sync(mut self) -> Self {
         self.durable = false;
+        self
+    }
+
+    /// Evicts only when asked to or when room is needed, not at opening and not by itself.
+    #[must_use]
+    pub fn without_eviction(mut self) -> Self {
+        self.evicts = false;
         self
     }
 

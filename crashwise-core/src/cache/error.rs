@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::ArchiveError;
 use crate::store::StoreError;
-use crate::{RunId, TargetId};
+use crate::{ObjectUrl, RunId, TargetId};
 
 /// Why a workspace could not be acquired, or a cache not be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,17 @@ pub enum CacheError {
     /// A target in a store, but no store was given.
     #[error("fetch target {0} without a store")]
     NoStore(TargetId),
+    /// An object in a store, but no store was given.
+    #[error("fetch {0} without a store")]
+    NoStoreFor(ObjectUrl),
+    /// An object could not be found.
+    #[error("fetch {url}")]
+    Object {
+        /// Where it should be.
+        url: ObjectUrl,
+        /// What failed.
+        source: StoreError,
+    },
     /// The archive arrived damaged twice.
     #[error("fetch target {0}: it arrived damaged, also the second time")]
     Damaged(TargetId),
@@ -87,7 +98,7 @@ impl CacheError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Busy(_) | Self::Full { .. } | Self::Damaged(_) => true,
-            Self::Store { source, .. } => source.is_retryable(),
+            Self::Store { source, .. } | Self::Object { source, .. } => source.is_retryable(),
             _ => false,
         }
     }

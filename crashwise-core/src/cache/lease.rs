@@ -1,7 +1,8 @@
 //! A workspace in use.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::lock::Lock;
 use super::{CacheError, Inner};
@@ -28,8 +29,8 @@ struct Run {
     cache: Arc<Inner>,
     target: TargetId,
     name: String,
-    target_lock: Lock,
-    lock: Lock,
+    /// Of the target, and of the run.
+    locks: Option<(Lock, Lock)>,
 }
 
 impl Lease {
@@ -45,10 +46,11 @@ impl Lease {
         workspace: Workspace,
         cache: Arc<Inner>,
         (target, name): (TargetId, String),
-        (target_lock, lock): (Lock, Lock),
+        locks: (Lock, Lock),
         way: CopyOnWrite,
     ) -> Self {
-        let run = Run { cache, target: target.clone(), name, target_lock, lock };
+        cache.ending.add();
+        let run = Run { cache, target: target.clone(), name, locks: Some(locks) };
         Self { workspace, target: Some(target), way: Some(way), run: Some(run), _target_lock: None }
     }
 
@@ -78,7 +80,8 @@ impl Lease {
 
     /// Ends the use and cleans up, without blocking the caller's thread.
     pub async fn release(mut self) -> Result<(), CacheError> {
-        let Some(run) = self.run.take() else { return Ok(()) };
+        let Some(mut run) = self.run.take() else { return Ok(()) };
+        run.cache.ending.begin();
         let path = self.workspace.root().to_owned();
         super::acquire::blocking_cache(&path, move || run.end()).await
     }
@@ -87,22 +90,79 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(run) = self.run.take() else { return };
-        // What fails here is found by the next start.
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || run.end())),
-            Err(_) => drop(run.end()),
+        run.cache.ending.begin();
+        // Dropping it removes the tree, also when the runtime shuts down before it comes to that.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn_blocking(move || drop(run)));
         }
     }
 }
 
 impl Run {
-    fn end(self) -> Result<(), CacheError> {
-        drop(self.lock);
+    fn end(&mut self) -> Result<(), CacheError> {
+        let Some((target_lock, lock)) = self.locks.take() else { return Ok(()) };
+        drop(lock);
         // Another lease of the same run keeps the tree.
         let removed = self.cache.layout.remove_run(&self.target, &self.name);
         // The target may be evicted only when the run's tree is gone.
-        drop(self.target_lock);
+        drop(target_lock);
         removed
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // What fails here is found by the next start.
+        let _ = self.end();
+        self.cache.ending.done();
+    }
+}
+
+/// Who still uses a tree after this is not waited for.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How many leases of runs there are, and how many of them are ending.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    counts: Mutex<Counts>,
+    less: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    leases: usize,
+    ending: usize,
+}
+
+impl Ending {
+    fn change(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        self.less.notify_all();
+    }
+
+    fn add(&self) {
+        self.change(|counts| counts.leases += 1);
+    }
+
+    fn begin(&self) {
+        self.change(|counts| counts.ending += 1);
+    }
+
+    fn done(&self) {
+        self.change(|counts| {
+            counts.leases -= 1;
+            counts.ending -= 1;
+        });
+    }
+
+    pub(super) fn wait(&self, most: Duration) -> bool {
+        let wait = |most, until: fn(&mut Counts) -> bool| {
+            let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = self.less.wait_timeout_while(counts, most, |counts| !until(counts));
+            waited.unwrap_or_else(PoisonError::into_inner).0.leases == 0
+        };
+        wait(most.min(GRACE), |counts| counts.leases == counts.ending);
+        wait(most, |counts| counts.ending == 0)
     }
 }
 

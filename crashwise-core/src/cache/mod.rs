@@ -48,7 +48,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use self::acquire::Request;
 pub use self::config::{CacheClock, CacheConfig, CacheListener, InvalidCacheVariable};
@@ -58,6 +58,7 @@ use self::event::Counts;
 pub use self::event::{CacheCounters, CacheEvent};
 pub use self::evict::Pruned;
 pub use self::inspect::{CacheEntry, CacheInfo, Damage};
+use self::lease::Ending;
 pub use self::lease::Lease;
 use self::staging::Staging;
 use crate::TargetId;
@@ -76,6 +77,8 @@ struct Inner {
     writable: bool,
     counts: Counts,
     way: OnceLock<CopyOnWrite>,
+    /// Leases of runs, whose trees are removed when they end.
+    ending: Ending,
     /// Archives that this process has checked, with their length and time then.
     checked: Mutex<HashMap<TargetId, (u64, SystemTime)>>,
 }
@@ -94,13 +97,16 @@ impl Cache {
             writable,
             counts: Counts::default(),
             way: OnceLock::new(),
+            ending: Ending::default(),
             checked: Mutex::default(),
         };
         let cache = Self { inner: Arc::new(inner) };
         if writable {
             cache.inner.layout.clean()?;
-            cache.inner.evict(false)?;
-            cache.repeat();
+            if cache.inner.config.evicts {
+                cache.inner.evict(false)?;
+                cache.repeat();
+            }
         }
         Ok(cache)
     }
@@ -117,6 +123,14 @@ impl Cache {
                 let _ = tokio::task::spawn_blocking(move || cache.evict(false)).await;
             }
         });
+    }
+
+    /// Waits until the trees of all runs are removed, but no longer than this, and two seconds for those who still hold a
+    /// lease; whether they are. A program calls it before it ends, because what is left then stays until the next start.
+    /// Blocks.
+    #[must_use = "what is left stays until the next start"]
+    pub fn settle(&self, most: Duration) -> bool {
+        self.inner.ending.wait(most)
     }
 
     /// What happened since it was opened here.

@@ -39,7 +39,8 @@ pub(super) async fn target(store: &Store, id: &TargetId, into: &Path) -> Result<
         .create_new(true)
         .open(into)
         .map_err(|error| StoreError::io(into.display(), error))?;
-    let result = fetch(store, &key, file, into).await.and_then(|fetched| {
+    let version = store.found.as_ref().filter(|found| found.id == *id).and_then(|found| found.e_tag.clone());
+    let result = fetch(store, &key, version, (file, into)).await.and_then(|fetched| {
         if is_content_hash(id) && fetched.hash != id.as_str() {
             return Err(StoreError::of(StoreErrorKind::Damaged, &key));
         }
@@ -52,8 +53,17 @@ pub(super) async fn target(store: &Store, id: &TargetId, into: &Path) -> Result<
     result
 }
 
-async fn fetch(store: &Store, key: &Key, mut file: File, path: &Path) -> Result<Fetched, StoreError> {
-    let meta = store.objects.head(key).await.map_err(|error| StoreError::new(key.as_ref(), error))?;
+/// Downloads an object, of this version if it was found before.
+async fn fetch(
+    store: &Store,
+    key: &Key,
+    version: Option<String>,
+    (mut file, path): (File, &Path),
+) -> Result<Fetched, StoreError> {
+    let meta = store.objects.head(key).await.map_err(|error| StoreError::new(key.as_ref(), &error))?;
+    if version.is_some() && meta.e_tag != version {
+        return Err(StoreError::of(StoreErrorKind::Changed, key));
+    }
     let ranges = (0..meta.size.div_ceil(PIECE)).map(|i| i * PIECE..((i + 1) * PIECE).min(meta.size));
     let mut pieces = stream::iter(ranges).map(|range| piece(store, &meta, range)).buffered(PIECES);
     let mut hasher = blake3::Hasher::new();
@@ -109,8 +119,11 @@ async fn rest_of_piece(
         if_match: meta.e_tag.clone(),
         ..GetOptions::default()
     };
-    let got =
-        store.objects.get_opts(&meta.location, options).await.map_err(|error| StoreError::new(key, error))?;
+    let got = store
+        .objects
+        .get_opts(&meta.location, options)
+        .await
+        .map_err(|error| StoreError::new(key, &error))?;
     // Not every server looks at If-Match.
     if got.meta.size != meta.size || (got.meta.e_tag.is_some() && got.meta.e_tag != meta.e_tag) {
         return Err(StoreError::of(StoreErrorKind::Changed, key));
@@ -119,7 +132,7 @@ async fn rest_of_piece(
         return Err(StoreError::of(StoreErrorKind::Damaged, key));
     }
     let mut body = got.into_stream();
-    while let Some(chunk) = body.try_next().await.map_err(|error| StoreError::new(key, error))? {
+    while let Some(chunk) = body.try_next().await.map_err(|error| StoreError::new(key, &error))? {
         bytes.extend_from_slice(&chunk);
     }
     Ok(())
@@ -127,7 +140,7 @@ async fn rest_of_piece(
 
 /// A small object in memory.
 pub(super) async fn small(store: &Store, key: &Key, most: u64) -> Result<Vec<u8>, StoreError> {
-    let meta = store.objects.head(key).await.map_err(|error| StoreError::new(key.as_ref(), error))?;
+    let meta = store.objects.head(key).await.map_err(|error| StoreError::new(key.as_ref(), &error))?;
     if meta.size > most {
         return Err(StoreError::of(StoreErrorKind::TooLarge, key));
     }

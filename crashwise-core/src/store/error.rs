@@ -35,9 +35,9 @@ pub struct StoreError {
 
 impl StoreError {
     /// Translates an error of the backend.
-    pub(super) fn new(object: &str, error: object_store::Error) -> Self {
+    pub(super) fn new(object: &str, error: &object_store::Error) -> Self {
         use object_store::Error;
-        let kind = match &error {
+        let kind = match error {
             Error::NotFound { .. } => StoreErrorKind::NotFound,
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StoreErrorKind::Denied,
             Error::Precondition { .. } | Error::NotModified { .. } => StoreErrorKind::Changed,
@@ -47,7 +47,8 @@ impl StoreError {
             | Error::NotImplemented { .. } => StoreErrorKind::Config,
             _ => StoreErrorKind::Unavailable,
         };
-        Self { kind, object: object.to_owned(), source: Some(Box::new(error)) }
+        let source = if kind == StoreErrorKind::NotFound { None } else { Some(root_cause(error)) };
+        Self { kind, object: object.to_owned(), source }
     }
 
     pub(super) fn of(kind: StoreErrorKind, object: impl fmt::Display) -> Self {
@@ -74,6 +75,21 @@ impl StoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind, StoreErrorKind::Unavailable | StoreErrorKind::Damaged | StoreErrorKind::Changed)
+    }
+}
+
+/// The last of a chain of causes. The backend repeats each cause in all that it leads to, so the last one says it all.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> Box<dyn std::error::Error + Send + Sync> {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    match root.downcast_ref::<io::Error>() {
+        Some(error) => match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code).into(),
+            None => io::Error::new(error.kind(), error.to_string()).into(),
+        },
+        None => root.to_string().trim_end_matches([':', ' ']).into(),
     }
 }
 

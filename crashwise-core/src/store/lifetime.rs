@@ -67,7 +67,7 @@ impl Store {
             let key = self.key(prefix.as_str());
             let mut objects = self.objects.list(Some(&key));
             while let Some(meta) =
-                objects.try_next().await.map_err(|error| StoreError::new(key.as_ref(), error))?
+                objects.try_next().await.map_err(|error| StoreError::new(key.as_ref(), &error))?
             {
                 let written = Duration::from_secs(u64::try_from(meta.last_modified.timestamp()).unwrap_or(0));
                 if now.saturating_sub(written) <= lifetimes.of(prefix) {
@@ -79,7 +79,7 @@ impl Store {
                         swept.bytes += meta.size;
                     }
                     Err(object_store::Error::NotFound { .. }) => {}
-                    Err(error) => return Err(StoreError::new(meta.location.as_ref(), error)),
+                    Err(error) => return Err(StoreError::new(meta.location.as_ref(), &error)),
                 }
             }
         }

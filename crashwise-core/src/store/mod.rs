@@ -33,14 +33,14 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 pub use self::download::Fetched;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::lifetime::{Lifetimes, Swept};
 #[cfg(feature = "s3")]
 pub use self::s3::{InvalidS3Config, S3Config};
-use crate::{RelPath, RunId, TargetId};
+use crate::{InvalidId, RelPath, RunId, TargetId};
 
 /// Objects of three kinds, each below a prefix of its own:
 ///
@@ -55,6 +55,15 @@ use crate::{RelPath, RunId, TargetId};
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     base: Key,
+    found: Option<Arc<Found>>,
+}
+
+/// An object that was found by its key and is a target by the id it got.
+#[derive(Debug)]
+struct Found {
+    id: TargetId,
+    key: Key,
+    e_tag: Option<String>,
 }
 
 /// The three prefixes.
@@ -98,14 +107,14 @@ impl Store {
     /// A store over any implementation of [`ObjectStore`].
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects, base: Key::default() }
+        Self { objects, base: Key::default(), found: None }
     }
 
     /// A directory, created if it is missing. Objects are written durably and appear whole.
     pub fn local(directory: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(directory).map_err(|error| StoreError::io(directory.display(), error))?;
         let objects = LocalFileSystem::new_with_prefix(directory)
-            .map_err(|error| StoreError::new(&directory.display().to_string(), error))?;
+            .map_err(|error| StoreError::new(&directory.display().to_string(), &error))?;
         Ok(Self::new(Arc::new(objects.with_fsync(true))))
     }
 
@@ -143,6 +152,28 @@ impl Store {
         download::target(self, id, into).await
     }
 
+    /// Finds an object by its key, wherever somebody put it. The store that is returned also holds it as a target, by
+    /// the id that is returned: the hash of its content if the key says that, as those of
+    /// [`put_target`](Self::put_target) do, else a name for this version of this object.
+    pub async fn find(&self, key: &str) -> Result<(Self, TargetId), StoreError> {
+        let key = self.key(key);
+        let meta = self.objects.head(&key).await.map_err(|error| StoreError::new(key.as_ref(), &error))?;
+        let parts: Vec<_> = key.parts().collect();
+        let named = match parts.as_slice() {
+            [.., prefix, id, name] if prefix.as_ref() == "targets" && name.as_ref() == "target" => {
+                TargetId::new(id.as_ref()).ok().filter(is_content_hash)
+            }
+            _ => None,
+        };
+        let id = match named {
+            Some(id) => id,
+            None => version_id(&self.objects.to_string(), &meta)
+                .map_err(|_| StoreError::of(StoreErrorKind::Config, &key))?,
+        };
+        let found = Found { id: id.clone(), key, e_tag: meta.e_tag };
+        Ok((Self { found: Some(Arc::new(found)), ..self.clone() }, id))
+    }
+
     /// Whether a target is there.
     pub async fn has_target(&self, id: &TargetId) -> Result<bool, StoreError> {
         self.has(&self.target_key(id)).await
@@ -153,14 +184,14 @@ impl Store {
         let key = self.target_key(id);
         match self.objects.delete(&key).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(StoreError::new(key.as_ref(), error)),
+            Err(error) => Err(StoreError::new(key.as_ref(), &error)),
         }
     }
 
     /// Stores one result of a run.
     pub async fn put_result(&self, run: &RunId, name: &RelPath, bytes: Vec<u8>) -> Result<(), StoreError> {
         let key = self.result_key(run, name);
-        self.objects.put(&key, bytes.into()).await.map_err(|error| StoreError::new(key.as_ref(), error))?;
+        self.objects.put(&key, bytes.into()).await.map_err(|error| StoreError::new(key.as_ref(), &error))?;
         Ok(())
     }
 
@@ -179,7 +210,7 @@ impl Store {
             .map_ok(|meta| Object { key: self.below_base(&meta.location), size: meta.size })
             .try_collect()
             .await
-            .map_err(|error| StoreError::new(key.as_ref(), error))?;
+            .map_err(|error| StoreError::new(key.as_ref(), &error))?;
         objects.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(objects)
     }
@@ -188,7 +219,7 @@ impl Store {
         match self.objects.head(key).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(StoreError::new(key.as_ref(), error)),
+            Err(error) => Err(StoreError::new(key.as_ref(), &error)),
         }
     }
 
@@ -202,6 +233,11 @@ impl Store {
     }
 
     fn target_key(&self, id: &TargetId) -> Key {
+        if let Some(found) = &self.found
+            && found.id == *id
+        {
+            return found.key.clone();
+        }
         self.key(&format!("targets/{id}/target"))
     }
 
@@ -212,7 +248,11 @@ impl Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("objects", &self.objects.to_string()).field("base", &self.base).finish()
+        f.debug_struct("Store")
+            .field("objects", &self.objects.to_string())
+            .field("base", &self.base)
+            .field("found", &self.found)
+            .finish()
     }
 }
 
@@ -220,6 +260,17 @@ impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.objects.fmt(f)
     }
+}
+
+/// Names one version of an object whose content is not known: the same until it is replaced.
+fn version_id(store: &str, meta: &ObjectMeta) -> Result<TargetId, InvalidId> {
+    let mut hasher = blake3::Hasher::new();
+    let (size, time) = (meta.size.to_string(), meta.last_modified.timestamp_micros().to_string());
+    let tags = [&meta.e_tag, &meta.version].map(|tag| tag.as_deref().unwrap_or_default());
+    for part in [store, meta.location.as_ref(), tags[0], tags[1], &size, &time] {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    TargetId::new(format!("obj-{}", &hasher.finalize().to_hex()[..32]))
 }
 
 /// Whether an id is the hash of the content, so that it can be verified.

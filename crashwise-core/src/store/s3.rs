@@ -169,7 +169,7 @@ impl Store {
             Some((access, secret)) => builder.with_access_key_id(access).with_secret_access_key(secret),
             None => builder.with_skip_signature(true),
         };
-        let objects = builder.build().map_err(|error| StoreError::new(&config.bucket, error))?;
+        let objects = builder.build().map_err(|error| StoreError::new(&config.bucket, &error))?;
         Ok(Self::new(Arc::new(objects)).with_base(&config.base))
     }
 }

@@ -52,7 +52,7 @@ pub(super) async fn target(store: &Store, path: &Path) -> Result<TargetId, Store
             };
         }
         if let Err(error) = out.put(part.into()).await {
-            break Err(StoreError::new(key.as_ref(), error));
+            break Err(StoreError::new(key.as_ref(), &error));
         }
     };
     match result {
@@ -67,10 +67,10 @@ pub(super) async fn target(store: &Store, path: &Path) -> Result<TargetId, Store
 
 fn failed(key: &object_store::path::Path, error: io::Error) -> StoreError {
     match error.downcast::<object_store::Error>() {
-        Ok(error) => StoreError::new(key.as_ref(), error),
+        Ok(error) => StoreError::new(key.as_ref(), &error),
         Err(error) => StoreError::new(
             key.as_ref(),
-            object_store::Error::Generic { store: "upload", source: Box::new(error) },
+            &object_store::Error::Generic { store: "upload", source: Box::new(error) },
         ),
     }
 }

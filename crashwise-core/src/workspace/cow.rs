@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::overlay;
-use super::tree::{self, Contents};
+use super::tree::{self, Contents, Scope};
 
 /// How a run gets a tree of its own from a shared one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +31,16 @@ impl CopyOnWrite {
         }
     }
 
+    /// What it means for a run, in a few words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay mounts: nothing is copied until it is written",
+            Self::Reflink => "reflinks: files are made anew and share their content until it is written",
+            Self::Copy => "plain copies: neither overlay mounts nor reflinks work there",
+        }
+    }
+
     /// Finds the first that works by trying each in a new directory below `dir`.
     pub fn probe(dir: &Path) -> io::Result<Self> {
         let place = tempfile::Builder::new().prefix("probe-").tempdir_in(dir)?;
@@ -46,7 +56,7 @@ impl CopyOnWrite {
     /// Makes `run/workspace` a writable copy of `base`. `run` must exist and be empty.
     ///
     /// If the way that was probed fails for this tree, the next one is taken; the one that worked is returned.
-    pub(crate) fn apply(self, base: &Path, run: &Path) -> io::Result<Self> {
+    pub(crate) fn apply(self, base: &Path, run: &Path, scope: Scope) -> io::Result<Self> {
         let workspace = run.join("workspace");
         match self {
             Self::Overlay => {
@@ -54,16 +64,16 @@ impl CopyOnWrite {
                     return Ok(self);
                 }
                 tree::remove(&workspace);
-                Self::Reflink.apply(base, run)
+                Self::Reflink.apply(base, run, scope)
             }
-            Self::Reflink => match tree::copy(base, &workspace, Contents::Reflink) {
+            Self::Reflink => match tree::copy(base, &workspace, Contents::Reflink, scope) {
                 Err(error) if is_unsupported(&error) => {
                     tree::remove(&workspace);
-                    Self::Copy.apply(base, run)
+                    Self::Copy.apply(base, run, scope)
                 }
                 other => other.map(|()| self),
             },
-            Self::Copy => tree::copy(base, &workspace, Contents::Copy).map(|()| self),
+            Self::Copy => tree::copy(base, &workspace, Contents::Copy, scope).map(|()| self),
         }
     }
 }
@@ -76,9 +86,8 @@ impl fmt::Display for CopyOnWrite {
 
 /// Different file systems, or one without shared extents.
 fn is_unsupported(error: &io::Error) -> bool {
-    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()).unwrap_or(error);
     matches!(
-        cause.kind(),
+        error.kind(),
         io::ErrorKind::Unsupported | io::ErrorKind::CrossesDevices | io::ErrorKind::InvalidInput
     )
 }
@@ -124,7 +133,7 @@ mod tests {
         let probed = CopyOnWrite::probe(dir.path()).expect("writable");
         for way in [probed, CopyOnWrite::Reflink, CopyOnWrite::Copy] {
             let run = tempfile::tempdir_in(dir.path()).expect("writable");
-            way.apply(&base, run.path()).expect("some way works");
+            way.apply(&base, run.path(), Scope::Whole).expect("some way works");
             let workspace = run.path().join("workspace");
             assert_eq!(tree::digest(&workspace).expect("readable"), before, "{way}");
             fs::write(workspace.join("linked"), "mine").expect("own tree");
@@ -142,6 +151,6 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let run = dir.path().join("run");
         fs::create_dir(&run).expect("writable");
-        assert!(CopyOnWrite::Copy.apply(&dir.path().join("none"), &run).is_err());
+        assert!(CopyOnWrite::Copy.apply(&dir.path().join("none"), &run, Scope::Whole).is_err());
     }
 }

@@ -35,9 +35,10 @@ fn walk(root: &Path, visit: &mut impl FnMut(&Path, &Metadata) -> io::Result<()>)
     visit(root, &meta)?;
     let mut open = if meta.is_dir() { vec![root.to_owned()] } else { Vec::new() };
     while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(&dir)? {
+        for entry in fs::read_dir(&dir).map_err(at(&dir))? {
             let entry = entry?;
-            let (path, meta) = (entry.path(), entry.metadata()?);
+            let path = entry.path();
+            let meta = entry.metadata().map_err(at(&path))?;
             visit(&path, &meta)?;
             if meta.is_dir() {
                 open.push(path);
@@ -167,6 +168,58 @@ pub(crate) enum Contents {
     Copy,
 }
 
+/// How much of a tree is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Whole,
+    /// Without what `.crashwiseignore` files name, and without folders that say by a `CACHEDIR.TAG` that they can be made
+    /// again, such as build output.
+    Project,
+}
+
+/// What a folder that can be made again begins its tag with, see <https://bford.info/cachedir/>.
+const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+fn is_cache(dir: &Path) -> bool {
+    use std::io::Read;
+    let mut head = [0; CACHE_TAG.len()];
+    File::open(dir.join("CACHEDIR.TAG")).and_then(|mut tag| tag.read_exact(&mut head)).is_ok()
+        && head == CACHE_TAG
+}
+
+/// The same as [`walk`], without what a project does without.
+fn walk_project(root: &Path, visit: &mut impl FnMut(&Path, &Metadata) -> io::Result<()>) -> io::Result<()> {
+    let entries = ignore::WalkBuilder::new(root)
+        .standard_filters(false)
+        .add_custom_ignore_filename(".crashwiseignore")
+        .filter_entry(|entry| {
+            entry.depth() == 0
+                || !entry.file_type().is_some_and(|kind| kind.is_dir() && is_cache(entry.path()))
+        })
+        .build();
+    for entry in entries {
+        let entry = entry.map_err(|error| {
+            let kind = error.io_error().map_or(io::ErrorKind::Other, io::Error::kind);
+            io::Error::new(kind, error)
+        })?;
+        let path = entry.path();
+        visit(path, &fs::symlink_metadata(path).map_err(at(path))?)?;
+    }
+    Ok(())
+}
+
+/// An error that names the file.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", path.display())]
+struct Failed {
+    path: PathBuf,
+    source: io::Error,
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    |source| io::Error::new(source.kind(), Failed { path: path.to_owned(), source })
+}
+
 /// Threads that copy; the file system's own locks keep more from helping.
 const THREADS: usize = 2;
 /// Files handed over at a time.
@@ -174,7 +227,7 @@ const BATCH: usize = 64;
 
 /// Copies a tree to a place that does not exist. Files become writable for their owner, a file with several names
 /// becomes several files, and what is neither file, directory nor link is left out.
-pub(crate) fn copy(from: &Path, to: &Path, contents: Contents) -> io::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path, contents: Contents, scope: Scope) -> io::Result<()> {
     let failed: Mutex<Option<io::Error>> = Mutex::new(None);
     let (send, receive) = sync_channel::<Vec<(PathBuf, PathBuf)>>(2 * THREADS);
     let receive = Mutex::new(receive);
@@ -188,22 +241,22 @@ pub(crate) fn copy(from: &Path, to: &Path, contents: Contents) -> io::Result<()>
             let Ok(batch) = batch else { return };
             for (from, to) in batch {
                 if let Err(error) = copy_file(&from, &to, contents) {
-                    fail(io::Error::new(error.kind(), error));
+                    fail(at(&from)(error));
                 }
             }
         }
     };
-    std::thread::scope(|scope| {
+    std::thread::scope(|threads| {
         for _ in 0..THREADS {
-            scope.spawn(work);
+            threads.spawn(work);
         }
         let mut batch = Vec::with_capacity(BATCH);
-        let walked = walk(from, &mut |path, meta| {
+        let mut visit = |path: &Path, meta: &Metadata| {
             let place = to.join(path.strip_prefix(from).unwrap_or(path));
             if meta.is_dir() {
-                fs::create_dir(&place)?;
+                fs::create_dir(&place).map_err(at(path))?;
             } else if meta.is_symlink() {
-                copy_link(path, &place)?;
+                copy_link(path, &place).map_err(at(path))?;
             } else if meta.is_file() {
                 batch.push((path.to_owned(), place));
                 if batch.len() == BATCH {
@@ -211,7 +264,11 @@ pub(crate) fn copy(from: &Path, to: &Path, contents: Contents) -> io::Result<()>
                 }
             }
             Ok(())
-        });
+        };
+        let walked = match scope {
+            Scope::Whole => walk(from, &mut visit),
+            Scope::Project => walk_project(from, &mut visit),
+        };
         let _ = send.send(batch);
         drop(send);
         if let Err(error) = walked {

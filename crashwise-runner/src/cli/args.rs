@@ -67,6 +67,9 @@ pub(super) enum Command {
     Runs(super::runs::RunsCommand),
     /// Look after the cache of workspaces
     Cache(super::cache::CacheCommand),
+    /// Keep targets in a store, so that other machines can look at them
+    #[command(subcommand)]
+    Store(super::store::StoreCommand),
     /// Show what this machine offers and what each workflow lacks
     Doctor(super::doctor::DoctorCommand),
     /// Print the completions of a shell

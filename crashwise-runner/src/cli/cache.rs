@@ -3,8 +3,9 @@
 use super::exit::{Exit, Failure};
 use super::explain;
 use super::terminal::{BOLD, Terminal};
+use super::workspaces::cache_config;
 use clap::{Args, Subcommand};
-use crashwise_core::cache::{Cache, CacheConfig, Pruned};
+use crashwise_core::cache::{Cache, Pruned};
 use crashwise_core::{ByteSize, error_chain};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -54,24 +55,10 @@ struct Entry {
     in_use: bool,
 }
 
-/// The cache of the command line: `--cache-dir` or `CACHE_DIR`, else the user's cache folder.
-pub(super) fn open(directory: Option<PathBuf>) -> Result<Cache, Failure> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    let fallback = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    let fallback = fallback.unwrap_or_else(std::env::temp_dir).join("crashwise");
-    let given = directory.map(|path| path.display().to_string());
-    let config = CacheConfig::from_variables(fallback, |name| match name {
-        "CACHE_DIR" => given.clone().or_else(|| variable(name)),
-        _ => variable(name),
-    })
-    .map_err(|error| Failure::usage(error_chain(&error)))?;
-    Cache::open(config).map_err(|error| Failure::failed(error_chain(&error)))
-}
-
 pub(super) fn run(command: CacheCommand, terminal: &Terminal) -> Result<Exit, Failure> {
-    let cache = open(command.cache_dir)?;
     let failed = |error| Failure::failed(error_chain(&error));
+    let cache =
+        Cache::open(cache_config(command.cache_dir.as_deref())?.without_eviction()).map_err(failed)?;
     let json = command.json;
     match command.action {
         Action::Info => info(&cache, json, terminal),
@@ -83,7 +70,7 @@ pub(super) fn run(command: CacheCommand, terminal: &Terminal) -> Result<Exit, Fa
 }
 
 /// A size to three digits.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let mut unit = "B";
     let mut scale = 1u64;
     for (name, factor) in [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)] {
@@ -159,6 +146,7 @@ fn list(cache: &Cache, json: bool, terminal: &Terminal) -> Result<Exit, Failure>
 
 /// Damage that could be removed is mended; damage in use is not.
 fn verify(cache: &Cache, deep: bool, json: bool, terminal: &Terminal) -> Result<Exit, Failure> {
+    let targets = cache.list().map_err(|error| Failure::failed(error_chain(&error)))?.len();
     let damages = cache.verify(deep).map_err(|error| Failure::failed(error_chain(&error)))?;
     terminal.print(|out| {
         if json {
@@ -172,7 +160,10 @@ fn verify(cache: &Cache, deep: bool, json: bool, terminal: &Terminal) -> Result<
             let then = if damage.removed { "removed" } else { "in use, stays" };
             writeln!(out, "{}  {} is damaged: {then}", damage.target, damage.part)?;
         }
-        Ok(())
+        match damages.len() {
+            0 => writeln!(out, "checked {targets} targets, nothing is damaged"),
+            many => writeln!(out, "checked {targets} targets, {many} damaged"),
+        }
     })?;
     Ok(if damages.iter().all(|damage| damage.removed) { Exit::Clean } else { Exit::Incomplete })
 }

@@ -5,8 +5,10 @@ use super::catalogue::{Catalogue, Known};
 use super::exit::{Exit, Failure};
 use super::explain;
 use super::terminal::{BAD, BOLD, GOOD, Terminal, WARN};
+use super::workspaces::cache_config;
 use crate::definition::{Action, Definition};
 use clap::Args;
+use crashwise_core::CopyOnWrite;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -14,7 +16,8 @@ use std::io::{self, Write};
 #[derive(Debug, Args)]
 pub(super) struct DoctorCommand {
     /// Only what these workflows need; exit code 2 when one lacks something
-    workflows: Vec<String>,
+    #[arg(value_name = "WORKFLOW")]
+    names: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -32,7 +35,7 @@ struct Diagnosis {
     workflows: Vec<Need>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Check {
     name: String,
     available: bool,
@@ -47,7 +50,7 @@ struct Need {
 
 pub(super) fn run(command: &DoctorCommand, globals: &Globals, terminal: &Terminal) -> Result<Exit, Failure> {
     let catalogue = Catalogue::load(globals)?;
-    let known: Vec<&Known> = match command.workflows.as_slice() {
+    let known: Vec<&Known> = match command.names.as_slice() {
         [] => catalogue.workflows().collect(),
         names => names.iter().map(|name| catalogue.workflow(name)).collect::<Result<_, _>>()?,
     };
@@ -56,7 +59,7 @@ pub(super) fn run(command: &DoctorCommand, globals: &Globals, terminal: &Termina
         version: env!("CARGO_PKG_VERSION"),
         system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
-        places: vec![temporary_folder()],
+        places: [vec![temporary_folder()], cache()].concat(),
         protection: protection(),
         workflows: known.iter().map(|known| need(known, &catalogue, &tools)).collect(),
         tools: tools.into_values().collect(),
@@ -65,7 +68,7 @@ pub(super) fn run(command: &DoctorCommand, globals: &Globals, terminal: &Termina
         if command.json { explain::json(out, &diagnosis) } else { show(out, &diagnosis, terminal.width()) }
     })?;
     let lacks = diagnosis.workflows.iter().any(|need| !need.lacks.is_empty());
-    Ok(if lacks && !command.workflows.is_empty() { Exit::Incomplete } else { Exit::Clean })
+    Ok(if lacks && !command.names.is_empty() { Exit::Incomplete } else { Exit::Clean })
 }
 
 fn show(out: &mut dyn Write, diagnosis: &Diagnosis, width: Option<usize>) -> io::Result<()> {
@@ -115,6 +118,29 @@ fn temporary_folder() -> Check {
         Err(error) => format!("{}: {error}", folder.display()),
     };
     Check { name: "temporary files".into(), available: made.is_ok(), detail }
+}
+
+/// Where the cache is, or would be, and how copy-on-write runs get their tree there.
+fn cache() -> Vec<Check> {
+    let directory = match cache_config(None) {
+        Ok(config) => config.directory().to_owned(),
+        Err(failure) => {
+            return vec![Check { name: "cache".into(), available: false, detail: failure.to_string() }];
+        }
+    };
+    // It is made when it is first needed, so what counts until then is the folder that it will be in.
+    let there = directory.ancestors().find(|folder| folder.is_dir()).unwrap_or(&directory);
+    let probed = CopyOnWrite::probe(there);
+    let shown = directory.display();
+    let (detail, way) = match &probed {
+        Ok(way) => (shown.to_string(), way.describe()),
+        Err(error) => (format!("{shown}: {error}"), "the cache cannot be written"),
+    };
+    let saves = probed.as_ref().is_ok_and(|way| *way != CopyOnWrite::Copy);
+    vec![
+        Check { name: "cache".into(), available: probed.is_ok(), detail },
+        Check { name: "copy-on-write".into(), available: saves, detail: way.to_owned() },
+    ]
 }
 
 #[cfg(target_os = "linux")]

@@ -57,6 +57,8 @@ impl fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         Self::usage(problems.to_string())

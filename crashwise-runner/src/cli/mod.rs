@@ -28,12 +28,13 @@ mod params;
 mod progress;
 mod report;
 mod run;
-
 mod runs;
 mod sbom;
 mod state;
+mod store;
 mod terminal;
 mod workflow;
+mod workspaces;
 
 use args::{Cli, Command};
 use clap::Parser as _;
@@ -72,6 +73,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<Exit, exit::Failure> {
         Command::Sbom(command) => sbom::run(&command, terminal),
         Command::Runs(command) => runs::run(command, globals, terminal),
         Command::Cache(command) => cache::run(command, terminal),
+        Command::Store(command) => store::run(command, terminal),
         Command::Doctor(command) => doctor::run(&command, globals, terminal),
         Command::Completions(command) => completions::run(&command, terminal),
     }

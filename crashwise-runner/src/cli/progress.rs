@@ -2,6 +2,7 @@
 
 use super::terminal::{Terminal, plain};
 use crate::{RunEvent, RunEventKind, RunnerBuilder};
+use crashwise_core::cache::CacheListener;
 use crashwise_core::{Stats, StatsEvent};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -48,6 +49,14 @@ impl Progress {
             .on_stats(move |event: &StatsEvent| {
                 stats.lock().unwrap_or_else(PoisonError::into_inner).stats(event);
             })
+    }
+
+    /// Tells of a cache what it does.
+    pub(super) fn cache_listener(&self) -> Option<CacheListener> {
+        let view = Arc::clone(self.view.as_ref()?);
+        Some(Arc::new(move |event| {
+            view.lock().unwrap_or_else(PoisonError::into_inner).tell(&event.to_string());
+        }))
     }
 
     /// Takes everything off the terminal.
@@ -138,7 +147,11 @@ impl View {
     }
 
     fn say(&mut self, who: &str, text: &str) {
-        let text = plain(&format!("{who}: {text}"));
+        self.tell(&format!("{who}: {text}"));
+    }
+
+    fn tell(&mut self, text: &str) {
+        let text = plain(text);
         match self {
             Self::Bars { all, .. } => drop(all.println(text)),
             Self::Lines { .. } => line(&text),

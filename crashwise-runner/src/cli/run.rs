@@ -8,21 +8,22 @@ use super::report::ReportArgs;
 use super::runs::owner::{self, Task};
 use super::state::StateFolder;
 use super::terminal::Terminal;
-use super::{interrupt, params};
+use super::workspaces::{Mode, Workspaces};
+use super::{interrupt, params, workspaces};
 use crate::{RunHandle, RunReport, RunRequest, Runner, RunnerBuilder, RunnerError};
 use clap::Args;
 use crashwise_core::workflow::AnyWorkflow;
-use crashwise_core::{Span, Target};
+use crashwise_core::{Isolation, Span, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// A directory, or an archive (tar, tar.gz, tar.xz, tar.zst, zip)
-    target: PathBuf,
+    /// A directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or an archive in a store: s3://BUCKET/KEY
+    target: String,
     /// Parameters; dots reach into objects, lists are JSON or separated by commas
     #[arg(value_name = "KEY=VALUE")]
     assignments: Vec<String>,
@@ -38,6 +39,9 @@ pub(super) struct RunArgs {
     /// Names the run: asked for again under this key, it is not begun again
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// How the run's tree is shared with others, in place of what the workflow asks for
+    #[arg(long, value_enum, value_name = "MODE")]
+    isolation: Option<Mode>,
     /// Let the run go on in the background and print its id; `crashwise runs` looks after it
     #[arg(long)]
     detach: bool,
@@ -63,6 +67,7 @@ pub(super) struct Ask {
     timeout_ms: Option<u64>,
     ignore_cache: bool,
     idempotency_key: Option<String>,
+    isolation: Option<Isolation>,
 }
 
 impl Ask {
@@ -71,6 +76,7 @@ impl Ask {
         if let Some(ms) = self.timeout_ms {
             request = request.with_timeout(Duration::from_millis(ms));
         }
+        request.isolation = self.isolation;
         if self.ignore_cache {
             request = request.without_cache();
         }
@@ -96,7 +102,8 @@ pub(super) fn execute(
             return Err(Failure::failed(format!("workflow {:?} cannot run here: {error}", metadata.name)));
         }
     }
-    let target = target(&args.target)?;
+    let target = workspaces::target(&args.target)?;
+    let isolation = args.isolation.map(Isolation::from);
     let given = params::gather(args.params.as_deref(), &args.assignments, &metadata.parameters)?;
     let params = metadata.check_parameters(given)?;
     let prepared = args.report.prepare()?;
@@ -108,6 +115,7 @@ pub(super) fn execute(
         timeout_ms: args.timeout.map(|time| u64::try_from(time.duration().as_millis()).unwrap_or(u64::MAX)),
         ignore_cache: args.ignore_cache,
         idempotency_key: args.idempotency_key.clone(),
+        isolation,
     };
     if args.detach {
         let Some(state) = state else { return Err(Failure::usage("--detach needs a state folder")) };
@@ -117,12 +125,6 @@ pub(super) fn execute(
     let run =
         drive(Some(code), state.as_ref(), catalogue, terminal, async |runner| runner.submit(request).await)?;
     args.report.report(&run, prepared, terminal)
-}
-
-fn target(path: &Path) -> Result<Target, Failure> {
-    let failed = |error| Failure::usage(format!("target {} could not be opened: {error}", path.display()));
-    // A run may go on in another folder than it began in.
-    std::path::absolute(path).and_then(Target::from_path).map_err(failed)
 }
 
 /// Begins a run in this process, shows its progress, and stops it when the user asks for that.
@@ -135,8 +137,9 @@ pub(super) fn drive(
 ) -> Result<RunReport, Failure> {
     let runtime = runtime()?;
     let progress = Progress::new(terminal, state.is_some());
+    let workspaces = Workspaces::from_environment(progress.cache_listener())?;
     let report = runtime.block_on(async {
-        let runner = progress.attach(builder(extra, state, catalogue)).build()?;
+        let runner = progress.attach(builder(extra, state, catalogue, &workspaces)).build()?;
         let handle = begin(&runner).await?;
         let waited = interrupt::until_done(&handle, terminal, handle.wait()).await;
         let report =
@@ -146,6 +149,7 @@ pub(super) fn drive(
     progress.finish();
     // A module that ignores its cancellation is not waited for.
     runtime.shutdown_background();
+    workspaces.settle();
     report
 }
 
@@ -159,8 +163,9 @@ pub(super) fn builder(
     extra: Option<&Arc<dyn AnyWorkflow>>,
     state: Option<&StateFolder>,
     catalogue: Catalogue,
+    workspaces: &Workspaces,
 ) -> RunnerBuilder {
-    let mut builder = Runner::builder().recover_runs(false);
+    let mut builder = workspaces.attach(Runner::builder().recover_runs(false));
     let extra_name = extra.map(|code| code.metadata().name);
     for known in catalogue.workflows().filter(|known| Some(&known.metadata.name) != extra_name.as_ref()) {
         builder = builder.workflow_shared(Arc::clone(&known.code));

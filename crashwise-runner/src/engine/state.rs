@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
+use tokio_util::task::AbortOnDropHandle;
 
 /// A run that this process carries out. Lives on one thread, with the workflow's future.
 pub(crate) struct RunState {
@@ -104,7 +105,7 @@ impl RunState {
             counting_since: Cell::new(None),
             limit,
             status: Cell::new(RunStatus::Pending),
-            isolation: metadata.workspace_isolation,
+            isolation: live.submission.isolation.unwrap_or(metadata.workspace_isolation),
             workspace: OnceCell::new(),
             content: OnceCell::new(),
             changed: Cell::new(false),
@@ -133,9 +134,16 @@ impl RunState {
     /// The tree that the run looks at, made when it is first asked for.
     pub(crate) async fn workspace(&self) -> Result<Workspace, StepFailure> {
         self.workspace
-            .get_or_try_init(|| {
-                let submission = &self.live.submission;
-                self.core.workspaces.prepare(&submission.id, &submission.target, self.isolation)
+            .get_or_try_init(async || {
+                let (core, live, isolation) =
+                    (Arc::clone(&self.core), Arc::clone(&self.live), self.isolation);
+                let prepared = self.on_pool(async move {
+                    let submission = &live.submission;
+                    core.workspaces.prepare(&submission.id, &submission.target, isolation).await
+                });
+                prepared.await.unwrap_or_else(|error| {
+                    Err(StepFailure::fatal(format!("the target could not be prepared: {error}")))
+                })
             })
             .await
             .map(|prepared| prepared.workspace.clone())
@@ -143,8 +151,23 @@ impl RunState {
 
     /// Identifies the content of the target, told when it is first asked for.
     pub(crate) async fn content(&self) -> Option<Fingerprint> {
-        let target = &self.live.submission.target;
-        self.content.get_or_init(|| self.core.workspaces.content(target)).await.clone()
+        self.content
+            .get_or_init(async || {
+                let (core, live) = (Arc::clone(&self.core), Arc::clone(&self.live));
+                let told =
+                    self.on_pool(async move { core.workspaces.content(&live.submission.target).await });
+                told.await.ok().flatten()
+            })
+            .await
+            .clone()
+    }
+
+    /// Does something that may wait for the network on the pool; it stops when this is dropped.
+    fn on_pool<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> AbortOnDropHandle<T> {
+        AbortOnDropHandle::new(self.core.pool.handle().spawn(work))
     }
 
     /// Appends an event without waiting for it.

@@ -9,7 +9,7 @@ mod workspace;
 
 pub(crate) use attempt::Work;
 #[cfg(feature = "workspace")]
-pub(crate) use cached::Cached;
+pub(crate) use cached::{Cached, OpenCache, OpenStore};
 pub(crate) use workspace::{InPlace, Prepared, WorkspaceSource};
 
 use crate::RunEventKind;

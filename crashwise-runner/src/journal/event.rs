@@ -2,7 +2,7 @@
 
 use crate::{CacheHit, RunStatus};
 use crashwise_core::workflow::{ApprovalRequest, Decision, StepError, StepKey};
-use crashwise_core::{Coverage, Fingerprint, ModuleOutput, RunId, SeverityCounts, Target};
+use crashwise_core::{Coverage, Fingerprint, Isolation, ModuleOutput, RunId, SeverityCounts, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,6 +20,8 @@ pub(crate) struct Submission {
     pub(crate) priority: i32,
     #[serde(default = "yes")]
     pub(crate) use_cache: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) isolation: Option<Isolation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) idempotency_key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,7 @@ fn submission() -> Submission {
         timeout_ms: None,
         priority: 0,
         use_cache: true,
+        isolation: None,
         idempotency_key: None,
         parent: None,
         forked_from: None,

@@ -14,3 +14,4 @@ mod durable;
 mod limits;
 mod state_dir;
 mod support;
+mod workspaces;

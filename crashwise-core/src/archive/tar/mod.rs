@@ -16,7 +16,7 @@ use self::stream::Blocks;
 use super::error::{ArchiveError, Bound, Fault, Rule};
 use super::limits::ExtractOptions;
 use super::name::Name;
-use super::tree::{Extracted, FileMeta, Tree};
+use super::tree::{Extracted, FileMeta, Tree, check_mode};
 
 /// Extension headers waiting for their entry.
 #[derive(Default)]
@@ -114,10 +114,12 @@ fn entry(
     if sparse.is_some() && !matches!(header.type_flag(), b'0' | 0) {
         return Err(Rule::SparseMap.into());
     }
+    if !matches!(header.type_flag(), b'2' | b'5') && !is_old_directory(header, &name, size) {
+        check_mode(header.mode()?)?;
+    }
     match header.type_flag() {
         b'0' | 0 | b'7' | b'S' => {
-            if header.type_flag() == 0 && name.has_trailing_slash() && size == 0 && sparse.is_none() {
-                // Before directories had a type they were files with a slash.
+            if is_old_directory(header, &name, size) && sparse.is_none() {
                 return tree.directory(&name);
             }
             let name = name.of_leaf()?;
@@ -159,6 +161,11 @@ fn entry(
         b'6' | b's' => Err(Rule::Fifo.into()),
         _ => Err(Rule::UnknownKind.into()),
     }
+}
+
+/// Before directories had a type they were files with a slash.
+fn is_old_directory(header: &Header<'_>, name: &Name, size: u64) -> bool {
+    header.type_flag() == 0 && name.has_trailing_slash() && size == 0
 }
 
 /// Reads an extension header. Each kind at most once per entry, and the two dialects never together.

@@ -135,6 +135,9 @@ fn kinds() {
         ("23 directory, then file", tar().dir("a").file("a", b""), KindSwap),
         ("23 implied directory, then file", tar().file("a/b", b"").file("a", b""), KindSwap),
         ("23 directory, then link", tar().dir("a").symlink("a", "b"), KindSwap),
+        ("19 setuid", tar().mode("s", b'0', 0o4755), SetId),
+        ("19 setgid", tar().mode("s", b'0', 0o2755), SetId),
+        ("19 setuid hard link", tar().file("f", b"").mode("h", b'1', 0o4755), SetId),
         ("50 unknown", tar().mode("a", b'Z', 0o644), UnknownKind),
         ("50 multi-volume", tar().mode("a", b'M', 0o644), UnknownKind),
         (

@@ -92,6 +92,8 @@ fn hostile() {
             ThroughSymlink,
         ),
         ("device", with(|e| e.mode = 0o020_666), Device),
+        ("setuid", with(|e| e.mode = 0o104_755), SetId),
+        ("setgid", with(|e| e.mode = 0o102_755), SetId),
         ("fifo", with(|e| e.mode = 0o010_666), Fifo),
         ("name differs", with(|e| e.central_name = Some(b"b".to_vec())), ZipLocalHeader),
         ("crc differs", with(|e| e.central_crc = Some(1)), ZipLocalHeader),

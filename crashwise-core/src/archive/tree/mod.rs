@@ -266,6 +266,11 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// Refuses a file that would run as somebody else. On directories the same bits mean something harmless.
+pub(super) fn check_mode(mode: u64) -> Result<(), Fault> {
+    if mode & 0o6000 == 0 { Ok(()) } else { Err(Rule::SetId.into()) }
+}
+
 /// Parent and last component.
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&b| b == b'/') {

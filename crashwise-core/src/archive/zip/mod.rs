@@ -11,7 +11,7 @@ use super::decode::read_full;
 use super::error::{ArchiveError, Bound, Fault, Rule};
 use super::limits::{ExtractOptions, Limits};
 use super::name::Name;
-use super::tree::{Extracted, FileMeta, Tree};
+use super::tree::{Extracted, FileMeta, Tree, check_mode};
 
 /// The end record's comment is at most this long.
 const COMMENT: u64 = u16::MAX as u64;
@@ -200,6 +200,7 @@ fn entry(
             tree.symlink(&name.of_leaf()?, &target)?;
         }
         _ => {
+            check_mode(u64::from(central.mode.unwrap_or(0)))?;
             let executable = central.mode.is_some_and(|mode| mode & 0o100 != 0);
             let meta = FileMeta { executable, mtime: central.mtime(), size: central.size };
             let mut out = tree.file(&name.of_leaf()?, meta)?;

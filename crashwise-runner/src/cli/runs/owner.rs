@@ -9,6 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::run::{Ask, builder, runtime};
 use crate::cli::state::StateFolder;
 use crate::cli::terminal::Terminal;
+use crate::cli::workspaces::Workspaces;
 use crate::{RunHandle, Runner, RunnerError};
 use crashwise_core::RunId;
 use serde::{Deserialize, Serialize};
@@ -83,12 +84,14 @@ fn spawn(state: &StateFolder, globals: &Globals) -> io::Result<Child> {
 pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
     let mut handles = None;
     let runtime = runtime()?;
+    let workspaces = Workspaces::from_environment(None);
     let begun = read_task().and_then(|task| {
         let state = StateFolder::of(globals).ok_or_else(|| Failure::usage("no state folder is known"))?;
         let catalogue = Catalogue::load(globals)?;
+        let workspaces = workspaces.as_ref().map_err(|failure| Failure::usage(failure.to_string()))?;
         runtime.block_on(async {
             outlive_the_terminal();
-            let runner = builder(None, Some(&state), catalogue).build()?;
+            let runner = builder(None, Some(&state), catalogue, workspaces).build()?;
             let handle = carry_out(&runner, task).await?;
             let id = handle.id().clone();
             handles = Some((runner, handle));
@@ -108,6 +111,9 @@ pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
     let report = runtime.block_on(handle.wait())?;
     drop(runner);
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Ok(workspaces) = &workspaces {
+        workspaces.settle();
+    }
     Ok(super::verdict(report.status))
 }
 
