@@ -55,7 +55,7 @@ struct Entry {
     in_use: bool,
 }
 
-pub(super) fn run(command: CacheCommand, terminal: &Terminal) -> Result<Exit, Failure> {
+pub(super) fn run(command: &CacheCommand, terminal: &Terminal) -> Result<Exit, Failure> {
     let failed = |error| Failure::failed(error_chain(&error));
     let cache =
         Cache::open(cache_config(command.cache_dir.as_deref())?.without_eviction()).map_err(failed)?;

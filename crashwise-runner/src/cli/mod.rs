@@ -72,7 +72,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<Exit, exit::Failure> {
         Command::Db(command) => db::run(command, terminal),
         Command::Sbom(command) => sbom::run(&command, terminal),
         Command::Runs(command) => runs::run(command, globals, terminal),
-        Command::Cache(command) => cache::run(command, terminal),
+        Command::Cache(command) => cache::run(&command, terminal),
         Command::Store(command) => store::run(command, terminal),
         Command::Doctor(command) => doctor::run(&command, globals, terminal),
         Command::Completions(command) => completions::run(&command, terminal),

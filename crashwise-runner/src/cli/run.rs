@@ -22,7 +22,9 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// A directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or an archive in a store: s3://BUCKET/KEY
+    #[arg(
+        help = "A directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or one in a store: s3://BUCKET/KEY"
+    )]
     target: String,
     /// Parameters; dots reach into objects, lists are JSON or separated by commas
     #[arg(value_name = "KEY=VALUE")]
