@@ -77,9 +77,9 @@ impl From<RunnerError> for Failure {
             RunnerError::Parameters(problems) | RunnerError::Metadata(problems) => {
                 Self::usage(problems.to_string())
             }
-            RunnerError::UnknownWorkflow { .. } | RunnerError::UnknownRun { .. } => {
-                Self::usage(error.to_string())
-            }
+            RunnerError::UnknownWorkflow { .. }
+            | RunnerError::UnknownRun { .. }
+            | RunnerError::UnknownStep { .. } => Self::usage(error.to_string()),
             _ => Self::failed(error.chain()),
         }
     }
