@@ -69,7 +69,7 @@ impl Runner {
             // Nobody waits for its result any more.
             cancel.cancel();
         }
-        Ok(core.carry_on(submission, known, cancel, None))
+        Ok(core.carry_on(Arc::new(submission), known, cancel, None))
     }
 
     fn submission(&self, run: &RunId) -> Result<Submission, RunnerError> {
@@ -141,17 +141,17 @@ impl Runner {
         let core = self.core();
         let known = core.code_for(&from)?.clone();
         let now = core.clock.now_ms();
-        let submission = Submission {
+        let submission = Arc::new(Submission {
             id: RunId::generate(),
             idempotency_key: None,
             parent: None,
             forked_from: Some(run.clone()),
             at_ms: now,
             ..from
-        };
-        let created = core.journal.create(submission.clone()).await.map_err(RunnerError::journal)?;
+        });
+        let created = core.journal.create(&submission).await.map_err(RunnerError::journal)?;
         let crate::journal::Created::New(mut log) = created else {
-            return Err(RunnerError::DuplicateRun { id: submission.id });
+            return Err(RunnerError::DuplicateRun { id: submission.id.clone() });
         };
         let last = kept.len();
         for (n, record) in kept.iter().enumerate() {

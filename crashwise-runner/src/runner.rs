@@ -150,7 +150,7 @@ impl Runner {
         let limit = request
             .timeout
             .or_else(|| known.metadata.requirements.resources.timeout.map(crashwise_core::Span::duration));
-        let submission = Submission {
+        let submission = Arc::new(Submission {
             id: request.id.unwrap_or_else(RunId::generate),
             workflow: known.metadata.name.clone(),
             version: known.metadata.version.to_string(),
@@ -164,7 +164,7 @@ impl Runner {
             parent: None,
             forked_from: None,
             at_ms: core.clock.now_ms(),
-        };
+        });
         let asked = submission.id.clone();
         let begun = core
             .begin(submission, known, CancellationToken::new())

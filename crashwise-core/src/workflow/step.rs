@@ -120,7 +120,7 @@ impl<'c> Step<'c> {
 
     async fn module(self, call: ModuleCall) -> Result<ModuleOutput, StepError> {
         let key = self.key.clone();
-        let value = self.execute(Command::Module(call)).await?;
+        let value = self.execute(Command::Module(call)).boxed_local().await?;
         decode(&key, &value)
     }
 
@@ -132,7 +132,8 @@ impl<'c> Step<'c> {
         Fut: Future<Output = Result<T, StepFailure>> + Send + 'static,
     {
         let key = self.key.clone();
-        let value = self.execute(Command::Inline(inline(work))).await?;
+        // On the heap only while it goes on: the workflow's own future keeps room for its largest step all the time.
+        let value = self.execute(Command::Inline(inline(work))).boxed_local().await?;
         let output: ModuleOutput = decode(&key, &value)?;
         decode(&key, &output.summary.output)
     }

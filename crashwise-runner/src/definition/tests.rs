@@ -501,3 +501,17 @@ fn the_published_schema_is_one() {
     let workflow = json!({"steps": [{"id": "a", "module": "fuzzer", "retry": {"maximum_attempts": 2}}]});
     assert_eq!(schema.check(&workflow), []);
 }
+
+#[test]
+fn the_schemas_in_the_docs_are_those_of_the_types() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema");
+    for (name, schema) in [
+        ("workflow.json", crashwise_core::schema_of::<DefinitionFile>()),
+        ("metadata.json", crashwise_core::schema_of::<Metadata>()),
+    ] {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let kept: Value = serde_json::from_str(&text).unwrap();
+        let command = name.trim_end_matches(".json");
+        assert_eq!(kept, schema, "write {name} anew with `crashwise workflow schema {command}`");
+    }
+}

@@ -33,7 +33,7 @@ impl Backend for RunBackend {
     }
 
     fn execute(&self, request: Request) -> LocalBoxFuture<'static, Result<Value, StepError>> {
-        let work = execute(Rc::clone(&self.0), request).boxed_local();
+        let work = execute(Rc::clone(&self.0), request);
         if self.0.core.check_wakers { Own(work).boxed_local() } else { work }
     }
 
@@ -42,7 +42,9 @@ impl Backend for RunBackend {
     }
 }
 
-async fn execute(run: Rc<RunState>, request: Request) -> Result<Value, StepError> {
+/// Looks the command up in the journal, at once, and gives a future that holds no more than it takes to carry it out: many
+/// runs wait for long.
+fn execute(run: Rc<RunState>, request: Request) -> LocalBoxFuture<'static, Result<Value, StepError>> {
     let Request { key, mut fingerprint, command, options, detached, .. } = request;
     let mut module = None;
     if let Command::Module(call) = &command {
@@ -60,24 +62,24 @@ async fn execute(run: Rc<RunState>, request: Request) -> Result<Value, StepError
         if fp != fingerprint && run.core.on_change == OnChange::Rerun {
             run.asked.borrow_mut().insert(key.clone());
             let step = Begin { kind: command.kind(), key, fingerprint, detached };
-            return perform(run, step, command, module, options).await;
+            return perform(run, step, command, module, options);
         }
         if fp != fingerprint {
             let message = format!("the code now asks for another {} there", command.kind());
-            return Err(StepError::new(key, StepErrorKind::NonDeterminism, message));
+            return ready(Err(StepError::new(key, StepErrorKind::NonDeterminism, message))).boxed_local();
         }
         if let (Command::Patched { .. }, Ok(value)) = (&command, &result) {
             run.memo.borrow_mut().keep(key.clone(), fp, value.clone());
         }
         run.asked.borrow_mut().insert(key);
-        return result;
+        return ready(result).boxed_local();
     }
     if !run.asked.borrow_mut().insert(key.clone()) {
         let message = "a step with this name is part of the run already";
-        return Err(StepError::new(key, StepErrorKind::NonDeterminism, message));
+        return ready(Err(StepError::new(key, StepErrorKind::NonDeterminism, message))).boxed_local();
     }
     let step = Begin { kind: command.kind(), key, fingerprint, detached };
-    perform(run, step, command, module, options).await
+    perform(run, step, command, module, options)
 }
 
 /// Carries out a command of which the journal holds no result. Each kind is a future of its own, so that a step that waits
@@ -104,9 +106,9 @@ fn perform(
         Command::Inline(InlineCall(closure)) => {
             return module_step(run, step, String::new(), Work::Closure(closure), options).boxed_local();
         }
-        Command::Sleep(time) => return sleep(run, step, time).boxed_local(),
-        Command::Signal { name } => return signal(run, step, name).boxed_local(),
-        Command::Approval(request) => return approval(run, step, request).boxed_local(),
+        Command::Sleep(time) => return sleep(&run, step, time),
+        Command::Signal { name } => return signal(&run, step, name),
+        Command::Approval(request) => return approval(&run, step, request),
         Command::Child(call) => return child(run, step, call).boxed_local(),
         Command::Skip => {
             run.tell(|| RunEventKind::StepSkipped { step: step.key.clone() });

@@ -93,7 +93,7 @@ async fn begin_child(run: &Rc<RunState>, key: &StepKey, call: ChildCall) -> Resu
         .check_parameters(call.params)
         .map_err(|problems| refused(StepErrorKind::Config, problems.to_string()))?;
     let parent = &run.live.submission;
-    let submission = Submission {
+    let submission = Arc::new(Submission {
         id: child_id(&parent.id, key).map_err(|error| refused(StepErrorKind::Failed, error.to_string()))?,
         workflow: known.metadata.name.clone(),
         version: known.metadata.version.to_string(),
@@ -107,9 +107,9 @@ async fn begin_child(run: &Rc<RunState>, key: &StepKey, call: ChildCall) -> Resu
         parent: Some(parent.id.clone()),
         forked_from: None,
         at_ms: run.now_ms(),
-    };
+    });
     let cancel = run.stop.child_token();
-    match run.core.begin(submission.clone(), known.clone(), cancel.clone()).await {
+    match run.core.begin(Arc::clone(&submission), known.clone(), cancel.clone()).await {
         Ok(Begun::New(live) | Begun::Exists { live: Some(live), .. }) => Ok(live),
         // It was begun before a restart.
         Ok(Begun::Exists { live: None, .. }) => Ok(run.core.carry_on(submission, known, cancel, None)),

@@ -104,11 +104,11 @@ impl Core {
     /// Notes a run and carries it out; when there is one with its id or key already, gives that one.
     pub(crate) async fn begin(
         self: &Arc<Self>,
-        submission: Submission,
+        submission: Arc<Submission>,
         workflow: Known,
         cancel: CancellationToken,
     ) -> Result<Begun, JournalError> {
-        match self.journal.create(submission.clone()).await? {
+        match self.journal.create(&submission).await? {
             Created::New(log) => {
                 let taken = Taken { log, records: Vec::new() };
                 Ok(Begun::New(self.carry_on(submission, workflow, cancel, Some(taken))))
@@ -120,7 +120,7 @@ impl Core {
     /// Carries out a run that the journal holds. Without the end of its journal at hand, the run is taken first.
     pub(crate) fn carry_on(
         self: &Arc<Self>,
-        submission: Submission,
+        submission: Arc<Submission>,
         workflow: Known,
         cancel: CancellationToken,
         taken: Option<Taken>,

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// A run that this process carries out, as other threads see it.
 pub(crate) struct Live {
-    pub(crate) submission: Submission,
+    pub(crate) submission: Arc<Submission>,
     /// Fires when the run shall be stopped.
     pub(crate) cancel: CancellationToken,
     progress: watch::Sender<Progress>,
@@ -57,7 +57,7 @@ pub(crate) struct Command {
 
 impl Live {
     pub(crate) fn new(
-        submission: Submission,
+        submission: Arc<Submission>,
         cancel: CancellationToken,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Box<Command>>) {
         let (control, commands) = mpsc::unbounded_channel();

@@ -40,8 +40,8 @@ pub(crate) fn why_stopped(run: &RunState) -> &'static str {
 }
 
 /// A step that was begun. Dropped without an end, it is journaled as cancelled.
-pub(super) struct Underway<'r> {
-    pub(super) run: &'r Rc<RunState>,
+pub(super) struct Underway {
+    pub(super) run: Rc<RunState>,
     pub(super) step: Begin,
     pub(super) module: String,
     pub(super) version: String,
@@ -54,10 +54,10 @@ pub(super) struct Underway<'r> {
     pub(super) over: bool,
 }
 
-impl<'r> Underway<'r> {
-    pub(super) fn new(run: &'r Rc<RunState>, step: Begin, module: String) -> Self {
+impl Underway {
+    pub(super) fn new(run: &Rc<RunState>, step: Begin, module: String) -> Self {
         Self {
-            run,
+            run: Rc::clone(run),
             step,
             module,
             version: String::new(),
@@ -98,17 +98,17 @@ impl<'r> Underway<'r> {
             Outcome::Error { error, .. } => Err(error.clone()),
         };
         let end = self.end(outcome);
-        let run = self.run;
+        let run = Rc::clone(&self.run);
         run.report(&end);
         run.keep(Event::StepEnded(Box::new(end))).await;
         result
     }
 
-    pub(super) fn value(self, value: Value) -> LocalBoxFuture<'r, Result<Value, StepError>> {
+    pub(super) fn value(self, value: Value) -> LocalBoxFuture<'static, Result<Value, StepError>> {
         self.finish(Outcome::Value { value, child: None }).boxed_local()
     }
 
-    pub(super) fn output(self, output: ModuleOutput) -> LocalBoxFuture<'r, Result<Value, StepError>> {
+    pub(super) fn output(self, output: ModuleOutput) -> LocalBoxFuture<'static, Result<Value, StepError>> {
         match serde_json::to_value(output) {
             Ok(value) => self.value(value),
             Err(error) => {
@@ -119,23 +119,23 @@ impl<'r> Underway<'r> {
         }
     }
 
-    pub(super) fn fail(self, error: StepError) -> LocalBoxFuture<'r, Result<Value, StepError>> {
+    pub(super) fn fail(self, error: StepError) -> LocalBoxFuture<'static, Result<Value, StepError>> {
         self.finish(Outcome::Error { error, partial: None, child: None }).boxed_local()
     }
 
-    pub(super) fn cancelled(self) -> LocalBoxFuture<'r, Result<Value, StepError>> {
-        let error = self.step.cancelled(self.run);
+    pub(super) fn cancelled(self) -> LocalBoxFuture<'static, Result<Value, StepError>> {
+        let error = self.step.cancelled(&self.run);
         self.fail(error)
     }
 }
 
-impl Drop for Underway<'_> {
+impl Drop for Underway {
     fn drop(&mut self) {
         // A run that this process gives up goes on elsewhere: its steps did not end.
         if self.over || self.run.halted.get() {
             return;
         }
-        let error = self.step.cancelled(self.run).with_attempts(self.attempts);
+        let error = self.step.cancelled(&self.run).with_attempts(self.attempts);
         let end = self.end(Outcome::Error { error, partial: None, child: None });
         self.run.report(&end);
         self.run.note(Event::StepEnded(Box::new(end)));

@@ -1,4 +1,4 @@
-//! Steps that wait: for time, for a signal, for a person.
+//! Steps that wait: for time, for a signal, for a person. Their futures hold little, because many runs wait for long.
 
 use super::state::{Doing, RunState};
 use super::step::{Begin, Underway};
@@ -6,22 +6,32 @@ use super::{after, at, millis};
 use crate::RunEventKind;
 use crate::journal::Event;
 use crashwise_core::workflow::{ApprovalRequest, StepError, StepErrorKind, StepKey};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 use serde_json::Value;
+use std::future::ready;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub(super) async fn sleep(run: Rc<RunState>, step: Begin, time: Duration) -> Result<Value, StepError> {
+type Waiting = LocalBoxFuture<'static, Result<Value, StepError>>;
+
+pub(super) fn sleep(run: &Rc<RunState>, step: Begin, time: Duration) -> Waiting {
     if run.stopping.get().is_some() {
-        return Err(step.cancelled(&run));
+        return ready(Err(step.cancelled(run))).boxed_local();
     }
-    let left = time_left(&run, &step.key, time);
-    let underway = Underway::new(&run, step, String::new());
-    let _waiting = run.doing(Doing::Timer);
-    tokio::select! {
-        biased;
-        () = run.stop.cancelled() => underway.cancelled().await,
-        () = at(after(left)) => underway.value(Value::Null).await,
+    let left = time_left(run, &step.key, time);
+    let underway = Underway::new(run, step, String::new());
+    async move {
+        let waiting = underway.run.doing(Doing::Timer);
+        let stopped = tokio::select! {
+            biased;
+            () = underway.run.stop.cancelled() => true,
+            () = at(after(left)) => false,
+        };
+        drop(waiting);
+        if stopped { underway.cancelled() } else { underway.value(Value::Null) }.await
     }
+    .boxed_local()
 }
 
 /// What is left of a wait. The first time it is journaled until when it lasts; after a restart, what the time of day says,
@@ -36,9 +46,9 @@ fn time_left(run: &RunState, key: &StepKey, time: Duration) -> Duration {
     time
 }
 
-pub(super) async fn signal(run: Rc<RunState>, step: Begin, name: String) -> Result<Value, StepError> {
+pub(super) fn signal(run: &Rc<RunState>, step: Begin, name: String) -> Waiting {
     if run.stopping.get().is_some() {
-        return Err(step.cancelled(&run));
+        return ready(Err(step.cancelled(run))).boxed_local();
     }
     run.note(Event::StepStarted {
         key: step.key.clone(),
@@ -46,28 +56,27 @@ pub(super) async fn signal(run: Rc<RunState>, step: Begin, name: String) -> Resu
         kind: step.kind.to_owned(),
         module: name.clone(),
     });
-    let underway = Underway::new(&run, step, name.clone());
-    let arrived = {
-        let _waiting = run.doing(Doing::Waiting);
-        tokio::select! {
+    let underway = Underway::new(run, step, name);
+    async move {
+        let waiting = underway.run.doing(Doing::Waiting);
+        let arrived = tokio::select! {
             biased;
-            () = run.stop.cancelled() => None,
-            value = run.until(|run| run.mailbox.borrow_mut().take_signal(&name)) => Some(value),
+            () = underway.run.stop.cancelled() => None,
+            value = underway.run.until(|run| run.mailbox.borrow_mut().take_signal(&underway.module)) => Some(value),
+        };
+        drop(waiting);
+        match arrived {
+            Some(value) => underway.value(value),
+            None => underway.cancelled(),
         }
-    };
-    match arrived {
-        Some(value) => underway.value(value).await,
-        None => underway.cancelled().await,
+        .await
     }
+    .boxed_local()
 }
 
-pub(super) async fn approval(
-    run: Rc<RunState>,
-    step: Begin,
-    request: ApprovalRequest,
-) -> Result<Value, StepError> {
+pub(super) fn approval(run: &Rc<RunState>, step: Begin, request: ApprovalRequest) -> Waiting {
     if run.stopping.get().is_some() {
-        return Err(step.cancelled(&run));
+        return ready(Err(step.cancelled(run))).boxed_local();
     }
     let now = run.now_ms();
     let known = run.memo.borrow_mut().until.remove(&step.key);
@@ -79,34 +88,48 @@ pub(super) async fn approval(
         name: request.name.clone(),
         prompt: request.prompt.clone(),
     });
+    let underway = Underway::new(run, step, request.name.clone());
     run.note(Event::ApprovalRequested {
-        key: step.key.clone(),
+        key: underway.step.key.clone(),
         until_ms: left.map(|left| now.saturating_add(millis(left))),
-        request: request.clone(),
+        request,
     });
-    let underway = Underway::new(&run, step, request.name.clone());
-    let decided = {
-        let _waiting = run.doing(Doing::Waiting);
-        tokio::select! {
-            biased;
-            () = run.stop.cancelled() => None,
-            decision = run.until(|run| run.mailbox.borrow_mut().take_decision(&request.name)) => Some(Some(decision)),
-            () = at(left.and_then(after)) => Some(None),
+    decide(underway, left).boxed_local()
+}
+
+async fn decide(underway: Underway, left: Option<Duration>) -> Result<Value, StepError> {
+    let waiting = underway.run.doing(Doing::Waiting);
+    let decided = tokio::select! {
+        biased;
+        () = underway.run.stop.cancelled() => None,
+        decision = underway.run.until(|run| run.mailbox.borrow_mut().take_decision(&underway.module)) => {
+            Some(Some(decision))
         }
+        // The timer is large, and most questions have none.
+        () = limit(left) => Some(None),
     };
+    drop(waiting);
     match decided {
-        None => underway.cancelled().await,
+        None => underway.cancelled(),
         Some(Some(decision)) => match serde_json::to_value(decision) {
-            Ok(value) => underway.value(value).await,
+            Ok(value) => underway.value(value),
             Err(error) => {
                 let error = underway.step.error(StepErrorKind::Failed, error.to_string());
-                underway.fail(error).await
+                underway.fail(error)
             }
         },
         Some(None) => {
-            let message = format!("nobody decided on {:?} in time", request.name);
+            let message = format!("nobody decided on {:?} in time", underway.module);
             let error = underway.step.error(StepErrorKind::TimedOut, message);
-            underway.fail(error).await
+            underway.fail(error)
         }
+    }
+    .await
+}
+
+fn limit(left: Option<Duration>) -> LocalBoxFuture<'static, ()> {
+    match left.and_then(after) {
+        Some(moment) => at(Some(moment)).boxed_local(),
+        None => std::future::pending().boxed_local(),
     }
 }

@@ -1,12 +1,11 @@
-//! A journal that ends with the process.
+//! A journal that ends with the process. What happened in a run is nowhere but in the run itself: nobody else could carry
+//! it on.
 
-use super::{Ack, Cached, Created, Event, Journal, JournalError, Record, RunLog, Submission, Taken, When};
+use super::{Ack, Cached, Created, Event, Journal, JournalError, RunLog, Submission, Taken, When};
 use async_trait::async_trait;
 use crashwise_core::{Fingerprint, RunId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-type Records = Arc<Mutex<Vec<Record>>>;
 
 /// A journal that ends with the process.
 #[derive(Debug, Default)]
@@ -16,7 +15,7 @@ pub(crate) struct MemoryJournal {
 
 #[derive(Debug, Default)]
 struct Inner {
-    runs: HashMap<RunId, (Submission, Records)>,
+    runs: HashMap<RunId, Arc<Submission>>,
     keys: HashMap<String, RunId>,
     cache: HashMap<Fingerprint, Cached>,
     cache_order: VecDeque<Fingerprint>,
@@ -33,34 +32,28 @@ impl MemoryJournal {
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    async fn create(&self, run: Submission) -> Result<Created, JournalError> {
+    async fn create(&self, run: &Arc<Submission>) -> Result<Created, JournalError> {
         let mut inner = self.lock();
         let known = run.idempotency_key.as_ref().and_then(|key| inner.keys.get(key)).unwrap_or(&run.id);
-        if let Some((first, _)) = inner.runs.get(known) {
-            return Ok(Created::Exists { id: first.id.clone(), same: first.asks_the_same(&run) });
+        if let Some(first) = inner.runs.get(known) {
+            return Ok(Created::Exists { id: first.id.clone(), same: first.asks_the_same(run) });
         }
         if let Some(key) = &run.idempotency_key {
             inner.keys.insert(key.clone(), run.id.clone());
         }
-        let first = Record { seq: 1, at_ms: run.at_ms, event: Event::Submitted(Box::new(run.clone())) };
-        let records = Arc::new(Mutex::new(vec![first]));
-        let log = MemoryLog(Arc::clone(&records));
-        inner.runs.insert(run.id.clone(), (run, records));
-        Ok(Created::New(Box::new(log)))
+        inner.runs.insert(run.id.clone(), Arc::clone(run));
+        Ok(Created::New(Box::new(Nothing)))
     }
 
-    async fn take(&self, run: &RunId) -> Result<Option<Taken>, JournalError> {
-        let inner = self.lock();
-        Ok(inner.runs.get(run).map(|(_, kept)| {
-            let records = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Taken { log: Box::new(MemoryLog(Arc::clone(kept))), records }
-        }))
+    async fn take(&self, _: &RunId) -> Result<Option<Taken>, JournalError> {
+        Ok(None)
     }
 
     fn forget(&self, run: &RunId) {
         let mut inner = self.lock();
-        if let Some((Submission { idempotency_key: Some(key), .. }, _)) = inner.runs.remove(run) {
-            inner.keys.remove(&key);
+        let forgotten = inner.runs.remove(run);
+        if let Some(key) = forgotten.as_ref().and_then(|run| run.idempotency_key.as_ref()) {
+            inner.keys.remove(key);
         }
     }
 
@@ -81,13 +74,10 @@ impl Journal for MemoryJournal {
     }
 }
 
-struct MemoryLog(Records);
+struct Nothing;
 
-impl RunLog for MemoryLog {
-    fn append(&mut self, at_ms: u64, event: Event, _: When) -> Ack {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let seq = records.len() as u64 + 1;
-        records.push(Record { seq, at_ms, event });
+impl RunLog for Nothing {
+    fn append(&mut self, _: u64, _: Event, _: When) -> Ack {
         Ack::now()
     }
 }

@@ -14,6 +14,7 @@ use crashwise_core::{Fingerprint, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Whether a record has to be on the disk soon.
@@ -77,7 +78,7 @@ pub(crate) struct Cached {
 #[async_trait::async_trait]
 pub(crate) trait Journal: Send + Sync + fmt::Debug {
     /// Notes a new run, which belongs to this process. It is durable when this returns.
-    async fn create(&self, run: Submission) -> Result<Created, JournalError>;
+    async fn create(&self, run: &Arc<Submission>) -> Result<Created, JournalError>;
 
     /// Takes a run that nobody carries out. `None` when there is no such run.
     async fn take(&self, run: &RunId) -> Result<Option<Taken>, JournalError>;

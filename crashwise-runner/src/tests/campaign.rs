@@ -160,6 +160,7 @@ fn live(folder: &Path) {
             .reconcile(|_, _| Some(json!(77)))
             .build()
             .unwrap();
+        append(&folder.join("born"), ".").unwrap();
         let acked = fs::read_to_string(folder.join("acked")).unwrap_or_default();
         let mut handles = Vec::new();
         for n in 0..RUNS {
@@ -257,6 +258,11 @@ fn judge(folder: &Path, kills: usize) -> usize {
     repeated
 }
 
+/// How many lives have opened the journal.
+fn born(folder: &Path) -> u64 {
+    fs::metadata(folder.join("born")).map_or(0, |file| file.len())
+}
+
 fn is_over(folder: &Path) -> bool {
     fs::read_to_string(folder.join("acked")).is_ok_and(|acked| acked.contains("all\n"))
 }
@@ -273,15 +279,19 @@ fn nothing_is_lost_in_300_kills() {
         let folder = tempfile::tempdir().unwrap();
         let before = kills;
         while !is_over(folder.path()) {
+            let lives = born(folder.path());
             let mut child = start(folder.path(), None);
-            // Now and then it is let live to its end.
-            let limit = Duration::from_millis(8 + random.below(90));
-            let born = Instant::now();
+            // Counted from when it has its journal open: a process that dies before has done nothing.
+            let limit = Duration::from_micros(random.below(80_000));
+            let mut began = None;
             let ended = loop {
                 if let Some(status) = child.try_wait().unwrap() {
                     break Some(status);
                 }
-                if born.elapsed() > limit && kills < planned {
+                if began.is_none() && born(folder.path()) > lives {
+                    began = Some(Instant::now());
+                }
+                if began.is_some_and(|began| began.elapsed() > limit) && kills < planned {
                     break None;
                 }
                 std::thread::sleep(Duration::from_millis(1));

@@ -45,7 +45,9 @@ async fn what_was_acknowledged_is_there_and_writing_goes_on_when_there_is_room()
     journal.writer().set_patience(Duration::from_millis(60));
     let run = submission();
     let id = run.id.clone();
-    let Ok(Created::New(mut log)) = journal.create(run).await else { panic!("a new run") };
+    let Ok(Created::New(mut log)) = journal.create(&std::sync::Arc::new(run)).await else {
+        panic!("a new run")
+    };
     limit(&journal, 40).await;
     let mut kept = 0;
     let error = loop {
@@ -75,7 +77,9 @@ async fn what_was_acknowledged_is_there_and_writing_goes_on_when_there_is_room()
 async fn a_short_shortage_is_waited_out() {
     let folder = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(folder.path(), Durability::Relaxed).unwrap();
-    let Ok(Created::New(mut log)) = journal.create(submission()).await else { panic!("a new run") };
+    let Ok(Created::New(mut log)) = journal.create(&std::sync::Arc::new(submission())).await else {
+        panic!("a new run")
+    };
     limit(&journal, 30).await;
     let mut n = 0;
     let waiting = loop {
@@ -101,7 +105,7 @@ async fn a_run_taken_over_is_written_by_the_new_owner_only() {
     );
     let run = submission();
     let id = run.id.clone();
-    let Ok(Created::New(mut log)) = one.create(run).await else { panic!("a new run") };
+    let Ok(Created::New(mut log)) = one.create(&std::sync::Arc::new(run)).await else { panic!("a new run") };
     assert!(matches!(two.take(&id).await, Err(JournalError::Owned { .. })));
     assert_eq!(two.unowned().unwrap(), []);
     // A process that lost its lock and does not know it.

@@ -49,8 +49,9 @@ fn ten_thousand_runs_wait_and_all_finish() {
         }
         let used = resident().saturating_sub(before);
         println!("{} bytes for each of 10000 waiting runs", used / 10_000);
-        // Measured at 16 KB a run without optimisation; other tests share the process, so this leaves room for them.
-        assert!(used < 320 << 20, "{} MiB", used >> 20);
+        // Measured at 8 KB a run without optimisation; other tests share the process, so this leaves room for them. What
+        // counts is the bench, where it is the only thing in the process.
+        assert!(used < 160 << 20, "{} MiB", used >> 20);
         for handle in &handles {
             handle.approve("go", "ann", "").await.unwrap();
         }

@@ -22,7 +22,7 @@ use crashwise_core::{Fingerprint, RunId};
 use log::SqliteLog;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How far an acknowledged event is safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,13 +102,13 @@ impl SqliteJournal {
 
 #[async_trait]
 impl Journal for SqliteJournal {
-    async fn create(&self, run: Submission) -> Result<Created, JournalError> {
-        let event = Event::Submitted(Box::new(run.clone()));
+    async fn create(&self, run: &Arc<Submission>) -> Result<Created, JournalError> {
+        let event = Event::Submitted(Box::new((**run).clone()));
         let first = chain::Encoded::new(&event)?;
         let hash = chain::next(&chain::start(&run.id), 1, run.at_ms, &first.body);
         let kept = self.blobs.put_large(&first.body)?;
         let owner = self.owner.name().to_owned();
-        let (id, at_ms) = (run.id.clone(), run.at_ms);
+        let (id, at_ms, run) = (run.id.clone(), run.at_ms, Arc::clone(run));
         let made = self
             .writer
             .exec(move |connection| {
