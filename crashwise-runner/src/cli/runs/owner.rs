@@ -15,7 +15,10 @@ use crashwise_core::RunId;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long taking a run over may last before the one who asked for it is answered all the same.
+const TAKING: Duration = Duration::from_secs(10);
 
 /// What a background process is there for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -129,7 +132,19 @@ async fn carry_out(runner: &Runner, task: Task) -> Result<RunHandle, RunnerError
         Task::Submit(ask) => runner.submit(ask.request()).await,
         Task::Again { id, from: Some(step) } => runner.fork(&id, &step).await,
         Task::Again { id, from: None } => runner.retry(&id).await,
-        Task::CarryOn { id } => Ok(runner.here(runner.carry_on(&id)?)),
+        Task::CarryOn { id } => {
+            let handle = runner.here(runner.carry_on(&id)?);
+            // Who started this process asks something of the run next, and looks at who owns it.
+            let began = Instant::now();
+            while began.elapsed() < TAKING {
+                let summary = runner.store()?.summary(&id)?;
+                if summary.owned || summary.status.is_final() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(handle)
+        }
     }
 }
 
