@@ -124,7 +124,8 @@ impl Module for VulnerabilityAnalyzer {
     }
 
     fn reads(&self, config: &AnalyzerConfig) -> Vec<PathBuf> {
-        config.database.iter().cloned().collect()
+        let files = [&config.database, &config.epss, &config.kev, &config.registry_index];
+        files.into_iter().flatten().cloned().collect()
     }
 
     async fn run(&self, cx: &ModuleContext, config: AnalyzerConfig) -> Result<Summary, ModuleError> {

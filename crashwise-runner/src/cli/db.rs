@@ -3,6 +3,7 @@
 use super::exit::{Exit, Failure};
 use super::explain;
 use super::terminal::{BOLD, Terminal};
+use super::update::{self, UpdateCommand};
 use clap::Subcommand;
 use crashwise_core::error_chain;
 use crashwise_modules::dependencies::advisory::{Database, DatabaseBuilder, DatabaseError};
@@ -23,6 +24,8 @@ pub(super) enum DbCommand {
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Compile a database from a mirror of advisories
+    Update(UpdateCommand),
     /// Describe a database: sources, age, licences
     Info {
         /// The database
@@ -41,6 +44,7 @@ pub(super) enum DbCommand {
 pub(super) fn run(command: DbCommand, terminal: &Terminal) -> Result<Exit, Failure> {
     match command {
         DbCommand::Build { sources, output } => build(&sources, &output, terminal)?,
+        DbCommand::Update(command) => write(update::collect(&command, terminal)?, &command.output, terminal)?,
         DbCommand::Info { database, json } => info(&database, json, terminal)?,
         DbCommand::Verify { database } => {
             open(&database)?.verify().map_err(|error| failure(&database, &error))?;
@@ -55,6 +59,11 @@ fn build(sources: &[PathBuf], output: &Path, terminal: &Terminal) -> Result<(), 
     for source in sources {
         builder.add(source).map_err(|error| Failure::failed(error_chain(&error)))?;
     }
+    write(builder, output, terminal)
+}
+
+/// Names what could not be read and writes the file.
+fn write(builder: DatabaseBuilder, output: &Path, terminal: &Terminal) -> Result<(), Failure> {
     let warnings = builder.warnings();
     for warning in warnings.iter().take(NAMED_WARNINGS) {
         terminal.warn(warning);

@@ -21,6 +21,8 @@ mod db;
 mod doctor;
 mod exit;
 mod explain;
+#[cfg(feature = "update")]
+mod fetch;
 mod interrupt;
 mod module;
 mod output;
@@ -33,6 +35,7 @@ mod sbom;
 mod state;
 mod store;
 mod terminal;
+mod update;
 mod workflow;
 mod workspaces;
 

@@ -16,8 +16,8 @@ use super::severity::{Rating, SeveritySource};
 use super::source::{self, SourceFile};
 
 /// Most pages that are kept of one advisory.
-const MAX_URLS: usize = 4;
-const MAX_SUMMARY: usize = 300;
+const MAX_URLS: usize = 3;
+const MAX_SUMMARY: usize = 200;
 const MAX_ALIASES: usize = 32;
 
 /// Collects advisories and compiles them into one file.
@@ -422,7 +422,7 @@ fn write_packages(advisories: &[Advisory]) -> Result<[Vec<u8>; 3], DatabaseError
     let mut packages = Vec::new();
     let mut names = Vec::with_capacity(by_name.len());
     for ((ecosystem, name), entries) in by_name {
-        let key = layout::key(ecosystem.name(), name);
+        let key = layout::key(ecosystem, name);
         let record = package_record(&key, &entries);
         let place = u32::try_from(packages.len()).map_err(|_| DatabaseError::TooLarge)?;
         packages.extend_from_slice(&layout::checksum(&record).to_le_bytes());

@@ -177,7 +177,7 @@ impl Database {
     /// If the file cannot be read or is damaged.
     pub fn query(&self, query: &Query<'_>) -> Result<Answer, DatabaseError> {
         let name = query.ecosystem.normalize_name(query.name);
-        let Some(record) = self.package(&layout::key(query.ecosystem.name(), &name))? else {
+        let Some(record) = self.package(&layout::key(query.ecosystem, &name))? else {
             return Ok(Answer::default());
         };
         let key = query.ecosystem.order().key(query.version).ok();

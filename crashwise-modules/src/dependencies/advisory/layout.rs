@@ -14,10 +14,12 @@
 //! Numbers are little-endian. Nothing is read that its checksum does not confirm, so a damaged file is an error and
 //! never a missed advisory.
 
+use crate::dependencies::version::Ecosystem;
+
 use super::error::DatabaseError;
 
 pub(super) const MAGIC: &[u8; 8] = b"CWADVDB\n";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 pub(super) const SECTIONS: usize = 7;
 pub(super) const HEADER_LENGTH: usize = 16 + SECTIONS * 16 + 32 + 4;
 pub(super) const NAME_LENGTH: usize = 16;
@@ -121,9 +123,12 @@ pub(super) fn hash(key: &[u8]) -> u64 {
     hash ^ (hash >> 29)
 }
 
-/// What names a package in the database.
-pub(super) fn key(ecosystem: &str, name: &str) -> Vec<u8> {
-    [ecosystem.as_bytes(), &[0], name.as_bytes()].concat()
+/// What names a package in the database: the place of its ecosystem in [`Ecosystem::ALL`], and its name. A list in
+/// another order needs another [`VERSION`].
+pub(super) fn key(ecosystem: Ecosystem, name: &str) -> Vec<u8> {
+    let place = Ecosystem::ALL.iter().position(|known| *known == ecosystem);
+    let place = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX);
+    [&[place], name.as_bytes()].concat()
 }
 
 /// Appends numbers and texts to a record.
