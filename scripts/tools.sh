@@ -13,4 +13,15 @@ cargo_tool() {
     fi
 }
 
+# python_tool NAME VERSION REQUIREMENT: a program from PyPI, by exact version, in an environment of its own.
+python_tool() {
+    local name=$1 version=$2 requirement=$3
+    if [ "$(cat "$tools/$name/version" 2>/dev/null)" != "$version" ]; then
+        echo "installing $name $version"
+        python3 -m venv --clear "$tools/$name"
+        "$tools/$name/bin/pip" install --quiet --disable-pip-version-check "$requirement==$version"
+        echo "$version" >"$tools/$name/version"
+    fi
+}
+
 cargo_tool cargo-deny 0.20.2

@@ -91,7 +91,7 @@ pub(super) fn check_characters(raw: &[u8], options: &ExtractOptions) -> Result<(
         return Err(Rule::NulInName.into());
     }
     for chunk in raw.utf8_chunks() {
-        if chunk.valid().chars().any(char::is_control) {
+        if chunk.valid().chars().any(|c| c.is_control() || is_steering(c)) {
             return Err(Rule::ControlInName.into());
         }
         if !chunk.invalid().is_empty() && !options.non_utf8 {
@@ -110,9 +110,18 @@ pub(super) fn check_characters(raw: &[u8], options: &ExtractOptions) -> Result<(
     Ok(())
 }
 
+/// Characters that turn the order of writing or end a line without being control characters by name.
+fn is_steering(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Device names of DOS. With an extension (`aux.c`) they are common in portable source trees and let through.
 fn is_device_name(part: &[u8]) -> bool {
-    let name = part.to_ascii_uppercase();
+    // Dots and spaces at the end are dropped there.
+    let mut name = part.to_ascii_uppercase();
+    while name.len() > 1 && matches!(name.last(), Some(b'.' | b' ')) {
+        name.pop();
+    }
     matches!(
         name.as_slice(),
         b"CON" | b"PRN" | b"AUX" | b"NUL" | [b'C', b'O', b'M', b'1'..=b'9'] | [b'L', b'P', b'T', b'1'..=b'9']
@@ -160,6 +169,10 @@ mod tests {
             (b"a:b", Err(Some(Rule::ReservedName))),
             (b"a\\b", Err(Some(Rule::Backslash))),
             (b"x/con", Err(Some(Rule::ReservedName))),
+            (b"aux. .", Err(Some(Rule::ReservedName))),
+            ("a\u{202e}cod.exe".as_bytes(), Err(Some(Rule::ControlInName))),
+            ("a\u{2028}b".as_bytes(), Err(Some(Rule::ControlInName))),
+            ("\u{1f469}\u{200d}\u{1f4bb}".as_bytes(), Ok("\u{1f469}\u{200d}\u{1f4bb}".as_bytes())),
             (b"lpt1", Err(Some(Rule::ReservedName))),
             (&long, Err(None)),
             (&deep, Err(None)),

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{Cache, CacheConfig, CacheError, CacheEvent, Request};
 use crate::archive::{PackOptions, Rule, pack};
-use crate::store::Store;
+use crate::store::tests::{Fault, faulty};
+use crate::store::{Store, StoreErrorKind};
 use crate::workspace::{overlay, tree};
 use crate::{ByteSize, Isolation, RunId, Span, Target, TargetId};
 
@@ -479,6 +481,86 @@ async fn a_read_only_cache_serves_what_it_has() {
         assert!(matches!(refused, Err(CacheError::ReadOnly(_))), "{mode:?}: {refused:?}");
     }
     assert!(cache.clear().expect("nothing to do").targets.is_empty());
+}
+
+#[tokio::test]
+async fn a_failing_store_leaves_the_cache_sound() {
+    let place = Place::new();
+    let target = place.target("a", 3 << 20).await;
+    let archive = place.dir.path().join("copy");
+    place.store.fetch_target(&id(&target), &archive).await.expect("stored");
+    let cache = place.open();
+    for (fault, expect) in [
+        (Fault::Down, Some(StoreErrorKind::Unavailable)),
+        // Damage is fetched once more.
+        (Fault::Flip, None),
+    ] {
+        for mode in MODES {
+            let store = faulty(fault);
+            store.put_target(&archive).await.expect("stored");
+            let request = Request::new(target.clone(), RunId::generate(), mode).with_store(store.clone());
+            match (cache.acquire(&request).await.map(drop), expect) {
+                (Err(CacheError::Store { source, .. }), Some(kind)) => assert_eq!(source.kind(), kind),
+                (Err(CacheError::Damaged(damaged)), None) => assert_eq!(damaged, id(&target)),
+                (other, _) => panic!("{fault:?} {mode:?}: {other:?}"),
+            }
+            assert!(place.leftovers().is_empty(), "{fault:?} {mode:?}");
+        }
+    }
+    let lease = cache.acquire(&place.request(&target, Isolation::Shared)).await.expect("the cache is sound");
+    assert_eq!(fs::read(lease.workspace().root().join("name")).expect("there"), b"a");
+}
+
+/// Runs something as a user whom permissions mean something to.
+fn as_nobody(work: impl FnOnce() + Send) {
+    use rustix::process::{Uid, getuid};
+    std::thread::scope(|threads| {
+        let nobody = threads.spawn(|| {
+            if getuid().is_root() {
+                let uid = Uid::from_raw(65_534);
+                rustix::thread::set_thread_res_uid(uid, uid, uid).expect("root may");
+            }
+            work();
+        });
+        nobody.join().expect("the test's own panic");
+    });
+}
+
+#[test]
+fn permission_denied_inside_a_target_names_the_file() {
+    let place = Place::new();
+    let root = place.dir.path();
+    let project = root.join("project");
+    fs::create_dir_all(project.join("src/closed")).expect("writable");
+    fs::write(project.join("src/secret"), "x").expect("writable");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("own file");
+    };
+    mode(root, 0o777);
+    for (denied, closed, open) in [("src/secret", 0o000, 0o644), ("src/closed", 0o000, 0o755)] {
+        let denied = project.join(denied);
+        mode(&denied, closed);
+        as_nobody(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let cache = place.open();
+                let target = Target::Directory(project.clone());
+                let error = cache.acquire(&place.request(&target, Isolation::Isolated)).await;
+                let text = crate::error_chain(&error.expect_err("denied"));
+                assert!(text.contains(&denied.display().to_string()), "{text}");
+                assert!(text.contains("ermission denied"), "{text}");
+                assert!(place.leftovers().is_empty());
+            });
+        });
+        mode(&denied, open);
+    }
+    as_nobody(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let request = place.request(&Target::Directory(project.clone()), Isolation::Isolated);
+            drop(place.open().acquire(&request).await.expect("the cache is sound"));
+        });
+    });
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ mod lifetime;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upload;
 
 use std::fmt;

@@ -18,7 +18,7 @@ use crate::{RelPath, RunId, TargetId};
 
 /// How a store misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
     /// Each connection breaks after so many bytes.
     CutEvery(usize),
     /// Each connection ends half-way, without an error.
@@ -115,7 +115,7 @@ impl ObjectStore for Faulty {
     }
 }
 
-fn faulty(fault: Fault) -> Store {
+pub(crate) fn faulty(fault: Fault) -> Store {
     Store::new(Arc::new(Faulty { inner: InMemory::new(), fault, gets: AtomicU32::new(0) }))
 }
 

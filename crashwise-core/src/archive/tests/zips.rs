@@ -52,6 +52,17 @@ fn zip64_sizes() {
     };
     accepted("zip64", &widen_local(zip(&[zip64(5)])), &[("a", "hello")]);
     refused(
+        "zip64 says something else without need",
+        &zip(&[ZipEntry { size: 5, central_packed: None, ..zip64(6) }]),
+        Refusal::Rule(Rule::ZipDirectory),
+        &ExtractOptions::new(),
+    );
+    accepted(
+        "zip64 repeats",
+        &zip(&[ZipEntry { size: 5, central_packed: None, ..zip64(5) }]),
+        &[("a", "hello")],
+    );
+    refused(
         "zip64 lies",
         &widen_local(zip(&[zip64(6)])),
         Refusal::Rule(Rule::ContentSize),

@@ -54,6 +54,12 @@ impl Seen {
             Ok(text) => self.folded.extend(text.nfd().flat_map(char::to_lowercase).flat_map(fold_rest).nfd()),
             Err(_) => return self.keys.hash_one((1u8, path)),
         }
+        // Some systems drop dots and spaces at the end of a name.
+        if self.folded.bytes().any(|b| matches!(b, b'.' | b' ')) {
+            let parts: Vec<_> =
+                self.folded.split('/').map(|part| part.trim_end_matches(['.', ' '])).collect();
+            self.folded = parts.join("/");
+        }
         self.keys.hash_one((2u8, self.folded.as_bytes()))
     }
 }
@@ -86,6 +92,10 @@ mod tests {
             ("straße", Sight::New),
             ("STRASSE", Sight::Collides),
             ("c", Sight::New),
+            ("c.", Sight::Collides),
+            ("d. /e", Sight::New),
+            ("d/e", Sight::Collides),
+            ("a.b/.c", Sight::New),
         ] {
             assert_eq!(seen.look(path.as_bytes()), expect, "{path}");
         }

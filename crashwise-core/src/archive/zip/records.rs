@@ -182,6 +182,7 @@ pub(super) fn central<'a>(fields: &mut Fields<'a>) -> Result<Central<'a>, Fault>
     let size = widen(size)?;
     let packed = widen(packed)?;
     let offset = widen(offset)?;
+    extra.check_unused(large, &[size, packed, offset]).map_err(|_| Rule::ZipDirectory)?;
     if disk != 0 && disk != u16::MAX {
         return Err(Rule::ZipDirectory.into());
     }
@@ -230,6 +231,7 @@ impl Central<'_> {
         };
         let size = widen(size)?;
         let packed = widen(packed)?;
+        extra.check_unused(large, &[size, packed])?;
         let exact = (crc, size, packed) == (self.crc, self.size, self.packed);
         // With a descriptor the writer did not know them yet and left zeros.
         let unknown = flags & FLAG_DESCRIPTOR != 0
@@ -326,6 +328,20 @@ impl<'a> Extra<'a> {
             }
         }
         Ok(Self { zip64 })
+    }
+
+    /// A ZIP64 field may repeat what needs no widening, but not say something else: readers differ in whom they believe.
+    fn check_unused(&self, rest: Option<Fields<'_>>, values: &[u64]) -> Result<(), Fault> {
+        let Some(body) = self.zip64.filter(|_| rest.is_some_and(|rest| rest.len() >= 8)) else {
+            return Ok(());
+        };
+        let said = body.chunks_exact(8).map(|bytes| Fields::new(bytes).u64());
+        for (said, value) in said.zip(values) {
+            if said? != *value {
+                return Err(Rule::ZipLocalHeader.into());
+            }
+        }
+        Ok(())
     }
 }
 

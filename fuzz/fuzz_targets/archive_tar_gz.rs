@@ -1,0 +1,8 @@
+//! gzip around a tar.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| crashwise_fuzz::archive(&crashwise_fuzz::with_magic(
+    &[0x1f, 0x8b],
+    bytes
+)));

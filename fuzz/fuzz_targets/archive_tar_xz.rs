@@ -1,0 +1,8 @@
+//! xz around a tar.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| crashwise_fuzz::archive(&crashwise_fuzz::with_magic(
+    b"\xfd7zXZ\0",
+    bytes
+)));

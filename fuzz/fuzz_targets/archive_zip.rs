@@ -1,0 +1,7 @@
+//! ZIP: records, descriptors, content.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| crashwise_fuzz::archive(&crashwise_fuzz::with_magic(
+    b"PK", bytes
+)));
