@@ -25,7 +25,7 @@ fn modules() -> Vec<Arc<dyn AnyModule>> {
         #[cfg(feature = "source")]
         Arc::new(crate::source::CodeAnalyzer::default()),
         #[cfg(feature = "secrets")]
-        Arc::new(crate::secrets::SecretScan),
+        Arc::new(crate::secrets::SecretScan::new()),
         #[cfg(feature = "dependencies")]
         Arc::new(crate::dependencies::DependencyScanner),
         #[cfg(feature = "dependencies")]

@@ -27,6 +27,11 @@ pub(super) fn entries(
     reading.container(bytes, "", 0);
 }
 
+/// Whether a file that starts with these bytes may be a container.
+pub(super) fn is_container(head: &[u8]) -> bool {
+    matches!(head, [b'P', b'K', 3, 4, ..] | [0x1f, 0x8b, 8, ..]) || head.get(257..262) == Some(b"ustar")
+}
+
 struct Reading<'r> {
     left: u64,
     entries: usize,

@@ -21,11 +21,16 @@ mod assignment;
 mod base64;
 mod catalogue;
 mod check;
+mod config;
 mod container;
 mod decode;
 mod foreign;
 mod generic;
+#[cfg(feature = "git")]
+mod git;
 mod module;
+mod places;
+mod redact;
 mod report;
 mod rule;
 mod scanner;
@@ -34,12 +39,18 @@ mod suppress;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod verify;
+mod visit;
 
 pub use check::Verdict;
+pub use config::{SecretScanConfig, Source};
 pub use decode::Decoding;
 pub use foreign::{RuleFile, RuleFileError, RuleProblem};
-pub use module::{SecretScan, SecretScanConfig};
+pub use module::SecretScan;
 pub use rule::RuleInfo;
 pub use scanner::{ScanOptions, SecretMatch, SecretScanner};
 pub use secret::Secret;
 pub use suppress::{Allowlist, InvalidAllowlist};
+#[cfg(feature = "verify")]
+pub use verify::{HttpVerifier, InvalidVerifier};
+pub use verify::{Verification, Verifier};

@@ -1,15 +1,17 @@
 //! From matches to findings: grouped, redacted, with a fingerprint that follows the secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crashwise_core::{
-    Finding, Fingerprint, LineIndex, Location, Region, RelPath, Suppression, SuppressionKind,
+    Finding, Fingerprint, Location, Position, Region, RelPath, Suppression, SuppressionKind,
 };
 
+use super::redact::RedactionOfAll;
 use super::scanner::SecretMatch;
+use super::secret::Secret;
+use super::verify::Verification;
 
-/// The longest snippet in characters.
-const MAX_SNIPPET: usize = 240;
 /// The most other places named in one finding.
 const MAX_PLACES: usize = 50;
 
@@ -20,23 +22,49 @@ pub(super) struct Occurrence {
     pub(super) region: Option<Region>,
     pub(super) snippet: String,
     pub(super) found: SecretMatch,
+    /// What stands for the secret where it must not be shown.
+    pub(super) digest: Arc<str>,
     pub(super) suppression: Option<Suppression>,
     /// The entry of a container that holds it.
     pub(super) entry: Option<String>,
+    /// Where in a history it is.
+    pub(super) origin: Option<Origin>,
+}
+
+/// Where a blob comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// Position of the first commit that holds it among all, the oldest first.
+    pub(super) order: usize,
+    /// That commit; none for what is staged.
+    pub(super) commit: Option<String>,
+    /// Whether `HEAD` holds the blob.
+    pub(super) in_head: bool,
+}
+
+/// What is known of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Commit {
+    /// Name and address of the author.
+    pub(super) author: String,
+    /// When it was written, as RFC 3339.
+    pub(super) date: String,
+}
+
+/// How findings are made of occurrences.
+pub(super) struct Reporting<'r> {
+    /// Whether the secrets themselves stand in the findings.
+    pub(super) reveal: bool,
+    /// What a commit says of itself.
+    pub(super) commit: &'r dyn Fn(&str) -> Option<Commit>,
+    /// What issuers say, by rule and digest of the secret.
+    pub(super) verified: &'r BTreeMap<(String, String), Verification>,
 }
 
 impl Occurrence {
-    /// The line of the occurrence without any of the secrets of the file.
-    pub(super) fn new(
-        path: RelPath,
-        bytes: &[u8],
-        lines: &LineIndex,
-        found: SecretMatch,
-        all: &[SecretMatch],
-    ) -> Self {
-        let region = lines.region(bytes, found.span.clone());
-        let snippet = snippet(lines.line_text(bytes, found.span.start), bytes, all);
-        Self { path, region: Some(region), snippet, found, suppression: None, entry: None }
+    /// What comes first in a file, and the older commit first in a history.
+    pub(super) fn order(&self) -> (Option<usize>, Option<Position>) {
+        (self.origin.as_ref().map(|origin| origin.order), self.region.map(|region| region.start))
     }
 
     /// The one-based line, where there is one.
@@ -45,37 +73,10 @@ impl Occurrence {
     }
 
     /// Rule, secret and file: a new secret in the same place is another finding, a moved one is the same.
-    pub(super) fn fingerprint(&self, digest: &str) -> Fingerprint {
+    pub(super) fn fingerprint(&self) -> Fingerprint {
         let entry = self.entry.as_deref().unwrap_or_default();
-        Fingerprint::of([self.found.rule.id.as_str(), self.path.as_str(), entry, digest])
+        Fingerprint::of([self.found.rule.id.as_str(), self.path.as_str(), entry, &self.digest])
     }
-}
-
-/// A line with every secret in it replaced, cut to a readable length.
-fn snippet(line: &[u8], bytes: &[u8], all: &[SecretMatch]) -> String {
-    let mut text = line.to_vec();
-    let mut hidden: Vec<&[u8]> = all.iter().map(|one| &bytes[one.span.clone()]).collect();
-    hidden.extend(all.iter().map(|one| one.secret.reveal()));
-    // A secret of several lines is in none of them as a whole.
-    let mut pieces: Vec<&[u8]> =
-        hidden.iter().flat_map(|secret| secret.split(|&byte| byte == b'\n')).collect();
-    pieces.retain(|piece| piece.len() >= 4);
-    pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
-    pieces.dedup();
-    for piece in pieces {
-        while let Some(at) = memchr::memmem::find(&text, piece) {
-            text.splice(at..at + piece.len(), *b"\0");
-        }
-    }
-    // Control characters would be read as commands by a terminal; NUL stands for what was taken out.
-    let text: String = String::from_utf8_lossy(&text)
-        .chars()
-        .filter(|c| !c.is_control() || matches!(c, '\0' | '\t'))
-        .collect();
-    let text = text.trim().replace('\0', "[redacted]");
-    let around =
-        text.find("[redacted]").map_or(0, |at| text[..at].chars().count().saturating_sub(MAX_SNIPPET / 2));
-    text.chars().skip(around).take(MAX_SNIPPET).collect()
 }
 
 /// File, entry of a container, and rule.
@@ -83,13 +84,20 @@ type Group = (RelPath, Option<String>, String);
 
 /// One finding per rule, secret and file, in the order of files and places; the other places of the same secret are named
 /// in it.
-pub(super) fn findings(occurrences: Vec<Occurrence>, reveal: bool) -> Vec<Finding> {
+pub(super) fn findings(occurrences: Vec<Occurrence>, reporting: &Reporting<'_>) -> Vec<Finding> {
+    let secrets: BTreeSet<Secret> = occurrences.iter().map(|one| one.found.secret.clone()).collect();
+    let redaction = RedactionOfAll::new(secrets.iter().map(Secret::reveal));
     let mut groups: BTreeMap<Group, BTreeMap<String, Vec<Occurrence>>> = BTreeMap::new();
     let mut elsewhere: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for one in occurrences {
-        let digest = one.found.secret.digest();
+    let mut in_head: BTreeSet<String> = BTreeSet::new();
+    for mut one in occurrences {
+        one.snippet = redaction.apply(&one.snippet);
+        let digest = one.digest.to_string();
         let key = (one.path.clone(), one.entry.clone(), one.found.rule.id.to_string());
         elsewhere.entry(digest.clone()).or_default().push(one.path.to_string());
+        if one.origin.as_ref().is_some_and(|origin| origin.in_head) {
+            in_head.insert(digest.clone());
+        }
         groups.entry(key).or_default().entry(digest).or_default().push(one);
     }
     for paths in elsewhere.values_mut() {
@@ -98,9 +106,13 @@ pub(super) fn findings(occurrences: Vec<Occurrence>, reveal: bool) -> Vec<Findin
     }
     let mut findings = Vec::new();
     for (digest, mut group) in groups.into_values().flatten() {
-        group.sort_by_key(|one| one.found.span.start);
-        let paths = elsewhere.get(&digest).map(Vec::as_slice).unwrap_or_default();
-        findings.extend(finding(group, &digest, paths, reveal));
+        group.sort_by_key(Occurrence::order);
+        let about = About {
+            digest: &digest,
+            paths: elsewhere.get(&digest).map(Vec::as_slice).unwrap_or_default(),
+            in_head: in_head.contains(&digest),
+        };
+        findings.extend(finding(group, &about, reporting));
     }
     findings.sort_by(|a, b| place(a).cmp(&place(b)));
     findings
@@ -112,11 +124,21 @@ fn place(finding: &Finding) -> (Option<&RelPath>, u64, &str) {
     (primary.map(|at| &at.path), start, finding.rule_id.as_str())
 }
 
-fn finding(group: Vec<Occurrence>, digest: &str, paths: &[String], reveal: bool) -> Option<Finding> {
+/// What is known of a secret over all files.
+struct About<'a> {
+    digest: &'a str,
+    /// The files that hold it.
+    paths: &'a [String],
+    /// Whether `HEAD` holds it.
+    in_head: bool,
+}
+
+fn finding(group: Vec<Occurrence>, about: &About<'_>, reporting: &Reporting<'_>) -> Option<Finding> {
+    let digest = about.digest;
     let count = group.len();
     let mut group = group.into_iter();
     let first = group.next()?;
-    let fingerprint = first.fingerprint(digest);
+    let fingerprint = first.fingerprint();
     let found = &first.found;
     let rule = &found.rule;
     let named = found.name.as_ref().map(|name| format!(", assigned to {name}")).unwrap_or_default();
@@ -143,12 +165,23 @@ fn finding(group: Vec<Occurrence>, digest: &str, paths: &[String], reveal: bool)
     if !found.decoded.is_empty() {
         finding = finding.with_evidence("decoded", serde_json::json!(found.decoded));
     }
+    if let Some(origin) = &first.origin
+        && let Some(commit) = &origin.commit
+    {
+        finding = finding.with_evidence("commit", commit.clone()).with_evidence("in_head", about.in_head);
+        if let Some(known) = (reporting.commit)(commit) {
+            finding = finding.with_evidence("author", known.author).with_evidence("date", known.date);
+        }
+    }
+    if let Some(verification) = reporting.verified.get(&(rule.id.to_string(), digest.to_owned())) {
+        finding = finding.with_evidence("verification", serde_json::json!(verification));
+    }
     let others: Vec<&String> =
-        paths.iter().filter(|path| **path != first.path.as_str()).take(MAX_PLACES).collect();
+        about.paths.iter().filter(|path| **path != first.path.as_str()).take(MAX_PLACES).collect();
     if !others.is_empty() {
         finding = finding.with_evidence("also_in", serde_json::json!(others));
     }
-    if reveal {
+    if reporting.reveal {
         finding = finding.with_evidence("secret", String::from_utf8_lossy(found.secret.reveal()));
     }
     // Suppressed only when every occurrence is.
@@ -157,8 +190,11 @@ fn finding(group: Vec<Occurrence>, digest: &str, paths: &[String], reveal: bool)
         if other.suppression.is_none() {
             suppression = None;
         }
-        if finding.related.len() < MAX_PLACES {
-            finding = finding.with_related(location(&other));
+        let place = location(&other);
+        let known =
+            finding.locations.iter().chain(&finding.related).any(|known| known.region == place.region);
+        if finding.related.len() < MAX_PLACES && (other.origin.is_none() || !known) {
+            finding = finding.with_related(place);
         }
     }
     Some(match suppression {

@@ -124,6 +124,10 @@ enum Action {
 }
 
 impl SecretScanner {
+    /// The rules for secrets without a format.
+    pub(super) const GENERIC: [&'static str; 3] =
+        ["secret/generic-password", "secret/generic-credential", "secret/authorization-header"];
+
     /// A scanner with the built-in catalogue. Takes a few milliseconds; share it between threads by reference.
     pub fn new(options: ScanOptions) -> Self {
         Self::with_rules(options, catalogue::rules())
@@ -276,7 +280,7 @@ impl<'s> Scan<'s> {
         }
     }
 
-    /// Scans what is written in another form. What stands in the clear outranks it.
+    /// Scans what is written in another form. What stands in the clear outranks it, unless its form is certain.
     fn layers(&mut self, path: &str, depth: usize, budget: &mut Budget) {
         if depth >= self.scanner.options.decode_depth {
             return;
@@ -285,8 +289,13 @@ impl<'s> Scan<'s> {
             for mut one in self.scanner.scan_layer(path, &layer.content, depth + 1, budget) {
                 one.span = layer.span.clone();
                 one.decoded.insert(0, layer.decoding);
-                let generic = one.rule.provider.is_empty();
-                self.found.push((if generic { 1 } else { 5 }, one));
+                let rank = match (one.rule.provider.is_empty(), layer.decoding) {
+                    // The value as it is written is nobody's secret.
+                    (true, Decoding::Manifest) => 3,
+                    (true, _) => 1,
+                    (false, _) => 5,
+                };
+                self.found.push((rank, one));
             }
         }
     }
@@ -348,7 +357,7 @@ impl<'s> Scan<'s> {
     fn token(&mut self, rule: &Rule, span: Range<usize>, prefix: usize) {
         let token = &self.bytes[span.clone()];
         let body = &token[prefix.min(token.len())..];
-        let verdict = rule.check.map(|check| check.verdict(token));
+        let verdict = rule.check.and_then(|check| check.verdict(token));
         if verdict != Some(Verdict::Valid)
             && (generic::is_placeholder(body) || generic::entropy(body) < rule.entropy)
         {
@@ -378,7 +387,7 @@ impl<'s> Scan<'s> {
         let name = self.name_text(&one.name);
         let random = generic::randomness(value) >= 0.5 || generic::is_uuid(value);
         let confidence = if random { Confidence::High } else { Confidence::Low };
-        let verdict = rule.check.map(|check| check.verdict(value));
+        let verdict = rule.check.and_then(|check| check.verdict(value));
         self.keep(4, rule.info.clone(), one.value.clone(), confidence, verdict, Some(name));
     }
 
@@ -517,15 +526,11 @@ impl<'s> Scan<'s> {
     /// Whether the allowlists of the rule's own file let the match through.
     fn is_admitted(&self, rule: &Rule, span: &Range<usize>, whole: Range<usize>) -> bool {
         rule.filter.as_ref().is_none_or(|filter| {
-            let start =
-                self.bytes[..span.start].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            let rest = &self.bytes[span.end..];
-            let end = span.end + rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
             filter.admits(super::foreign::Candidate {
                 path: self.path,
                 secret: &self.bytes[span.clone()],
                 whole: &self.bytes[whole],
-                line: &self.bytes[start..end],
+                line: super::places::line(self.bytes, span),
             })
         })
     }

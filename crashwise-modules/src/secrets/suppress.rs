@@ -143,7 +143,7 @@ impl Compiled {
     }
 }
 
-fn same_rule(given: &str, id: &str) -> bool {
+pub(super) fn same_rule(given: &str, id: &str) -> bool {
     given == id || id.strip_prefix("secret/") == Some(given)
 }
 

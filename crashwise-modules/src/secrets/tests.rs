@@ -9,8 +9,12 @@ use super::{ScanOptions, SecretScan, SecretScanner};
 /// A password that appears nowhere but in the planted files.
 const CANARY: &str = "Zq9!canary#77";
 
+/// Size and overlap of the windows in which large texts are read here.
+const WINDOW: usize = 128 << 10;
+const CONTEXT: usize = 8 << 10;
+
 async fn run(config: Value, files: &[(&str, &[u8])]) -> ModuleTestResult {
-    let mut test = ModuleTest::new(SecretScan).config(config);
+    let mut test = ModuleTest::new(SecretScan::new().with_windows(WINDOW, CONTEXT)).config(config);
     for (path, content) in files {
         test = test.file(*path, content);
     }
@@ -23,7 +27,11 @@ fn line(name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_promises_of_a_module() {
-    Conformance::new(SecretScan).file("a/.env", line("DB_PASSWORD")).check().await.expect("conforming");
+    Conformance::new(SecretScan::new())
+        .file("a/.env", line("DB_PASSWORD"))
+        .check()
+        .await
+        .expect("conforming");
 }
 
 #[tokio::test]
@@ -108,7 +116,7 @@ async fn configuration_that_cannot_be_used_is_refused() {
         json!({ "rule_files": ["../outside.toml"] }),
         json!({ "unknown": true }),
     ] {
-        let result = ModuleTest::new(SecretScan).config(config.clone()).run().await;
+        let result = ModuleTest::new(SecretScan::new()).config(config.clone()).run().await;
         assert!(result.is_err(), "{config}");
     }
 }
@@ -142,6 +150,91 @@ async fn archives_are_looked_into() {
     assert!(result.findings.is_empty());
 }
 
+/// A tar archive of one file.
+fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = [0_u8; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+    header[156] = b'0';
+    header[257..262].copy_from_slice(b"ustar");
+    let mut archive = [&header[..], content].concat();
+    archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
+    archive
+}
+
+fn zip(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    archive.start_file(name, zip::write::SimpleFileOptions::default()).expect("memory");
+    archive.write_all(content).expect("memory");
+    archive.finish().expect("memory").into_inner()
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(content).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+#[tokio::test]
+async fn every_kind_of_file_is_read() {
+    // Base64 of the canary, as the tools that write these files put it there.
+    let encoded = "WnE5IWNhbmFyeSM3Nw==";
+    let manifest = format!(
+        "apiVersion: v1\nkind: ConfigMap\ndata:\n  host: bm90IHNlY3JldA==\n---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: db\ntype: Opaque\ndata:\n  # of the database\n  password: {encoded}\n  host: ZGIuZXhhbXBsZQ==\n---\nkind: Pod\n"
+    );
+    let json = format!(
+        "{{\n  \"kind\": \"Secret\",\n  \"data\": {{\n    \"db-password\": \"{encoded}\"\n  }}\n}}\n"
+    );
+    let notebook = format!(
+        "{{\"cells\": [{{\"cell_type\": \"code\", \"source\": [\"import x\\n\", \"password = \\\"{CANARY}\\\"\\n\"]}}]}}"
+    );
+    let plain = line("password");
+    let sheet = format!("<sst><si><t>password: {CANARY}</t></si></sst>");
+    for (name, content, place, secret) in [
+        ("secret.yaml", manifest.into_bytes(), "secret/generic-password secret.yaml:13:13", CANARY),
+        ("secret.json", json.into_bytes(), "secret/generic-password secret.json:4:21", CANARY),
+        (
+            "config.json",
+            b"{\"auths\": {\"r.example\": {\"auth\": \"Ym9iOlpxOSFjYW5hcnkjNzc=\"}}}".to_vec(),
+            "secret/docker-config-auth config.json:1:36",
+            "Ym9iOlpxOSFjYW5hcnkjNzc=",
+        ),
+        (
+            ".env",
+            format!("export DB_PASSWORD={CANARY}\n").into_bytes(),
+            "secret/generic-password .env:1:20",
+            CANARY,
+        ),
+        ("a.ipynb", notebook.into_bytes(), "secret/generic-password a.ipynb:1:75", CANARY),
+        ("a.docx", zip("word/document.xml", sheet.as_bytes()), "secret/generic-password a.docx", CANARY),
+        ("a.xlsx", zip("xl/sharedStrings.xml", sheet.as_bytes()), "secret/generic-password a.xlsx", CANARY),
+        ("a.tar", tar("etc/app.conf", plain.as_bytes()), "secret/generic-password a.tar", CANARY),
+        ("a.tgz", gzip(&tar("etc/app.conf", plain.as_bytes())), "secret/generic-password a.tgz", CANARY),
+        (
+            "b.zip",
+            zip("a.tar", &tar("etc/app.conf", plain.as_bytes())),
+            "secret/generic-password b.zip",
+            CANARY,
+        ),
+        ("log.gz", gzip(plain.as_bytes()), "secret/generic-password log.gz", CANARY),
+    ] {
+        let result = run(json!({ "reveal": true }), &[(name, &content)]).await;
+        assert_eq!(result.places(), [place]);
+        assert_eq!(result.findings[0].evidence["secret"], secret, "{name}");
+        assert_eq!(result.coverage.status, CoverageStatus::Complete, "{name}: {:?}", result.coverage.gaps);
+    }
+}
+
+#[tokio::test]
+async fn archives_inside_each_other_end_somewhere() {
+    let mut nested = line("password").into_bytes();
+    for _ in 0..5 {
+        nested = zip("inner.zip", &nested);
+    }
+    let result = run(json!({}), &[("a.zip", &nested)]).await;
+    assert_eq!(result.coverage.gaps[0].reason, GapReason::TooDeep);
+}
+
 #[test]
 fn tokens_stand_alone_and_are_no_placeholders() {
     let scanner = SecretScanner::new(ScanOptions::new());
@@ -170,6 +263,87 @@ fn matches_across_segments_are_found_once() {
         assert_eq!(found.len(), 1, "at {at}");
         assert_eq!(found[0].span, at..at + token.len());
     }
+}
+
+#[tokio::test]
+async fn large_texts_are_read_in_windows_without_losing_anything_at_a_border() {
+    let token = "dapi0f3a9c1b7d5e2468ace013579bdf2468";
+    // Around each border of the first two windows, one token at a time and one line to the left of it.
+    let borders = [WINDOW - CONTEXT, WINDOW, 2 * (WINDOW - CONTEXT) - CONTEXT];
+    let mut text = vec![b'x'; 3 * WINDOW];
+    for at in (99..text.len()).step_by(100) {
+        text[at] = b'\n';
+    }
+    let mut expect = Vec::new();
+    for border in borders {
+        for at in [border - 150, border - 20, border + 120] {
+            text[at - 1] = b' ';
+            text[at..at + token.len()].copy_from_slice(token.as_bytes());
+            text[at + token.len()] = b' ';
+            let line = memchr::memchr_iter(b'\n', &text[..at]).count() + 1;
+            let column = at - text[..at].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) + 1;
+            expect.push((at as u64, line, column));
+        }
+    }
+    expect.sort_unstable();
+    let result = run(json!({ "threads": 1 }), &[("big.log", &text)]).await;
+    assert_eq!(result.findings.len(), 1, "one secret, many places");
+    let finding = &result.findings[0];
+    let places: Vec<_> =
+        finding.locations.iter().chain(&finding.related).filter_map(|place| place.region).collect();
+    let found: Vec<_> = places
+        .iter()
+        .map(|region| {
+            let start = region.start;
+            let line = usize::try_from(start.line.number()).expect("small");
+            (region.bytes.expect("bytes").start, line, usize::try_from(start.column.number()).expect("small"))
+        })
+        .collect();
+    assert_eq!(found, expect);
+    assert_eq!(result.coverage.status, CoverageStatus::Complete);
+    assert_eq!(result.coverage.looked_at["files"], 1);
+    assert_eq!(result.coverage.looked_at["bytes"], text.len() as u64);
+}
+
+#[tokio::test]
+async fn one_endless_line_full_of_secrets_is_bounded() {
+    let one = "password = 'q8Xn!41kz'; ";
+    let text = one.repeat((400 << 10) / one.len());
+    let started = std::time::Instant::now();
+    let result = run(json!({}), &[("line.js", text.as_bytes())]).await;
+    assert_eq!(result.findings.len(), 1);
+    assert_eq!(result.findings[0].evidence["occurrences"], text.len() / one.len());
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn large_files_of_no_use_are_not_read_and_too_large_ones_are_gaps() {
+    let mut archive = b"PK\x03\x04\0\0".to_vec();
+    archive.resize((32 << 20) + 1, 0);
+    let binary = vec![0_u8; 1 << 20];
+    let result = run(json!({}), &[("a.zip", &archive), ("b.bin", &binary)]).await;
+    let gaps: Vec<_> = result.coverage.gaps.iter().map(|gap| (gap.what.as_str(), gap.reason)).collect();
+    assert_eq!(gaps, [("a.zip", GapReason::TooLarge)]);
+    let result = run(json!({ "max_file_size": 1000 }), &[("a.txt", &[b'x'; 1001])]).await;
+    assert_eq!(result.coverage.gaps[0].reason, GapReason::TooLarge);
+}
+
+#[tokio::test]
+async fn rules_are_chosen_by_id_and_provider() {
+    let text = format!("{}token dapi0f3a9c1b7d5e2468ace013579bdf2468\n", line("password"));
+    for (config, expect) in [
+        (json!({ "include_rules": ["Databricks"] }), vec!["secret/databricks-token"]),
+        (json!({ "include_rules": ["generic-password"] }), vec!["secret/generic-password"]),
+        (json!({ "exclude_rules": ["secret/generic-password"] }), vec!["secret/databricks-token"]),
+        (json!({ "exclude_rules": ["databricks", "generic-password"] }), vec![]),
+    ] {
+        let result = run(config.clone(), &[("a.txt", text.as_bytes())]).await;
+        let rules: Vec<&str> = result.findings.iter().map(|one| one.rule_id.as_str()).collect();
+        assert_eq!(rules, expect, "{config}");
+    }
+    let wrong =
+        ModuleTest::new(SecretScan::new()).config(json!({ "exclude_rules": ["nonesuch"] })).run().await;
+    assert!(wrong.is_err());
 }
 
 #[test]

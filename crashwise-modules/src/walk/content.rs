@@ -51,7 +51,7 @@ impl ContentKind {
 }
 
 /// The text of `bytes` without its mark, and how many bytes of the file stand before it. Broken UTF-16 becomes U+FFFD.
-pub(super) fn text_of(bytes: &[u8], kind: ContentKind) -> (Cow<'_, [u8]>, u64) {
+pub(crate) fn text_of(bytes: &[u8], kind: ContentKind) -> (Cow<'_, [u8]>, u64) {
     let decode = |unit: fn([u8; 2]) -> u16| {
         let units = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
         let text: String =

@@ -93,10 +93,15 @@ impl Folder {
 }
 
 impl OpenFile {
-    /// Reads into `buffer`, which is emptied first: at most `limit` bytes, and whether that was all.
+    /// Reads on until the buffer has `len` bytes, and says whether the file ended before.
+    pub(super) fn append(&self, buffer: &mut Vec<u8>, len: usize) -> io::Result<bool> {
+        (&self.file).take(len.saturating_sub(buffer.len()) as u64).read_to_end(buffer)?;
+        Ok(buffer.len() < len)
+    }
+
+    /// Reads on until the buffer has `limit` bytes, and says whether that was all.
     pub(super) fn read(&self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<bool> {
-        buffer.clear();
-        (&self.file).take(limit as u64 + 1).read_to_end(buffer)?;
+        (&self.file).take((limit as u64 + 1).saturating_sub(buffer.len() as u64)).read_to_end(buffer)?;
         let whole = buffer.len() <= limit;
         buffer.truncate(limit);
         Ok(whole)

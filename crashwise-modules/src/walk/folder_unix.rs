@@ -111,9 +111,26 @@ impl Folder {
 }
 
 impl OpenFile {
-    /// Reads into `buffer`, which is emptied first: at most `limit` bytes, and whether that was all.
+    /// Reads on until the buffer has `len` bytes, and says whether the file ended before.
+    pub(super) fn append(&self, buffer: &mut Vec<u8>, len: usize) -> io::Result<bool> {
+        let mut at = buffer.len();
+        buffer.resize(len.max(at), 0);
+        while at < len {
+            match rustix::io::read(&self.fd, &mut buffer[at..]) {
+                Ok(0) => {
+                    buffer.truncate(at);
+                    return Ok(true);
+                }
+                Ok(read) => at += read,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads on until the buffer has `limit` bytes, and says whether that was all.
     pub(super) fn read(&self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<bool> {
-        buffer.clear();
         let expected = usize::try_from(self.size).unwrap_or(usize::MAX);
         // One byte more than expected, so that a file that stays as it is needs a single call.
         buffer.reserve(expected.saturating_add(1).min(limit.saturating_add(1)).max(64));

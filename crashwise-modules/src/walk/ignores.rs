@@ -61,7 +61,7 @@ impl FilePatterns {
         self.0.matched(path, is_folder).is_ignore()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

@@ -21,6 +21,7 @@
 //! - The data of version control systems (`.git`, `.hg`, `.svn`, …) is left out, see [`WalkOptions::with_vcs_folders`].
 //! - Symbolic links are never followed. What a link points to inside the workspace is visited where it stands; a link
 //!   that loops, or leads out, is a gap.
+//! - With [`WalkOptions::with_windows`] a large text is shown in windows that overlap, so that memory stays bounded.
 //! - What cannot be looked at becomes a gap of the context, with its reason: unreadable, vanished, too large, too deep, a
 //!   FIFO, a socket or a device (which is never opened, so nothing hangs). The rest of the walk goes on.
 //! - A visitor that panics costs the file it panicked on, which becomes a gap.
@@ -47,8 +48,10 @@ mod run;
 mod tests;
 mod visitor;
 
+#[cfg(feature = "git")]
+pub(crate) use content::text_of;
 pub use content::{ContentKind, Encoding};
 pub use ignores::{FilePatterns, InvalidPattern};
-pub use options::WalkOptions;
+pub use options::{WalkOptions, Windows};
 pub use run::{Walk, WalkTotals};
-pub use visitor::{Visitor, WalkedFile, Want};
+pub use visitor::{Visitor, WalkedFile, Want, Window};

@@ -2,8 +2,29 @@
 
 use std::num::NonZeroUsize;
 
+/// How large files are shown: texts in windows, binary files as a whole where the visitors can read them.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Windows {
+    /// Texts of more bytes are shown in windows of this size. Default: 4 MiB.
+    pub size: usize,
+    /// How much of the text before and behind its own bytes is in a window. Default: 64 KiB.
+    pub context: usize,
+    /// The largest file that is shown as a whole all the same, because it is not a text. Default: 32 MiB.
+    pub max_whole: u64,
+    /// Whether a binary file that starts with these bytes is of use. What is not is shown by its first 8 KiB.
+    pub is_readable: fn(&[u8]) -> bool,
+}
+
+impl Windows {
+    /// The defaults, for visitors that can read the binary files that `is_readable` says.
+    pub fn new(is_readable: fn(&[u8]) -> bool) -> Self {
+        Self { size: 4 << 20, context: 64 << 10, max_whole: 32 << 20, is_readable }
+    }
+}
+
 /// What a walk looks at, and its limits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 #[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own, set by name")]
 pub struct WalkOptions {
@@ -23,6 +44,8 @@ pub struct WalkOptions {
     pub max_entries: usize,
     /// Whether visitors see text as UTF-8 without its mark; else the bytes as they are. Default: yes.
     pub decode: bool,
+    /// How large texts are shown; none means as a whole, within the size limit. Default: none.
+    pub windows: Option<Windows>,
     /// Threads; none means one per processor, at most 16. Default: none.
     pub threads: Option<NonZeroUsize>,
 }
@@ -38,6 +61,7 @@ impl Default for WalkOptions {
             max_depth: 100,
             max_entries: 2_000_000,
             decode: true,
+            windows: None,
             threads: None,
         }
     }
@@ -102,6 +126,13 @@ impl WalkOptions {
     #[must_use]
     pub fn with_decode(mut self, decode: bool) -> Self {
         self.decode = decode;
+        self
+    }
+
+    /// Shows large texts in windows.
+    #[must_use]
+    pub fn with_windows(mut self, windows: Windows) -> Self {
+        self.windows = Some(windows);
         self
     }
 

@@ -1,12 +1,12 @@
 //! The walk itself.
 
-use super::WalkOptions;
-use super::content::{ContentKind, HEAD, text_of};
-use super::folder::{EntryKind, Folder, OpenError};
+use super::content::{ContentKind, Encoding, HEAD, text_of};
+use super::folder::{EntryKind, Folder, OpenError, OpenFile};
 use super::ignores::{FilePatterns, IGNORE_FILES, Ignores, InvalidPattern, MAX_IGNORE_FILE, is_vcs};
 use super::progress::{Progress, Share};
 use super::queue::Queue;
-use super::visitor::{Visitor, WalkedFile, Want};
+use super::visitor::{Visitor, WalkedFile, Want, Window};
+use super::{WalkOptions, Windows};
 use crashwise_core::{Coverage, Gap, GapReason, ModuleContext, ModuleError, RelPath, Workspace};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const BATCH: usize = 16;
 /// A buffer that grew beyond this is given back after the file that needed it.
 const KEPT_BUFFER: usize = 4 << 20;
+/// Files of more bytes are looked at before they are read, where large ones are shown in windows.
+const LARGE: u64 = 64 << 10;
 /// Gaps that one thread keeps before it counts the rest.
 const KEPT_GAPS: usize = 20_000;
 
@@ -294,6 +296,7 @@ impl<'s, 'w, V: Visitor> Worker<'s, 'w, V> {
             if found.is_err() {
                 continue;
             }
+            self.buffer.clear();
             let read = folder.file(OsStr::new(name)).map_err(|error| error.to_string()).and_then(|file| {
                 file.read(&mut self.buffer, MAX_IGNORE_FILE).map_err(|error| error.to_string())
             });
@@ -360,8 +363,14 @@ impl<'s, 'w, V: Visitor> Worker<'s, 'w, V> {
             self.gap(path, GapReason::Unsupported, "its name cannot be part of a path");
             return Ok(());
         };
-        let mut file =
-            WalkedFile { path: rel, size: 0, kind: ContentKind::Unread, is_whole: false, offset: 0 };
+        let mut file = WalkedFile {
+            path: rel,
+            size: 0,
+            kind: ContentKind::Unread,
+            is_whole: false,
+            offset: 0,
+            window: None,
+        };
         let visitor = self.shared.visitor;
         let want = visitor.wants(&file);
         if want == Want::Nothing {
@@ -370,7 +379,8 @@ impl<'s, 'w, V: Visitor> Worker<'s, 'w, V> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let read = self.read(folder, name, want, &mut file, &mut buffer);
         let result = match read {
-            Ok(()) => self.show(&mut file, &buffer),
+            Ok(None) => self.show(&mut file, &buffer),
+            Ok(Some((open, windows))) => self.windows(&mut file, &open, windows, &mut buffer),
             Err(OpenError::NotAFile) => {
                 self.special(path);
                 Ok(())
@@ -387,7 +397,7 @@ impl<'s, 'w, V: Visitor> Worker<'s, 'w, V> {
         result
     }
 
-    /// Reads as much of a file as is wanted into the buffer.
+    /// Reads as much of a file as is wanted into the buffer; a text to be shown in windows is returned, read in part.
     fn read(
         &mut self,
         folder: &Folder,
@@ -395,7 +405,7 @@ impl<'s, 'w, V: Visitor> Worker<'s, 'w, V> {
         want: Want,
         file: &mut WalkedFile,
         buffer: &mut Vec<u8>,
-    ) -> Result<(), OpenError> {
+    ) -> Result<Option<(OpenFile, Windows)>, OpenError> {
         buffer.clear();
         #[cfg(test)]
         if let Some(error) = self.shared.walk.fault.and_then(|fault| fault(file.path.as_str())) {
@@ -403,11 +413,24 @@ impl<'s, 'w, V: Visitor> Worker<'s, 'w, V> {
         }
         if want == Want::Metadata {
             file.size = folder.size(name)?;
-            return Ok(());
+            return Ok(None);
         }
         let open = folder.file(name)?;
         file.size = open.size;
-        let max = self.shared.walk.options.max_file_size;
+        let mut max = self.shared.walk.options.max_file_size;
+        if let Some(windows) = self.shared.walk.options.windows.filter(|_| want == Want::Whole) {
+            if file.size > LARGE && file.size <= max {
+                open.append(buffer, HEAD)?;
+                file.kind = ContentKind::of(buffer);
+                if file.kind == ContentKind::Binary && !(windows.is_readable)(buffer) {
+                    return Ok(None);
+                }
+                if file.kind == ContentKind::Text(Encoding::Bytes) && file.size > windows.size as u64 {
+                    return Ok(Some((open, windows)));
+                }
+            }
+            max = max.min(windows.max_whole);
+        }
         let mut too_large = want == Want::Whole && file.size > max;
         let limit =
             if want == Want::Head || too_large { HEAD } else { usize::try_from(max).unwrap_or(usize::MAX) };
@@ -418,31 +441,89 @@ impl<'s, 'w, V: Visitor> Worker<'s, 'w, V> {
             self.gap(Path::new(file.path.as_str()), GapReason::TooLarge, detail);
         }
         file.kind = ContentKind::of(buffer);
+        Ok(None)
+    }
+
+    /// Shows a large text in windows. The buffer holds its first bytes.
+    fn windows(
+        &mut self,
+        file: &mut WalkedFile,
+        open: &OpenFile,
+        windows: Windows,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), ModuleError> {
+        let max = self.shared.walk.options.max_file_size;
+        let (mut line, mut column) = (0, 0);
+        let mut own_start = 0;
+        loop {
+            let ended = match open.append(buffer, windows.size.max(4 * windows.context)) {
+                Ok(ended) => ended,
+                Err(error) => {
+                    self.gaps.push(Gap::from_io(file.path.as_str(), &error));
+                    return Ok(());
+                }
+            };
+            let own_end = if ended { buffer.len() } else { buffer.len() - windows.context };
+            file.window = Some(Window { own: own_start..own_end, line, column });
+            if !self.shown(file, buffer, (own_end - own_start) as u64)? || ended {
+                break;
+            }
+            if self.shared.cx.is_cancelled() {
+                return Ok(());
+            }
+            let done = own_end - windows.context;
+            let behind = &buffer[..done];
+            if let Some(last) = memchr::memrchr(b'\n', behind) {
+                line += memchr::memchr_iter(b'\n', behind).count();
+                column = code_points(&behind[last + 1..]);
+            } else {
+                column += code_points(behind);
+            }
+            buffer.drain(..done);
+            file.offset += done as u64;
+            own_start = windows.context;
+            // It grew while it was read.
+            if file.offset > max {
+                self.gap(Path::new(file.path.as_str()), GapReason::TooLarge, format!("the limit is {max}"));
+                break;
+            }
+        }
+        self.coverage.add("files", 1);
         Ok(())
     }
 
     fn show(&mut self, file: &mut WalkedFile, buffer: &[u8]) -> Result<(), ModuleError> {
-        let progress = &self.shared.progress;
         let decode = self.shared.walk.options.decode;
         let (bytes, offset) = if decode { text_of(buffer, file.kind) } else { (buffer.into(), 0) };
         file.offset = offset;
-        let shown = catch_unwind(AssertUnwindSafe(|| self.shared.visitor.show(file, &bytes)));
-        progress.files.fetch_add(1, Ordering::Relaxed);
-        progress.bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
-        match shown {
+        if self.shown(file, &bytes, buffer.len() as u64)? {
+            self.coverage.add("files", 1);
+        }
+        Ok(())
+    }
+
+    /// Shows bytes of a file; no where the visitor panicked, which leaves a gap.
+    fn shown(&mut self, file: &WalkedFile, bytes: &[u8], len: u64) -> Result<bool, ModuleError> {
+        let progress = &self.shared.progress;
+        let shown = catch_unwind(AssertUnwindSafe(|| self.shared.visitor.show(file, bytes)));
+        let first = file.window.as_ref().is_none_or(|window| window.own.start == 0);
+        progress.files.fetch_add(u64::from(first), Ordering::Relaxed);
+        progress.bytes.fetch_add(len, Ordering::Relaxed);
+        let is_shown = match shown {
             Ok(found) => {
                 progress.findings.fetch_add(found?, Ordering::Relaxed);
-                self.coverage.add("files", 1);
-                self.coverage.add("bytes", buffer.len() as u64);
+                self.coverage.add("bytes", len);
+                true
             }
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().copied();
                 let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
                 self.gaps.push(Gap::new(file.path.as_str(), GapReason::Panicked, text.unwrap_or_default()));
+                false
             }
-        }
+        };
         progress.tick(self.shared.cx, &file.path);
-        Ok(())
+        Ok(is_shown)
     }
 }
 
@@ -502,6 +583,10 @@ fn stays_inside(holder: &Path, target: &Path) -> bool {
         }
     }
     true
+}
+
+fn code_points(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| (**byte & 0xC0) != 0x80).count()
 }
 
 fn display(path: &Path) -> String {

@@ -2,6 +2,7 @@
 
 use super::ContentKind;
 use crashwise_core::{ModuleError, RelPath};
+use std::ops::Range;
 
 /// How much of a file a visitor needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,12 +31,33 @@ pub struct WalkedFile {
     pub is_whole: bool,
     /// How many bytes of the file stand before those that the visitor sees: 3 for the mark of UTF-8.
     pub offset: u64,
+    /// Which part of the file the visitor sees, where it is a large text shown in windows.
+    pub window: Option<Window>,
+}
+
+/// A part of a large text. Parts overlap; each byte is the own one of exactly one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Window {
+    /// The bytes of the part that are its own; those around them are there for context.
+    pub own: Range<usize>,
+    /// How many lines end before the part.
+    pub line: usize,
+    /// How many code points stand before the part in its first line.
+    pub column: usize,
 }
 
 impl WalkedFile {
     /// A file whose bytes are at hand as a whole, for analysis without a workspace.
     pub fn in_memory(path: RelPath, bytes: &[u8]) -> Self {
-        Self { path, size: bytes.len() as u64, kind: ContentKind::of(bytes), is_whole: true, offset: 0 }
+        Self {
+            path,
+            size: bytes.len() as u64,
+            kind: ContentKind::of(bytes),
+            is_whole: true,
+            offset: 0,
+            window: None,
+        }
     }
 }
 
@@ -53,7 +75,7 @@ pub trait Visitor: Sync {
     fn show(&self, file: &WalkedFile, bytes: &[u8]) -> Result<u64, ModuleError> {
         match self.wants(file) {
             Want::Nothing => Ok(0),
-            Want::Whole if !file.is_whole => Ok(0),
+            Want::Whole if !file.is_whole && file.window.is_none() => Ok(0),
             _ => self.visit(file, bytes),
         }
     }

@@ -23,6 +23,7 @@ mod exit;
 mod explain;
 #[cfg(feature = "update")]
 mod fetch;
+mod flags;
 mod interrupt;
 mod module;
 mod output;
@@ -32,6 +33,7 @@ mod report;
 mod run;
 mod runs;
 mod sbom;
+mod standard_input;
 mod state;
 mod store;
 mod terminal;
@@ -47,7 +49,7 @@ use terminal::Terminal;
 
 /// Carries out the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(flags::as_parameters(std::env::args_os())) {
         Ok(cli) => cli,
         Err(message) => {
             // Help and version are asked for; anything else is wrong.

@@ -37,6 +37,18 @@ fn read(path: &Path) -> Result<Value, Failure> {
     }
 }
 
+/// Takes parameters that are not given from the environment variables that their schemas name in `x-env`.
+pub(super) fn from_environment(params: &mut Value, schema: &Value, read: impl Fn(&str) -> Option<String>) {
+    for (name, property) in properties(schema, schema) {
+        let variable = property.get("x-env").and_then(Value::as_str);
+        if let Some(found) = variable.and_then(&read).filter(|text| !text.is_empty())
+            && let Some(params) = params.as_object_mut()
+        {
+            params.entry(name).or_insert_with(|| found.into());
+        }
+    }
+}
+
 /// Sets one parameter. `a.b=1` sets `b` in the object `a`.
 fn assign(params: &mut Value, schema: &Value, assignment: &str) -> Result<(), String> {
     let Some((key, text)) = assignment.split_once('=') else {

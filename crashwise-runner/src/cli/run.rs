@@ -6,6 +6,7 @@ use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use super::report::ReportArgs;
 use super::runs::owner::{self, Task};
+use super::standard_input::StandardInput;
 use super::state::StateFolder;
 use super::terminal::Terminal;
 use super::workspaces::{Mode, Workspaces};
@@ -13,20 +14,20 @@ use super::{interrupt, params, workspaces};
 use crate::{RunHandle, RunReport, RunRequest, Runner, RunnerBuilder, RunnerError};
 use clap::Args;
 use crashwise_core::workflow::AnyWorkflow;
-use crashwise_core::{Isolation, Span, Target};
+use crashwise_core::{Isolation, Metadata, Span, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[arg(
-        help = "A directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), or one in a store: s3://BUCKET/KEY"
+        help = "A directory, an archive (tar, tar.gz, tar.xz, tar.zst, zip), one in a store: s3://BUCKET/KEY, or - for a text on standard input"
     )]
-    target: String,
-    /// Parameters; dots reach into objects, lists are JSON or separated by commas
+    target: Option<String>,
+    /// Parameters, also as --KEY=VALUE and --KEY; dots reach into objects, lists are JSON or separated by commas
     #[arg(value_name = "KEY=VALUE")]
     assignments: Vec<String>,
     /// Parameters from a YAML or JSON file, - for standard input; KEY=VALUE goes over them
@@ -49,6 +50,32 @@ pub(super) struct RunArgs {
     detach: bool,
     #[command(flatten)]
     report: ReportArgs,
+}
+
+impl RunArgs {
+    /// The target and the parameters: where there is no target, the first parameter stands in its place.
+    fn place_and_assignments(&self) -> (Option<String>, Vec<String>) {
+        let mut assignments = self.assignments.clone();
+        match &self.target {
+            Some(first) if is_assignment(first) => {
+                assignments.insert(0, first.clone());
+                (None, assignments)
+            }
+            target => (target.clone(), assignments),
+        }
+    }
+}
+
+fn is_assignment(word: &str) -> bool {
+    let key = word.split_once('=').map_or("", |(key, _)| key);
+    !key.is_empty()
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+        && !Path::new(word).exists()
+}
+
+/// The target of a workflow that says where it looks when nothing else is said.
+fn default_target(metadata: &Metadata) -> Option<String> {
+    metadata.parameters.get("x-default-target")?.as_str().map(str::to_owned)
 }
 
 /// Whether a run is kept so that it outlives this process.
@@ -104,12 +131,29 @@ pub(super) fn execute(
             return Err(Failure::failed(format!("workflow {:?} cannot run here: {error}", metadata.name)));
         }
     }
-    let target = workspaces::target(&args.target)?;
-    let isolation = args.isolation.map(Isolation::from);
-    let given = params::gather(args.params.as_deref(), &args.assignments, &metadata.parameters)?;
+    let (place, assignments) = args.place_and_assignments();
+    let Some(place) = place.or_else(|| default_target(&metadata)) else {
+        return Err(Failure::usage("a target is missing: a directory, an archive, or - for standard input"));
+    };
+    let mut given = params::gather(args.params.as_deref(), &assignments, &metadata.parameters)?;
+    params::from_environment(&mut given, &metadata.parameters, |name| std::env::var(name).ok());
+    let from_input = place == "-";
+    if from_input && (args.detach || args.params.as_deref() == Some(Path::new("-"))) {
+        return Err(Failure::usage(
+            "standard input is either the target of a run in this process or its parameters",
+        ));
+    }
     let params = metadata.check_parameters(given)?;
     let prepared = args.report.prepare()?;
-    let state = if keep == Keep::Durable { StateFolder::usable(globals, terminal)? } else { None };
+    // What is read from standard input is there for this process only.
+    let input = if from_input { Some(StandardInput::keep()?) } else { None };
+    let target = match &input {
+        Some(input) => Target::Directory(input.folder().to_owned()),
+        None => workspaces::target(&place)?,
+    };
+    let isolation = args.isolation.map(Isolation::from);
+    let state =
+        if keep == Keep::Durable && !from_input { StateFolder::usable(globals, terminal)? } else { None };
     let ask = Ask {
         workflow: metadata.name,
         target,

@@ -4,6 +4,7 @@
 //! like files and may hold layers themselves. Their number, their depth and their size are bounded.
 
 mod escapes;
+mod kubernetes;
 mod runs;
 mod strings;
 
@@ -37,6 +38,8 @@ pub enum Decoding {
     Rot13,
     /// Bytes combined with a key that stands in the same input.
     Xor,
+    /// Base64 because it is a value of a Kubernetes secret.
+    Manifest,
 }
 
 /// A stretch of an input and what it says.
@@ -84,6 +87,7 @@ pub(super) enum Hint {
     Reversed,
     Rotated,
     Xor,
+    Kubernetes,
 }
 
 /// Literals and what they hint at; letters match in both cases.
@@ -111,8 +115,6 @@ pub(super) const HINTS: [(&str, Hint); 45] = [
     ("' +", Hint::Joint),
     ("+ \"", Hint::Joint),
     ("+ '", Hint::Joint),
-    ("\"+", Hint::Joint),
-    ("'+", Hint::Joint),
     ("\" . ", Hint::Joint),
     ("' . ", Hint::Joint),
     ("\" & ", Hint::Joint),
@@ -133,6 +135,8 @@ pub(super) const HINTS: [(&str, Hint); 45] = [
     ("rot13", Hint::Rotated),
     ("rot_13", Hint::Rotated),
     ("xor", Hint::Xor),
+    ("kind: secret", Hint::Kubernetes),
+    ("\"kind\": \"secret", Hint::Kubernetes),
 ];
 
 /// The most places kept of one hint.
@@ -145,6 +149,7 @@ pub(super) struct Hints {
     escapes: Vec<usize>,
     joints: Vec<usize>,
     characters: Vec<usize>,
+    manifests: Vec<usize>,
     reversed: bool,
     rotated: bool,
     xor: bool,
@@ -157,6 +162,7 @@ impl Hints {
             Hint::Escape => &mut self.escapes,
             Hint::Joint => &mut self.joints,
             Hint::Characters => &mut self.characters,
+            Hint::Kubernetes => &mut self.manifests,
             Hint::Reversed => {
                 self.reversed = true;
                 return;
@@ -187,6 +193,7 @@ pub(super) fn layers(bytes: &[u8], hints: &Hints, budget: &mut Budget) -> Vec<La
     runs::find(bytes, &mut push);
     escapes::find(bytes, hints, &mut push);
     strings::find(bytes, hints, &mut push);
+    kubernetes::find(bytes, &hints.manifests, &mut push);
     found
 }
 

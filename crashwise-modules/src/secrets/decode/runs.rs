@@ -35,7 +35,13 @@ pub(super) fn find(bytes: &[u8], push: &mut impl FnMut(Layer)) {
     }
 }
 
-fn run(bytes: &[u8], span: Range<usize>, push: &mut impl FnMut(Layer)) {
+fn run(bytes: &[u8], mut span: Range<usize>, push: &mut impl FnMut(Layer)) {
+    // A run from the first byte on may be the rest of one that is not here as a whole.
+    let readable =
+        |at: usize| bytes[at..span.end].get(..64).and_then(base64::decode).is_some_and(|head| is_text(&head));
+    if span.start == 0 && !readable(0) {
+        span.start = (1..4).find(|&at| readable(at)).unwrap_or(0);
+    }
     let text = &bytes[span.clone()];
     let decoded = if text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit) {
         hexadecimal(text).map(|content| (Decoding::Hex, content))

@@ -18,7 +18,10 @@ const MAX_TURNED: usize = 2000;
 const MAX_TRIED: usize = 8;
 
 pub(super) fn find(bytes: &[u8], hints: &Hints, push: &mut impl FnMut(Layer)) {
-    concatenations(bytes, &hints.joints, push);
+    let mut joints = hints.joints.clone();
+    joints.extend(tight_joints(bytes));
+    joints.sort_unstable();
+    concatenations(bytes, &joints, push);
     characters(bytes, &hints.characters, push);
     let (reversed, rotated) = (hints.reversed, hints.rotated);
     if reversed || rotated {
@@ -40,6 +43,14 @@ pub(super) fn find(bytes: &[u8], hints: &Hints, push: &mut impl FnMut(Layer)) {
     if hints.xor {
         combined(bytes, push);
     }
+}
+
+/// `"+`: too short and too common a literal for the prefilter.
+fn tight_joints(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    memchr::memchr_iter(b'+', bytes)
+        .filter(|&at| at > 0 && is_quote(bytes[at - 1]))
+        .map(|at| at - 1)
+        .take(super::MAX_PLACES)
 }
 
 /// `"a" + "b"`, `'a' . NAME`: pieces around an operator, as far as they are literals or names of constants.

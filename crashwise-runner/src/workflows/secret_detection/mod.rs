@@ -1,24 +1,96 @@
-//! `secret_detection`: the secrets in the files of a tree.
+//! `secret_detection`: the secrets in the files of a tree, in a git history or in what is staged.
 
 use crashwise_core::workflow::{Workflow, WorkflowContext, WorkflowError};
 use crashwise_core::{Metadata, SeverityCounts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const METADATA: &str = include_str!("metadata.yaml");
 
-/// Looks for tokens, keys and passwords in a tree (step `scan`).
+/// Looks for tokens, keys and passwords in a tree or its git repository (step `scan`).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SecretDetection;
 
 /// Parameters of [`SecretDetection`]; `metadata.yaml` beside it is their schema and holds their defaults.
+///
+/// What is said here goes over the same in `scanner_config`. Some go by two names, so that what other scanners of secrets
+/// were given means the same here.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct SecretDetectionParams {
+    /// Only what is staged for the next commit.
+    pub staged: bool,
+    /// Every commit instead of the files.
+    pub history: bool,
+    /// Only these commits.
+    pub range: Option<String>,
+    /// Only so many of the newest commits.
+    pub max_commits: Option<u64>,
+    /// The index of the commit under way.
+    pub index_file: Option<String>,
+    /// Whether issuers are asked.
+    pub verify: bool,
+    /// Whether the secrets themselves stand in the findings.
+    pub reveal: bool,
+    /// `protect` is the same as `staged`.
+    pub scan_mode: Option<String>,
+    /// `false` is the same as `history`.
+    pub no_git: Option<bool>,
+    /// `false` is the same as `reveal`.
+    pub redact: Option<bool>,
+    /// The same as `max_commits`.
+    pub max_depth: Option<u64>,
+    /// Threads.
+    pub concurrency: Option<u64>,
+    /// Only these rules or providers.
+    pub include_detectors: Vec<String>,
+    /// None of these rules or providers.
+    pub exclude_detectors: Vec<String>,
+    /// Only files that match.
+    pub file_patterns: Vec<String>,
+    /// Largest file that is read, in bytes.
+    pub max_file_size: Option<u64>,
     /// Configuration of `secret_scanner`.
     pub scanner_config: Value,
+}
+
+impl SecretDetectionParams {
+    /// The configuration of the module.
+    fn config(self) -> Result<Value, WorkflowError> {
+        let mut config = match self.scanner_config {
+            Value::Object(config) => config,
+            _ => Map::new(),
+        };
+        let staged = self.staged || self.scan_mode.as_deref() == Some("protect");
+        let history = self.history || self.range.is_some() || self.no_git == Some(false);
+        if staged && history {
+            return Err(WorkflowError::failed("either what is staged is looked at or the history, not both"));
+        }
+        if staged || history {
+            config.insert("source".into(), if staged { "staged" } else { "history" }.into());
+        }
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                config.insert(name.to_owned(), value);
+            }
+        };
+        let list = |list: Vec<String>| (!list.is_empty()).then(|| list.into());
+        let on = |on: bool| on.then_some(Value::Bool(true));
+        set("range", self.range.map(Value::from));
+        set("max_commits", self.max_commits.or(self.max_depth).map(Value::from));
+        set("index_file", self.index_file.map(Value::from));
+        set("verify", on(self.verify));
+        set("reveal", on(self.reveal || self.redact == Some(false)));
+        set("threads", self.concurrency.map(Value::from));
+        set("include_rules", list(self.include_detectors));
+        set("exclude_rules", list(self.exclude_detectors));
+        set("include", list(self.file_patterns));
+        set("max_file_size", self.max_file_size.map(Value::from));
+        Ok(Value::Object(config))
+    }
 }
 
 /// Output of [`SecretDetection`].
@@ -27,8 +99,12 @@ pub struct SecretDetectionParams {
 pub struct SecretDetectionOutput {
     /// Secrets found, suppressed ones left out.
     pub total_findings: u64,
-    /// Files that were looked at.
+    /// Files or blobs that were looked at.
     pub files_scanned: u64,
+    /// Commits that were looked at.
+    pub commits_scanned: u64,
+    /// Secrets that their issuers call valid.
+    pub verified_secrets: u64,
     /// Findings by severity.
     pub severity_counts: SeverityCounts,
 }
@@ -46,10 +122,14 @@ impl Workflow for SecretDetection {
         cx: &WorkflowContext,
         params: SecretDetectionParams,
     ) -> Result<SecretDetectionOutput, WorkflowError> {
-        let scan = cx.step("scan").call_named("secret_scanner", params.scanner_config).await?;
+        let scan = cx.step("scan").call_named("secret_scanner", params.config()?).await?;
+        let looked_at = |unit| scan.coverage.looked_at.get(unit).copied().unwrap_or_default();
+        let verified = scan.summary.values.get("verified_secrets").and_then(Value::as_u64);
         Ok(SecretDetectionOutput {
             total_findings: scan.counts.total(),
-            files_scanned: scan.coverage.looked_at.get("files").copied().unwrap_or_default(),
+            files_scanned: looked_at("files") + looked_at("blobs"),
+            commits_scanned: looked_at("commits"),
+            verified_secrets: verified.unwrap_or_default(),
             severity_counts: scan.counts,
         })
     }

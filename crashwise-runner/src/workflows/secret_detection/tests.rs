@@ -2,6 +2,7 @@ use super::*;
 use crashwise_core::testing::WorkflowTest;
 use crashwise_core::workflow::StepFailure;
 use crashwise_core::{ModuleOutput, Severity};
+use serde_json::json;
 
 fn params(value: Value) -> SecretDetectionParams {
     let checked = Workflow::metadata(&SecretDetection).check_parameters(value).unwrap();
@@ -13,6 +14,37 @@ fn defaults_are_those_of_the_module() {
     let defaults = params(Value::Null).scanner_config;
     let module = serde_json::to_value(crashwise_modules::secrets::SecretScanConfig::default()).unwrap();
     assert_eq!(defaults, module);
+    assert_eq!(params(Value::Null).config().unwrap(), module, "nothing said changes nothing");
+}
+
+#[test]
+fn what_is_said_at_the_top_goes_to_the_module() {
+    for (given, expect) in [
+        (json!({"staged": true}), json!({"source": "staged"})),
+        (json!({"scan_mode": "protect", "redact": true}), json!({"source": "staged"})),
+        (json!({"scan_mode": "detect", "no_git": true}), json!({})),
+        (json!({"no_git": false, "max_depth": 5}), json!({"source": "history", "max_commits": 5})),
+        (json!({"history": true}), json!({"source": "history"})),
+        (json!({"range": "a..b"}), json!({"source": "history", "range": "a..b"})),
+        (json!({"redact": false, "concurrency": 3}), json!({"reveal": true, "threads": 3})),
+        (
+            json!({"verify": true, "include_detectors": ["github"]}),
+            json!({"verify": true, "include_rules": ["github"]}),
+        ),
+        (json!({"exclude_detectors": ["jwt"]}), json!({"exclude_rules": ["jwt"]})),
+        (
+            json!({"file_patterns": ["*.py"], "max_file_size": 30000}),
+            json!({"include": ["*.py"], "max_file_size": 30000}),
+        ),
+        (json!({"max_file_size": 1, "scanner_config": {"max_file_size": 2}}), json!({"max_file_size": 1})),
+    ] {
+        let mut config =
+            serde_json::to_value(crashwise_modules::secrets::SecretScanConfig::default()).unwrap();
+        config.as_object_mut().unwrap().extend(expect.as_object().unwrap().clone());
+        assert_eq!(params(given.clone()).config().unwrap(), config, "{given}");
+        serde_json::from_value::<crashwise_modules::secrets::SecretScanConfig>(config).unwrap();
+    }
+    assert!(params(json!({"staged": true, "history": true})).config().is_err());
 }
 
 #[tokio::test]

@@ -1,0 +1,180 @@
+//! Each blob of the history once, with the first commit that holds it.
+
+use std::collections::HashSet;
+
+use crashwise_core::{Gap, GapReason, ModuleContext, ModuleError, RelPath, Stats};
+use gix::ObjectId;
+
+use super::commits::{Starts, entries_of, tree_of};
+use super::read::{Entry, read_all};
+use super::{Options, Repository, See};
+
+/// Blobs that are read together.
+const BATCH: usize = 32 << 10;
+/// The deepest folder of a tree.
+const MAX_DEPTH: usize = 200;
+/// The longest path in bytes.
+const MAX_PATH: usize = 8192;
+/// The most entries of trees that are looked at.
+const MAX_ENTRIES: usize = 500_000_000;
+
+pub(super) fn run(
+    cx: &ModuleContext,
+    repository: &Repository,
+    options: &Options,
+    see: See<'_>,
+) -> Result<(), ModuleError> {
+    let starts = Starts::find(cx, repository, options)?;
+    let commits = starts.commits(cx, repository, options);
+    let mut walk = Walk::new(cx, repository, options, see);
+    walk.head();
+    let started = std::time::Instant::now();
+    for (number, &commit) in commits.iter().enumerate() {
+        if cx.is_cancelled() {
+            cx.not_covered(Gap::new(".git", GapReason::Cancelled, "the rest of the history"));
+            return Ok(());
+        }
+        match tree_of(&walk.repo, commit, &mut walk.buffer) {
+            Ok(tree) => walk.tree(tree, Some(commit), ""),
+            Err(error) => cx.not_covered(repository.gap(format!("commit {commit}"), &error)),
+        }
+        if walk.batch.len() >= BATCH {
+            walk.flush();
+            #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+            let share = number as f64 / commits.len() as f64 * 100.0;
+            cx.stats(Stats::ScanProgress {
+                files_scanned: walk.blobs,
+                vulnerabilities_found: 0,
+                scan_percentage: share,
+                current_file: format!("commit {commit}"),
+                elapsed_time: started.elapsed().as_secs(),
+            });
+        }
+    }
+    for (id, name) in &starts.others {
+        walk.other(*id, name);
+    }
+    walk.flush();
+    cx.covered("blobs", walk.blobs);
+    Ok(())
+}
+
+struct Walk<'w> {
+    cx: &'w ModuleContext,
+    repository: &'w Repository,
+    repo: gix::Repository,
+    options: &'w Options,
+    see: See<'w>,
+    buffer: Vec<u8>,
+    /// Trees that were entered; with their paths where those matter.
+    trees: HashSet<(ObjectId, String)>,
+    blobs_seen: HashSet<ObjectId>,
+    in_head: HashSet<ObjectId>,
+    batch: Vec<Entry>,
+    blobs: u64,
+    order: usize,
+    entries_left: usize,
+}
+
+impl<'w> Walk<'w> {
+    fn new(cx: &'w ModuleContext, repository: &'w Repository, options: &'w Options, see: See<'w>) -> Self {
+        let mut repo = repository.shared.to_thread_local();
+        repo.object_cache_size(8 << 20);
+        Self {
+            cx,
+            repository,
+            repo,
+            options,
+            see,
+            buffer: Vec::new(),
+            trees: HashSet::new(),
+            blobs_seen: HashSet::new(),
+            in_head: HashSet::new(),
+            batch: Vec::new(),
+            blobs: 0,
+            order: 0,
+            entries_left: MAX_ENTRIES,
+        }
+    }
+
+    /// Takes note of the blobs of `HEAD`.
+    fn head(&mut self) {
+        let Ok(tree) = self.repo.head_tree_id() else { return };
+        let (mut open, mut seen) = (vec![tree.detach()], HashSet::new());
+        while let Some(tree) = open.pop() {
+            if !seen.insert(tree) {
+                continue;
+            }
+            // What cannot be read here is named when the commit itself is looked at.
+            for (_, id, is_tree) in entries_of(&self.repo, tree, &mut self.buffer).0 {
+                if is_tree {
+                    open.push(id);
+                } else {
+                    self.in_head.insert(id);
+                }
+            }
+        }
+    }
+
+    /// Queues the blobs of a tree that were not seen before.
+    fn tree(&mut self, root: ObjectId, commit: Option<ObjectId>, path: &str) {
+        let order = self.order;
+        self.order += 1;
+        let mut open = vec![(root, path.to_owned(), 0)];
+        while let Some((tree, path, depth)) = open.pop() {
+            let known_as = if self.options.admits_all() { String::new() } else { path.clone() };
+            if !self.trees.insert((tree, known_as)) {
+                continue;
+            }
+            let (entries, read) = entries_of(&self.repo, tree, &mut self.buffer);
+            if let Err(error) = read {
+                self.cx.not_covered(self.repository.gap(format!("tree {tree}"), &error));
+            }
+            if entries.len() > self.entries_left {
+                let detail = format!("more than {MAX_ENTRIES} entries of trees");
+                self.cx.not_covered(Gap::new(".git", GapReason::TooMany, detail));
+                return;
+            }
+            self.entries_left -= entries.len();
+            for (name, id, is_tree) in entries {
+                let name = String::from_utf8_lossy(&name);
+                let path = if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") };
+                if is_tree {
+                    if depth >= MAX_DEPTH || path.len() > MAX_PATH {
+                        let detail = format!("deeper than {MAX_DEPTH} folders");
+                        self.cx.not_covered(Gap::new(format!("tree {id}"), GapReason::TooDeep, detail));
+                    } else {
+                        open.push((id, path, depth + 1));
+                    }
+                } else {
+                    self.blob(id, &path, commit, order);
+                }
+            }
+        }
+    }
+
+    fn blob(&mut self, id: ObjectId, path: &str, commit: Option<ObjectId>, order: usize) {
+        let Ok(path) = RelPath::new(path) else {
+            let detail = "its name cannot be part of a path";
+            return self.cx.not_covered(Gap::new(format!("blob {id}"), GapReason::Unsupported, detail));
+        };
+        if self.options.admits(&path) && self.blobs_seen.insert(id) {
+            self.batch.push(Entry { id, path, commit, order, in_head: self.in_head.contains(&id) });
+        }
+    }
+
+    /// A tree or a blob that a reference names without a commit.
+    fn other(&mut self, id: ObjectId, name: &str) {
+        match self.repo.find_header(id).map(|header| header.kind()) {
+            Ok(gix::objs::Kind::Tree) => self.tree(id, None, ""),
+            Ok(gix::objs::Kind::Blob) => self.blob(id, name, None, self.order),
+            Ok(_) => {}
+            Err(error) => self.cx.not_covered(self.repository.gap(name, &error)),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.blobs += read_all(self.cx, self.repository, self.options, &mut self.batch, self.see);
+        self.batch.clear();
+    }
+}

@@ -1,0 +1,119 @@
+//! Blobs on several threads, in the order in which they lie in the packs.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crashwise_core::{Gap, GapReason, ModuleContext, RelPath};
+use gix::ObjectId;
+
+use super::commits::guarded;
+use super::{Options, Repository, See};
+use crate::secrets::report::Origin;
+
+/// Neighbours that one thread reads in a row, because they are often stored as differences to each other.
+const RUN: usize = 64;
+/// Memory for the bases of differences, over all threads.
+const CACHE: usize = 48 << 20;
+
+/// A blob that is to be read.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: ObjectId,
+    pub(super) path: RelPath,
+    pub(super) commit: Option<ObjectId>,
+    pub(super) order: usize,
+    pub(super) in_head: bool,
+}
+
+/// Reads the blobs and shows each; returns how many were shown.
+pub(super) fn read_all(
+    cx: &ModuleContext,
+    repository: &Repository,
+    options: &Options,
+    entries: &mut [Entry],
+    see: See<'_>,
+) -> u64 {
+    sort_by_place(repository, entries);
+    let entries = &*entries;
+    let (next, shown) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let threads = options.threads.clamp(1, entries.len().div_ceil(RUN).max(1));
+    let work = || {
+        let mut repo = repository.shared.to_thread_local();
+        let cache = CACHE / threads;
+        repo.objects.set_pack_cache(move || {
+            Box::new(gix::odb::pack::cache::lru::MemoryCappedHashmap::new(cache.max(1 << 20)))
+        });
+        let mut buffer = Vec::new();
+        loop {
+            let start = next.fetch_add(RUN, Ordering::Relaxed);
+            let Some(run) = entries.get(start..entries.len().min(start + RUN)) else { return };
+            for entry in run {
+                if cx.is_cancelled() {
+                    return;
+                }
+                if read(cx, repository, &repo, options, entry, &mut buffer, see) {
+                    shown.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            let thread = std::thread::Builder::new().name("crashwise-blobs".into());
+            if thread.spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
+    shown.into_inner()
+}
+
+fn read(
+    cx: &ModuleContext,
+    repository: &Repository,
+    repo: &gix::Repository,
+    options: &Options,
+    entry: &Entry,
+    buffer: &mut Vec<u8>,
+    see: See<'_>,
+) -> bool {
+    use gix::objs::FindExt;
+    let what = || format!("{} (blob {})", entry.path, entry.id);
+    let found =
+        guarded(|| repo.objects.find_blob(&entry.id, buffer).map(|_| ()).map_err(|error| error.to_string()));
+    if let Err(error) = found {
+        cx.not_covered(repository.gap(what(), &error));
+        return false;
+    }
+    if buffer.len() as u64 > options.max_object {
+        let detail = format!("{} bytes, the limit is {}", buffer.len(), options.max_object);
+        cx.not_covered(Gap::new(what(), GapReason::TooLarge, detail));
+        return false;
+    }
+    let origin =
+        Origin { order: entry.order, commit: entry.commit.map(|id| id.to_string()), in_head: entry.in_head };
+    let bytes = &*buffer;
+    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| see(&entry.path, bytes, &origin)));
+    if shown.is_err() {
+        cx.not_covered(Gap::new(what(), GapReason::Panicked, ""));
+    }
+    if buffer.capacity() > 4 << 20 {
+        *buffer = Vec::new();
+    }
+    shown.is_ok()
+}
+
+/// Sorts by pack and offset; what is in no pack comes last, by name.
+fn sort_by_place(repository: &Repository, entries: &mut [Entry]) {
+    use gix::odb::pack::Find;
+    let mut repo = repository.shared.to_thread_local();
+    repo.objects.prevent_pack_unload();
+    let mut buffer = Vec::new();
+    entries.sort_by_cached_key(|entry| {
+        let place = guarded(|| {
+            repo.objects.location_by_oid(&entry.id, &mut buffer).map_err(|error| error.to_string())
+        });
+        let place = place.ok().flatten().map(|place| (place.pack_id, place.pack_offset));
+        (place.unwrap_or((u32::MAX, 0)), entry.id)
+    });
+}
