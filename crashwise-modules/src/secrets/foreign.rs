@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crashwise_core::{RuleId, Severity};
+use crashwise_core::{LineIndex, RuleId, Severity};
 use regex_automata::meta::Regex;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -18,9 +18,14 @@ const MAX_RULES: usize = 5_000;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleFileError {
-    /// It is not TOML, or a key has a value of the wrong type.
-    #[error("the file is not a rule file")]
-    Syntax(#[source] toml::de::Error),
+    /// It is not TOML, or a key has a value of the wrong type. What stands there is not quoted: it may be a secret.
+    #[error("the file is not a rule file: line {line}, column {column} is not what such a file has there")]
+    Syntax {
+        /// One-based line.
+        line: u32,
+        /// One-based column.
+        column: u32,
+    },
     /// It has more rules than are read.
     #[error("the file has {count} rules, expected {max} or fewer")]
     TooMany {
@@ -187,7 +192,7 @@ impl Allowed {
 impl RuleFile {
     /// Reads a file. What is in it and has no effect is among the [`problems`](RuleFile::problems).
     pub fn parse(text: &str) -> Result<Self, RuleFileError> {
-        let document: Document = toml::from_str(text).map_err(RuleFileError::Syntax)?;
+        let document: Document = toml::from_str(text).map_err(|error| syntax(text, &error))?;
         if document.rules.len() > MAX_RULES {
             return Err(RuleFileError::TooMany { count: document.rules.len(), max: MAX_RULES });
         }
@@ -296,11 +301,7 @@ impl RuleFile {
                 .filter_map(|pattern| {
                     let regex = compile(&pattern);
                     if regex.is_none() {
-                        self.problem(
-                            rule,
-                            format!("the regex {pattern:?} of an allowlist is not valid"),
-                            false,
-                        );
+                        self.problem(rule, "a regex of an allowlist is not valid", false);
                     }
                     regex
                 })
@@ -318,6 +319,12 @@ impl RuleFile {
             stopwords: allow.stopwords.into_iter().map(|word| word.to_lowercase()).collect(),
         })
     }
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> RuleFileError {
+    let at = error.span().map_or(0, |span| span.start);
+    let place = LineIndex::new(text.as_bytes()).position(text.as_bytes(), at);
+    RuleFileError::Syntax { line: place.line.number(), column: place.column.number() }
 }
 
 /// The bound of the filter `entropy(finding["secret"]) <= 3.5`, the only form of a filter that is read.
@@ -405,8 +412,13 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_file_is_refused() {
-        for text in ["rules = 1", "[[rules]]\nregex = 'x'", "]["] {
-            assert!(RuleFile::parse(text).is_err(), "{text}");
+        for (text, place) in
+            [("rules = 1", "line 1, column 9"), ("[[rules]]\nregex = 'x'", "line 1"), ("\n][", "line 2")]
+        {
+            let error = RuleFile::parse(text).expect_err(text).to_string();
+            assert!(error.contains(place), "{error}");
         }
+        let error = RuleFile::parse("rules = \"q8Xn!41kz\"").expect_err("no rules");
+        assert!(!format!("{error} {error:?}").contains("q8Xn"), "{error:?}");
     }
 }
