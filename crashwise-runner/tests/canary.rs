@@ -139,7 +139,6 @@ fn no_output_log_or_journal_holds_a_raw_secret() {
         &["module", "run", "secret_scanner", ".", "min_confidence=low"],
         &["workflow", "run", "secret_detection", ".", "--staged"],
         &["workflow", "run", "secret_detection", ".", "scanner_config.rule_files=rules.toml"],
-        &["workflow", "run", "security_assessment", ".", "--format", "json"],
         &["workflow", "run", "secret_detection", ".", "--timeout", "1ms"],
         &["runs", "list"],
     ] {
