@@ -330,6 +330,9 @@ fn folders_by_path_show_what_folders_by_descriptor_show() {
             let mut buffer = Vec::new();
             let file = top.file("b.txt".as_ref()).unwrap();
             let whole = file.read(&mut buffer, 2).unwrap();
+            let (in_parts, mut part) = (top.file("b.txt".as_ref()).unwrap(), Vec::new());
+            let ends = [2, 2, 3, 9].map(|len| in_parts.append(&mut part, len).unwrap());
+            assert_eq!((ends, &*part), ([false, false, false, true], &b"two"[..]));
             (
                 entries.into_iter().map(|(name, kind)| format!("{name:?} {kind:?}")).collect::<Vec<_>>(),
                 (more, top.entries(1).unwrap().1),
