@@ -1,4 +1,4 @@
-use crate::support::{Notes, ProbeConfig, Script, builder, here, not_send};
+use crate::support::{Notes, ProbeConfig, Script, builder, eventually, here, not_send};
 use crashwise_core::workflow::{Retry, StepErrorKind, StepFailure};
 use crashwise_core::{CoverageStatus, GapReason, Stats, StatsEvent, Target};
 use crashwise_runner::{RunEvent, RunEventKind, RunRequest, RunStatus, Runner, RunnerError, StepStatus};
@@ -64,12 +64,13 @@ async fn what_failed_is_never_clean() {
     for (name, change, kind, reason) in [
         ("fails", (|c| c.fails = true) as fn(&mut ProbeConfig), StepErrorKind::Failed, GapReason::Failed),
         ("panics", |c| c.panics = true, StepErrorKind::Panicked, GapReason::Panicked),
-        ("hangs", |c| c.takes_ms = 60_000, StepErrorKind::TimedOut, GapReason::TimedOut),
+        ("hangs", |c| c.takes_ms = 600_000, StepErrorKind::TimedOut, GapReason::TimedOut),
     ] {
+        let timeout = Duration::from_secs(if name == "hangs" { 2 } else { 300 });
         for tolerated in [true, false] {
             let (builder, _) = builder();
             let script = Script::new(move |cx| async move {
-                let step = cx.step("weak").timeout(Duration::from_millis(500)).retry(Retry::never());
+                let step = cx.step("weak").timeout(timeout).retry(Retry::never());
                 let result = step
                     .call_named(
                         "probe",
@@ -261,6 +262,7 @@ async fn statistics_arrive() {
         .unwrap();
     let report = runner.run("script", here(), Value::Null).await.unwrap();
     assert_eq!(report.status, RunStatus::Completed);
+    eventually("statistics arrive", || !seen.lock().unwrap().is_empty()).await;
     let seen = seen.lock().unwrap();
     assert_eq!((seen.len(), seen[0].step.as_str(), &seen[0].run_id), (1, "scan", &report.run_id));
 }

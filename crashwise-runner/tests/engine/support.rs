@@ -200,9 +200,9 @@ pub fn here() -> Target {
     Target::Directory(env!("CARGO_MANIFEST_DIR").into())
 }
 
-/// Waits until something is so; fails after ten seconds.
+/// Waits until something is so; fails after a minute.
 pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..2000 {
+    for _ in 0..12_000 {
         if is_so() {
             return;
         }
