@@ -55,9 +55,10 @@ class Tools:
             self.found[name] = find(name)
 
     def names(self, rules):
-        named = ["crashwise", "kingfisher", "betterleaks", "gitleaks"]
+        named = ["crashwise", "betterleaks", "gitleaks"]
         if not rules:
-            named += ["detect-secrets", "ripsecrets"]
+            # These read no such rule file.
+            named += ["kingfisher", "detect-secrets", "ripsecrets"]
         have = [name for name in named if self.found.get("python" if name == "betterleaks" else name)]
         for name in sorted(set(named) - set(have)):
             print(f"{name} is not there and left out")
@@ -74,9 +75,8 @@ class Tools:
             return [tool, "workflow", "run", "secret_detection", tree, *more, "--format", "json", "--quiet",
                     "--allow-partial", "--state-dir", self.state]
         if name == "kingfisher":
-            more = ["--rules-path", rules, "--load-builtins", "false"] if rules else []
             return [tool, "scan", tree, "--format", "json", "-n", "--no-update-check", "--git-history", "none",
-                    "--no-dedup", *more]
+                    "--no-dedup"]
         if name == "betterleaks":
             return [tool, "-c", BETTERLEAKS, tree, *([rules] if rules else [])]
         if name == "gitleaks":
@@ -97,7 +97,8 @@ class Tools:
                 for place in finding["locations"] + finding.get("related", []):
                     rows.append((place["path"], place.get("region", {}).get("start", {}).get("line", 0)))
         elif name == "kingfisher":
-            for one in json.loads(text)["findings"]:
+            # A summary follows the report.
+            for one in json.JSONDecoder().raw_decode(text)[0]["findings"]:
                 rows.append((one["finding"]["path"], one["finding"]["line"]))
         elif name == "betterleaks":
             rows = [tuple(row) for row in json.loads(text)]
@@ -132,7 +133,7 @@ def labels(root):
     return sorted(set(true)), files
 
 
-def accuracy(tools, root, rules=None):
+def accuracy(tools, root, only, rules=None):
     true, files = labels(root)
     tree = os.path.abspath(os.path.join(root, "data"))
     if rules:
@@ -145,7 +146,7 @@ def accuracy(tools, root, rules=None):
         lines[path].update(range(first, last + 1))
     print(f"\n{'same rules' if rules else 'default'}: {len(true)} true rows in {len(files)} files")
     print("| tool | precision | recall | F1 | right | false |\n|---|---|---|---|---|---|")
-    for name in tools.names(rules):
+    for name in [name for name in tools.names(rules) if not only or name in only]:
         output, _, _ = run(tools.command(name, tree, rules))
         try:
             places = {place for place in tools.places(name, output, tree) if place[0] in files}
@@ -189,7 +190,7 @@ def main():
     parser.add_argument("--labels", help="labelled repositories in the layout of CredData")
     parser.add_argument("--rules", help="a rule file in the format of gitleaks or Betterleaks")
     parser.add_argument("--tree", help="a large tree, for speed")
-    parser.add_argument("--only", help="tools for speed and cold start, by commas")
+    parser.add_argument("--only", help="tools to look at, by commas")
     args = parser.parse_args()
     if not os.path.exists(args.crashwise):
         sys.exit(f"{args.crashwise} is not there")
@@ -197,9 +198,9 @@ def main():
     only = args.only.split(",") if args.only else None
     names = [name for name in tools.names(None) if not only or name in only]
     if args.labels:
-        accuracy(tools, args.labels)
+        accuracy(tools, args.labels, only)
         if args.rules:
-            accuracy(tools, args.labels, args.rules)
+            accuracy(tools, args.labels, only, args.rules)
     if args.tree:
         speed(tools, os.path.expanduser(args.tree), names)
     cold_start(tools, names)

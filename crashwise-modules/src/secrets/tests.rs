@@ -196,7 +196,7 @@ async fn every_kind_of_file_is_read() {
         (
             "config.json",
             b"{\"auths\": {\"r.example\": {\"auth\": \"Ym9iOlpxOSFjYW5hcnkjNzc=\"}}}".to_vec(),
-            "secret/docker-config-auth config.json:1:36",
+            "secret/docker-config-auth config.json:1:35",
             "Ym9iOlpxOSFjYW5hcnkjNzc=",
         ),
         (
@@ -205,7 +205,7 @@ async fn every_kind_of_file_is_read() {
             "secret/generic-password .env:1:20",
             CANARY,
         ),
-        ("a.ipynb", notebook.into_bytes(), "secret/generic-password a.ipynb:1:75", CANARY),
+        ("a.ipynb", notebook.into_bytes(), "secret/generic-password a.ipynb:1:73", CANARY),
         ("a.docx", zip("word/document.xml", sheet.as_bytes()), "secret/generic-password a.docx", CANARY),
         ("a.xlsx", zip("xl/sharedStrings.xml", sheet.as_bytes()), "secret/generic-password a.xlsx", CANARY),
         ("a.tar", tar("etc/app.conf", plain.as_bytes()), "secret/generic-password a.tar", CANARY),

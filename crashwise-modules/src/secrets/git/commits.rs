@@ -17,7 +17,7 @@ const MAX_COMMITS: usize = 5_000_000;
 pub(super) struct Starts {
     commits: Vec<ObjectId>,
     /// What is reachable from these is left out.
-    hidden: Vec<ObjectId>,
+    pub(super) hidden: Vec<ObjectId>,
     /// Trees and blobs that a reference names itself, with its name.
     pub(super) others: Vec<(ObjectId, String)>,
 }

@@ -27,7 +27,18 @@ pub(super) fn run(
     let starts = Starts::find(cx, repository, options)?;
     let commits = starts.commits(cx, repository, options);
     let mut walk = Walk::new(cx, repository, options, see);
-    walk.head();
+    let head = walk.repo.head_tree_id().map(gix::Id::detach).ok();
+    walk.in_head = head.map(|tree| walk.blobs_of(tree)).unwrap_or_default();
+    for &commit in &starts.hidden {
+        // What was there before the range is not new in it.
+        match tree_of(&walk.repo, commit, &mut walk.buffer) {
+            Ok(tree) => {
+                let known = walk.blobs_of(tree);
+                walk.blobs_seen.extend(known);
+            }
+            Err(error) => cx.not_covered(repository.gap(format!("commit {commit}"), &error)),
+        }
+    }
     let started = std::time::Instant::now();
     for (number, &commit) in commits.iter().enumerate() {
         if cx.is_cancelled() {
@@ -97,23 +108,22 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// Takes note of the blobs of `HEAD`.
-    fn head(&mut self) {
-        let Ok(tree) = self.repo.head_tree_id() else { return };
-        let (mut open, mut seen) = (vec![tree.detach()], HashSet::new());
+    /// The blobs of a tree. What cannot be read of it is named when a commit with it is looked at.
+    fn blobs_of(&mut self, root: ObjectId) -> HashSet<ObjectId> {
+        let (mut open, mut seen, mut blobs) = (vec![root], HashSet::new(), HashSet::new());
         while let Some(tree) = open.pop() {
             if !seen.insert(tree) {
                 continue;
             }
-            // What cannot be read here is named when the commit itself is looked at.
             for (_, id, is_tree) in entries_of(&self.repo, tree, &mut self.buffer).0 {
                 if is_tree {
                     open.push(id);
                 } else {
-                    self.in_head.insert(id);
+                    blobs.insert(id);
                 }
             }
         }
+        blobs
     }
 
     /// Queues the blobs of a tree that were not seen before.

@@ -141,8 +141,13 @@ async fn history_is_scanned_once_per_blob_and_names_the_first_commit() {
 async fn a_range_and_a_bound_leave_commits_out() {
     let made = Made::new();
     let first = made.commit(0, &[], &[("old.py", &line("password", CANARY))]);
-    let second = made.commit(10, &[first], &[("new.py", &line("password", OTHER))]);
+    let stays = ("stays.txt", "not secret\n");
+    let first = made.commit(5, &[first], &[("old.py", &line("password", CANARY)), stays]);
+    let second = made.commit(10, &[first], &[("new.py", &line("password", OTHER)), stays]);
     made.branch("feature", second);
+    let range = json!({"source": "history", "range": format!("{first}..main")});
+    let result = made.scan(range).await.expect("a result");
+    assert_eq!(result.coverage.looked_at["blobs"], 1, "what was there before is not new");
     for (config, expect) in [
         (json!({"range": format!("{first}..main")}), vec!["new.py"]),
         (json!({"range": "main~1..feature"}), vec!["new.py"]),
