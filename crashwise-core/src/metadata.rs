@@ -181,6 +181,14 @@ impl Metadata {
         }
     }
 
+    /// Reads a document that was checked before, such as one that ships with a program and that its tests read with
+    /// [`Self::from_yaml`]. An error is what cannot be decoded, and nothing else: that takes a hundredth of the time.
+    pub fn from_checked_yaml(name: impl Into<String>, text: &str) -> Result<Self, Problems> {
+        let document = Document::parse(name, text)?;
+        Self::deserialize(document.value())
+            .map_err(|error| document.problems(vec![(String::new(), Problem::new("", error.to_string()))]))
+    }
+
     /// Checks what a schema cannot say; all problems at once.
     pub fn validate(&self) -> Result<(), Problems> {
         let problems: Vec<Problem> = self.problems().into_iter().map(|(_, problem)| problem).collect();

@@ -12,6 +12,7 @@ pub use fuzzing::{AtherisFuzzing, CargoFuzzing, FuzzingOutput, LibfuzzerFuzzing}
 pub use secret_detection::{SecretDetection, SecretDetectionOutput, SecretDetectionParams};
 pub use security_assessment::{SecurityAssessment, SecurityAssessmentOutput, SecurityAssessmentParams};
 
+use crashwise_core::Metadata;
 use crashwise_core::workflow::AnyWorkflow;
 use std::sync::Arc;
 
@@ -35,4 +36,14 @@ pub fn builtin() -> Vec<Arc<dyn AnyWorkflow>> {
         Arc::new(SecretDetection),
         Arc::new(SecurityAssessment),
     ]
+}
+
+/// Metadata that ships with the crate. Builds with debug assertions check it as a whole, the tests among them; a start of
+/// the command line must not wait for that.
+fn shipped(file: &str, text: &str) -> Metadata {
+    let read = match cfg!(debug_assertions) {
+        true => Metadata::from_yaml(file, text),
+        false => Metadata::from_checked_yaml(file, text),
+    };
+    read.expect("the tests read it")
 }

@@ -67,7 +67,7 @@ macro_rules! fuzzing_workflow {
             type Output = FuzzingOutput;
 
             fn metadata(&self) -> Metadata {
-                Metadata::from_yaml($file, include_str!($file)).expect("a test reads it")
+                super::shipped($file, include_str!($file))
             }
 
             async fn run(&self, cx: &WorkflowContext, params: $params) -> Result<FuzzingOutput, WorkflowError> {
