@@ -147,12 +147,16 @@ impl<'s, 't> Confirm<'s, 't> {
 
     /// Looks at the groups of a pattern.
     fn groups(&self, test: &Test, hit: Range<usize>) -> Option<Match> {
-        if test.value.is_none() && test.args.is_empty() {
+        if test.value.is_none() && test.args.is_empty() && !test.same {
             return Some(Match { range: hit, secret: None, input: None });
         }
         let blank = test.shape == Shape::Pattern(Scope::Code);
         let searched = if blank { &self.source.code } else { self.source.bytes };
         let groups = test.regex.get()?.captures_at(searched, hit.start)?;
+        let text = |name: &str| groups.name(name).map(|group| &searched[group.range()]);
+        if test.same && text("first") != text("second") {
+            return None;
+        }
         let mut secret = None;
         if let Some(value) = test.value {
             let group = groups.name("value")?.range();

@@ -51,6 +51,8 @@ pub(crate) struct Test {
     pub(crate) unless: Option<LazyRegex>,
     pub(crate) safe: Option<LazyRegex>,
     pub(crate) value: Option<ValueTest>,
+    /// Whether the groups `first` and `second` must have caught the same.
+    pub(crate) same: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +161,9 @@ fn test(check: &mut Checker, n: usize, matcher: &Matcher) -> Test {
     if matcher.value.is_some() && !text.contains("(?P<value>") {
         check.refuse(&at("value"), "needs a group (?P<value>...) in the pattern");
     }
+    if matcher.same && !["(?P<first>", "(?P<second>"].iter().all(|group| text.contains(group)) {
+        check.refuse(&at("same"), "needs groups (?P<first>...) and (?P<second>...) in the pattern");
+    }
     Test {
         shape,
         regex: LazyRegex::new(wrapped),
@@ -173,6 +178,7 @@ fn test(check: &mut Checker, n: usize, matcher: &Matcher) -> Test {
         unless: check.optional(&at("unless"), matcher.unless.as_ref()),
         safe: check.optional(&at("safe"), matcher.safe.as_ref()),
         value: matcher.value,
+        same: matcher.same,
     }
 }
 

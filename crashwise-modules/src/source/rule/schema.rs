@@ -81,6 +81,8 @@ pub struct Matcher {
     /// A test for what the group `value` of `pattern` caught.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<ValueTest>,
+    /// Whether what the groups `first` and `second` of `pattern` caught must be the same.
+    pub same: bool,
 }
 
 /// Where a pattern looks.
