@@ -135,6 +135,8 @@ impl Module for AtherisFuzzer {
                     command: format!("python3 {script}"),
                     base: script.parent().map(|parent| parent.to_string()).unwrap_or_default(),
                     seeds: vec![beside.join("corpus"), beside.join("seeds")],
+                    corpus: None,
+                    recursion: false,
                     dictionary: dictionaries.into_iter().find(|path| path.is_file()),
                     target,
                 }
@@ -147,6 +149,7 @@ impl Module for AtherisFuzzer {
             seed: config.seed,
             minimise: Duration::from_secs(config.minimise_seconds),
             engine: "libFuzzer (atheris)",
+            sources: Vec::new(),
         };
         let work = tempfile::Builder::new()
             .prefix("crashwise-fuzz-")

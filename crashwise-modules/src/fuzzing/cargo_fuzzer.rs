@@ -162,6 +162,8 @@ impl Module for CargoFuzzer {
                         project.directory.join("corpus").join(&name),
                         project.directory.join("seeds").join(&name),
                     ],
+                    corpus: None,
+                    recursion: false,
                     dictionary: dictionaries.into_iter().find(|path| path.is_file()),
                     target: Target::new(name, program)
                         .with_level(config.sandbox.level())
@@ -178,6 +180,7 @@ impl Module for CargoFuzzer {
             seed: config.seed,
             minimise: Duration::from_secs(config.minimise_seconds),
             engine: "libFuzzer (cargo-fuzz)",
+            sources: Vec::new(),
         };
         session::fuzz(cx, ready, options, work.path().to_owned()).await
     }

@@ -115,6 +115,8 @@ impl Module for LibfuzzerFuzzer {
                     command: format!("./{}", relative.display()),
                     base: relative.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned(),
                     seeds: vec![beside.join(format!("{name}_seed_corpus"))],
+                    corpus: None,
+                    recursion: false,
                     dictionary: Some(beside.join(format!("{name}.dict"))).filter(|path| path.is_file()),
                     target: Target::new(name, &program)
                         .with_level(config.sandbox.level())
@@ -131,6 +133,7 @@ impl Module for LibfuzzerFuzzer {
             seed: config.seed,
             minimise: Duration::from_secs(config.minimise_seconds),
             engine: "libFuzzer",
+            sources: Vec::new(),
         };
         let work = tempfile::Builder::new()
             .prefix("crashwise-fuzz-")

@@ -1,6 +1,7 @@
 //! Fuzzing: modules that drive fuzzers, and triage of what crashes print.
 //!
 //! - [`CargoFuzzer`], [`LibfuzzerFuzzer`], [`AtherisFuzzer`]: the modules.
+//! - `FuzzModule` (feature `in-process`): fuzzes a closure of the program that holds it.
 //! - [`libfuzzer`]: campaigns over libFuzzer targets, and their replay.
 //! - [`triage`]: reads crash reports and tells one crash from another.
 //!
@@ -16,6 +17,8 @@ mod cargo;
 mod cargo_fuzzer;
 #[cfg(target_os = "linux")]
 mod finding;
+#[cfg(all(target_os = "linux", feature = "in-process"))]
+mod in_process;
 #[cfg(target_os = "linux")]
 pub mod libfuzzer;
 #[cfg(target_os = "linux")]
@@ -29,6 +32,10 @@ pub use atheris_fuzzer::{AtherisFuzzer, AtherisFuzzerConfig};
 pub use cargo::Sanitizer;
 #[cfg(target_os = "linux")]
 pub use cargo_fuzzer::{CargoFuzzer, CargoFuzzerConfig, Confinement};
+#[cfg(all(target_os = "linux", feature = "in-process"))]
+pub use in_process::{
+    CoverageGuided, Engine, EngineOptions, EngineStatus, FuzzConfig, FuzzModule, Observation,
+};
 #[cfg(target_os = "linux")]
 pub use libfuzzer_fuzzer::{LibfuzzerFuzzer, LibfuzzerFuzzerConfig};
 

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crashwise_core::process::ProcessError;
@@ -21,6 +22,10 @@ use super::triage::{CrashReport, Known, Scope, Sighting, StackHash, signature, t
 pub(super) struct Ready {
     pub(super) target: Target,
     pub(super) seeds: Vec<PathBuf>,
+    /// Where the corpus is kept; among the files of the session without.
+    pub(super) corpus: Option<PathBuf>,
+    /// Whether recursion without bound is looked for on a small stack.
+    pub(super) recursion: bool,
     pub(super) dictionary: Option<PathBuf>,
     /// What replays an input, typed at the project's root; the input's path follows.
     pub(super) command: String,
@@ -38,6 +43,8 @@ pub(super) struct Options {
     pub(super) minimise: Duration,
     /// The fuzzer, for evidence.
     pub(super) engine: &'static str,
+    /// Where the code of the targets lies beside the workspace.
+    pub(super) sources: Vec<PathBuf>,
 }
 
 struct Session<'a> {
@@ -70,7 +77,8 @@ pub(super) async fn fuzz(
     options: Options,
     work: PathBuf,
 ) -> Result<Summary, ModuleError> {
-    let scope = Scope::new().with_root(root(cx).to_string_lossy().into_owned());
+    let roots = options.sources.iter().cloned().chain([root(cx)]);
+    let scope = roots.fold(Scope::new(), |scope, root| scope.with_root(root.to_string_lossy().into_owned()));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let at_once = (cores / options.jobs.max(1)).clamp(1, ready.len().max(1));
     let shares = ready.len().div_ceil(at_once).max(1);
@@ -118,11 +126,14 @@ impl Session<'_> {
     async fn target(&self, ready: Ready, share: Duration) -> Result<(), ModuleError> {
         let name = ready.target.name.clone();
         let place = self.work.join(format!("fuzz-{name}"));
-        let mut campaign = Campaign::new(ready.target.clone(), place.join("corpus"), place.join("work"))
+        let corpus = ready.corpus.clone().unwrap_or_else(|| place.join("corpus"));
+        let mut campaign = Campaign::new(ready.target.clone(), corpus, place.join("work"))
             .with_budget(share)
             .with_jobs(self.options.jobs)
             .with_seed(self.options.seed);
         campaign.executions = self.options.executions;
+        campaign.small_stack.store(ready.recursion, Ordering::Relaxed);
+        let small_stack = Arc::clone(&campaign.small_stack);
         campaign.seeds.clone_from(&ready.seeds);
         campaign.dictionary.clone_from(&ready.dictionary);
         let replay = Replay::new(ready.target.clone(), place.join("replay"), self.scope.clone());
@@ -152,7 +163,10 @@ impl Session<'_> {
         };
         let look = async {
             while let Some((kind, input, log, executions)) = fresh.recv().await {
-                self.crash(&ready, &replay, kind, input, &log, executions).await?;
+                let confirmed = self.crash(&ready, &replay, kind, input, &log, executions).await?;
+                if !confirmed {
+                    small_stack.store(false, Ordering::Relaxed);
+                }
             }
             Ok::<(), ModuleError>(())
         };
@@ -174,6 +188,7 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Confirms a crash and reports it when it is new. False when it is a stack overflow of the small stack alone.
     async fn crash(
         &self,
         ready: &Ready,
@@ -182,8 +197,9 @@ impl Session<'_> {
         input: Option<Vec<u8>>,
         log: &[u8],
         executions: u64,
-    ) -> Result<(), ModuleError> {
+    ) -> Result<bool, ModuleError> {
         let cancel = self.cx.cancel_token();
+        let mut input = input;
         let mut confirmed = None;
         let mut tries = 0;
         if let Some(input) = &input {
@@ -193,15 +209,29 @@ impl Session<'_> {
                 confirmed = replayed.report.map(|report| (report, replayed.log));
             }
         }
+        let overflow = |report: &CrashReport| report.kind == "stack-overflow";
+        if ready.recursion
+            && confirmed.is_none()
+            && triage(log, &self.scope).is_some_and(|report| overflow(&report))
+        {
+            // It overflowed the small stack; a longer one of its kind must overflow the default one.
+            let longer = match &input {
+                Some(input) => replay.amplify(input, cancel).await.map_err(module_error)?,
+                None => None,
+            };
+            let Some((longer, replayed)) = longer else { return Ok(false) };
+            confirmed = replayed.report.map(|report| (report, replayed.log));
+            input = Some(longer);
+        }
         let sure = confirmed.is_some();
         let Some((report, log)) = confirmed.or_else(|| Some((triage(log, &self.scope)?, log.to_vec())))
         else {
             let what = format!("a crash of {}", ready.target.name);
             self.cx.not_covered(Gap::new(what, GapReason::Malformed, "the target died without a report"));
-            return Ok(());
+            return Ok(true);
         };
         if self.state().known.see(&report) != Sighting::New {
-            return Ok(());
+            return Ok(true);
         }
         let quick = !matches!(kind, Some(ArtifactKind::Timeout | ArtifactKind::Oom));
         let small = match &input {
@@ -211,7 +241,8 @@ impl Session<'_> {
             Some(input) => Some(input.clone()),
             None => None,
         };
-        self.report(ready, &report, &log, small.as_deref(), sure, executions)
+        self.report(ready, &report, &log, small.as_deref(), sure, executions)?;
+        Ok(true)
     }
 
     fn report(

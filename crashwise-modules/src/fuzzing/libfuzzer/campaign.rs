@@ -1,7 +1,9 @@
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crashwise_core::process::{ProcessError, Spec};
@@ -17,6 +19,8 @@ use super::target::Target;
 
 /// Rounds in a row that may end without an input beyond the corpus before a job gives up.
 const FRUITLESS: u32 = 50;
+/// Flags of the in-process engine for [`Campaign::small_stack`].
+const SMALL_STACK: [&str; 2] = ["-stack_kib=256", "-repeat=1"];
 
 /// One target, fuzzed for a while.
 #[derive(Debug, Clone)]
@@ -42,6 +46,9 @@ pub struct Campaign {
     pub longest: Option<u64>,
     /// Seed of the first process; each later one adds one. 0 lets libFuzzer choose.
     pub seed: u32,
+    /// Whether targets that understand it run on a small stack and get inputs with parts repeated many times, which finds
+    /// recursion without bound in seconds. Turned off, here or by whoever shares it, when an input overflows that stack alone.
+    pub small_stack: Arc<AtomicBool>,
 }
 
 /// What a campaign tells while it runs.
@@ -127,6 +134,7 @@ impl Campaign {
             jobs: 1,
             longest: None,
             seed: 0,
+            small_stack: Arc::default(),
         }
     }
 
@@ -243,10 +251,30 @@ impl Campaign {
                 shared.rounds
             };
             let spec = self.spec(&work, left, runs, number);
-            let round = job::run(spec, until + Duration::from_secs(2), cancel, |said| {
-                listen(&mut lock(shared), job, said);
+            let mut caught = Vec::new();
+            let round = job::run(spec, until + Duration::from_secs(2), cancel, |said| match said {
+                Said::Caught { artifact, log } => {
+                    let mut shared = lock(shared);
+                    shared.progress.crashes += 1;
+                    let crash = CampaignEvent::Crash {
+                        kind: Some(ArtifactKind::Crash),
+                        input: read(&artifact).ok(),
+                        log,
+                        executions: shared.done,
+                    };
+                    // A listener that is slow is waited for after the round.
+                    if let Err(mpsc::error::TrySendError::Full(crash)) = events.try_send(crash) {
+                        caught.push(crash);
+                    }
+                }
+                said => listen(&mut lock(shared), job, &said),
             })
             .await?;
+            for crash in caught {
+                if events.send(crash).await.is_err() {
+                    return Ok(());
+                }
+            }
             let spent = {
                 let mut shared = lock(shared);
                 shared.running[job] = (0, 0, None);
@@ -268,9 +296,15 @@ impl Campaign {
                 }
                 Ending::Crashed | Ending::Memory => {
                     lock(shared).progress.crashes += 1;
+                    // An input that no handler wrote down may still lie where the process and this one share a file.
                     let input = round.artifact.as_ref().and_then(|path| read(path).ok());
+                    let input = input.or_else(|| super::left::behind(&work));
                     fruitless = if round.fuzzed && round.executions > 2 { 0 } else { fruitless + 1 };
-                    let empty = !round.fuzzed && input.as_deref().is_none_or(<[u8]>::is_empty);
+                    let small = self.small_stack.load(Ordering::Relaxed);
+                    let empty = !round.fuzzed && !small && input.as_deref().is_none_or(<[u8]>::is_empty);
+                    if !round.fuzzed {
+                        self.small_stack.store(false, Ordering::Relaxed);
+                    }
                     if let (false, Some(input)) = (round.fuzzed, &input) {
                         self.forget(input);
                     }
@@ -304,31 +338,36 @@ impl Campaign {
 
     fn spec(&self, work: &Path, left: Duration, runs: Option<u64>, number: u64) -> Spec {
         let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-        let mut spec = self
-            .target
-            .spec(work, false)
-            .write(&self.corpus)
-            .arg(format!("-artifact_prefix={}/", work.display()))
-            .arg("-print_final_stats=1")
-            .arg(format!("-max_total_time={seconds}"));
+        let mut flags: Vec<OsString> = vec![
+            format!("-artifact_prefix={}/", work.display()).into(),
+            "-print_final_stats=1".into(),
+            format!("-max_total_time={seconds}").into(),
+        ];
         if let Some(runs) = runs {
-            spec = spec.arg(format!("-runs={runs}"));
+            flags.push(format!("-runs={runs}").into());
         }
         if self.seed != 0 {
             let number = u32::try_from(number - 1).unwrap_or(u32::MAX);
-            spec = spec.arg(format!("-seed={}", self.seed.wrapping_add(number).max(1)));
+            flags.push(format!("-seed={}", self.seed.wrapping_add(number).max(1)).into());
         }
         if let Some(longest) = self.longest {
-            spec = spec.arg(format!("-max_len={longest}"));
+            flags.push(format!("-max_len={longest}").into());
         }
+        if self.small_stack.load(Ordering::Relaxed) {
+            flags.extend(SMALL_STACK.map(OsString::from));
+        }
+        let mut readable: Vec<&Path> = Vec::new();
         if let Some(dictionary) = &self.dictionary {
-            spec = spec.read(dictionary).arg(format!("-dict={}", dictionary.display()));
+            flags.push(format!("-dict={}", dictionary.display()).into());
+            readable.push(dictionary);
         }
-        spec = spec.arg(&self.corpus);
+        flags.push(self.corpus.clone().into());
         for seeds in self.seeds.iter().filter(|seeds| seeds.is_dir()) {
-            spec = spec.read(seeds).arg(seeds);
+            flags.push(seeds.into());
+            readable.push(seeds);
         }
-        spec
+        let spec = self.target.spec(work, false, &flags).write(&self.corpus);
+        readable.into_iter().fold(spec, Spec::read)
     }
 
     /// Takes an input out of the corpus that crashes when it is read: the process would never get further.
@@ -356,10 +395,11 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-fn listen(shared: &mut Shared, job: usize, said: Said) {
+fn listen(shared: &mut Shared, job: usize, said: &Said) {
     let now = Instant::now();
     match said {
-        Said::Counters(count) => shared.progress.edges_total = shared.progress.edges_total.max(count),
+        Said::Caught { .. } => {}
+        Said::Counters(count) => shared.progress.edges_total = shared.progress.edges_total.max(*count),
         Said::Status(status) => {
             shared.running[job] = (status.executions, status.per_second, Some(now));
             shared.last_line = Some(now);

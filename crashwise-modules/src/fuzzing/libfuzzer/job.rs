@@ -7,9 +7,12 @@ use crashwise_core::process::{Exit, ProcessError, Spec};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::left::CAUGHT;
 use super::outcome::{ArtifactKind, Ending};
 use super::status::{FinalStats, Status, StatusEvent, StatusLine};
 
+/// The longest log of a crash that the process survived, in bytes.
+const LONGEST_LOG: usize = 64 << 10;
 /// How long a process may take to end when asked to.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -25,10 +28,15 @@ pub(super) struct Round {
 }
 
 /// Something that a process said while it ran.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Said {
     Status(Status),
     Counters(u64),
+    /// A crash that the process survived.
+    Caught {
+        artifact: PathBuf,
+        log: Vec<u8>,
+    },
 }
 
 /// Runs one process until it ends, `until` passes, or `cancel` is cancelled. It is first asked to stop, then killed.
@@ -44,6 +52,7 @@ pub(super) async fn run(
     let mut limit = until;
     let mut finals = FinalStats::default();
     let (mut executions, mut began, mut fuzzed, mut artifact) = (0, false, false, None);
+    let mut caught: Option<Vec<u8>> = None;
     loop {
         let line = tokio::select! {
             biased;
@@ -68,6 +77,16 @@ pub(super) async fn run(
         };
         let Some(line) = line else { break };
         let text = line.text();
+        if text.trim_end() == CAUGHT {
+            caught = Some(Vec::new());
+            continue;
+        }
+        if let Some(log) = &mut caught
+            && log.len() < LONGEST_LOG
+        {
+            log.extend_from_slice(text.as_bytes());
+            log.push(b'\n');
+        }
         match StatusLine::parse(&text) {
             Some(StatusLine::Status(status)) => {
                 began = true;
@@ -80,7 +99,9 @@ pub(super) async fn run(
             Some(StatusLine::Final(name, value)) => finals.set(name, value),
             Some(StatusLine::Artifact(path)) => {
                 let path = PathBuf::from(path);
-                if ArtifactKind::of(&path) != Some(ArtifactKind::SlowUnit) {
+                if let Some(log) = caught.take() {
+                    listen(Said::Caught { artifact: path, log });
+                } else if ArtifactKind::of(&path) != Some(ArtifactKind::SlowUnit) {
                     artifact = Some(path);
                 }
             }

@@ -6,16 +6,19 @@
 
 mod campaign;
 mod job;
+mod left;
 mod outcome;
 mod replay;
 mod status;
 mod target;
 
 pub use campaign::{Campaign, CampaignEvent, Progress, Totals};
+#[cfg(feature = "in-process")]
+pub(super) use left::{CAUGHT, HEADER, LONGEST, MAILBOX};
 pub use outcome::{ArtifactKind, Ending};
 pub use replay::{Replay, Replayed};
 pub use status::{FinalStats, Status, StatusEvent, StatusLine};
-pub use target::{Target, symbolizer};
+pub use target::{FlagsBy, Target, symbolizer};
 
 #[cfg(test)]
 mod tests;

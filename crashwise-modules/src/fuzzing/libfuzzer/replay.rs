@@ -1,5 +1,6 @@
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use crashwise_core::process::{Cause, Level, ProcessError, Status};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::left::LONGEST;
 use super::target::Target;
 use crate::fuzzing::triage::{CrashReport, Scope, StackHash, signature, triage};
 
@@ -57,13 +59,9 @@ impl Replay {
         let path = self.work.join("input");
         fs::write(&path, input).map_err(failed)?;
         let patience = Duration::from_secs(self.target.patience + 20);
-        let spec = self
-            .target
-            .spec(&self.work, names)
-            .arg(format!("-artifact_prefix={}/again-", self.work.display()))
-            .arg("-runs=1")
-            .arg(&path)
-            .deadline(patience);
+        let prefix = format!("-artifact_prefix={}/again-", self.work.display());
+        let flags = [prefix.into(), "-runs=1".into(), path.into_os_string()];
+        let spec = self.target.spec(&self.work, names, &flags).deadline(patience);
         let exit = spec.run(cancel).await?;
         let log = [exit.stdout.bytes(), exit.stderr.bytes()].concat();
         let crashed = match exit.cause {
@@ -130,6 +128,31 @@ impl Replay {
         Ok(best)
     }
 
+    /// Repeats the part of an input that is repeated most, more and more often, until the target overflows its stack; the
+    /// longer input and what it did.
+    ///
+    /// # Errors
+    /// [`ProcessError`] if the target can no longer be started.
+    pub async fn amplify(
+        &self,
+        input: &[u8],
+        cancel: &CancellationToken,
+    ) -> Result<Option<(Vec<u8>, Replayed)>, ProcessError> {
+        let Some((run, period)) = repeated(input) else { return Ok(None) };
+        let (before, rest) = input.split_at(run.start);
+        let (part, after) = rest.split_at(run.len() / period * period);
+        let mut times = 2;
+        while before.len() + part.len() * times + after.len() <= LONGEST && !cancel.is_cancelled() {
+            let longer = [before, &part.repeat(times), after].concat();
+            let replayed = self.run(&longer, cancel).await?;
+            if replayed.report.as_ref().is_some_and(|report| report.kind == "stack-overflow") {
+                return Ok(Some((longer, replayed)));
+            }
+            times *= 2;
+        }
+        Ok(None)
+    }
+
     async fn same(
         &self,
         input: &[u8],
@@ -146,5 +169,44 @@ impl Replay {
         let env: Vec<String> = target.env.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
         let args: Vec<String> = target.args.iter().map(|arg| format!(" {arg}")).collect();
         format!("{}{}{} {input}", env.concat(), target.program.display(), args.concat())
+    }
+}
+
+/// The longest stretch in which a part of at most eight bytes is repeated, and the length of the part.
+fn repeated(input: &[u8]) -> Option<(Range<usize>, usize)> {
+    let mut best: Option<(Range<usize>, usize)> = None;
+    for period in 1..=8 {
+        let mut start = 0;
+        for at in 0..input.len() {
+            if at + period < input.len() && input[at] == input[at + period] {
+                continue;
+            }
+            // Up to the end of the last whole part.
+            let end = (at + period).min(input.len());
+            let longer = best.as_ref().is_none_or(|(range, _)| end - start > range.len());
+            if end - start >= 2 * period && longer {
+                best = Some((start..end, period));
+            }
+            start = at + 1;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repeated;
+
+    #[test]
+    fn what_is_repeated_most_is_found() {
+        for (input, expect) in [
+            (&b"abc"[..], None),
+            (b"", None),
+            (b"x[[[[[[y", Some((1..7, 1))),
+            (b"ab{}{}{}{}{}c", Some((2..12, 2))),
+            (b"aa-=-=-=-=", Some((2..10, 2))),
+        ] {
+            assert_eq!(repeated(input), expect, "{input:?}");
+        }
     }
 }

@@ -1,3 +1,4 @@
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -23,6 +24,40 @@ pub struct Target {
     pub memory: u64,
     /// Seconds that one input may take.
     pub patience: u64,
+    /// How it takes its flags.
+    pub flags: FlagsBy,
+}
+
+/// How a target takes libFuzzer's flags.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlagsBy {
+    /// As arguments after its own.
+    #[default]
+    Arguments,
+    /// In a variable of its environment, because it is a program that reads its own arguments.
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What stands between two flags.
+        separator: char,
+    },
+}
+
+impl FlagsBy {
+    /// Whether it is a program of the user that fuzzes itself.
+    pub fn is_variable(self) -> bool {
+        matches!(self, Self::Variable { .. })
+    }
+
+    fn give(self, spec: Spec, flags: &[OsString]) -> Spec {
+        match self {
+            Self::Arguments => spec.args(flags),
+            Self::Variable { name, separator } => {
+                spec.env(name, flags.join(OsStr::new(separator.encode_utf8(&mut [0; 4]))))
+            }
+        }
+    }
 }
 
 impl Target {
@@ -37,6 +72,7 @@ impl Target {
             level: Level::Sandbox,
             memory: 2048,
             patience: 10,
+            flags: FlagsBy::Arguments,
         }
     }
 
@@ -82,9 +118,16 @@ impl Target {
         self
     }
 
-    /// The process, in `directory`, which it may write, with the limits of one input as flags. With `names` its reports
+    /// Sets how it takes its flags.
+    #[must_use]
+    pub fn with_flags(mut self, flags: FlagsBy) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// The process, in `directory`, which it may write, with `flags` after those for the limits of one input. With `names` its reports
     /// name functions and lines, which takes a second for each; without, triage's signature still tells them apart.
-    pub(super) fn spec(&self, directory: &Path, names: bool) -> Spec {
+    pub(super) fn spec(&self, directory: &Path, names: bool, flags: &[OsString]) -> Spec {
         let symbolizer = symbolizer().filter(|_| names).map(|path| path.to_string_lossy().into_owned());
         let symbolize = format!("symbolize={}", u8::from(names));
         let asan = format!("detect_odr_violation=0:{symbolize}");
@@ -119,7 +162,9 @@ impl Target {
         for (name, value) in &self.env {
             spec = spec.env(name, value);
         }
-        spec.arg(format!("-rss_limit_mb={}", self.memory)).arg(format!("-timeout={}", self.patience))
+        let limits = [format!("-rss_limit_mb={}", self.memory), format!("-timeout={}", self.patience)];
+        let flags: Vec<OsString> = limits.into_iter().map(Into::into).chain(flags.iter().cloned()).collect();
+        self.flags.give(spec, &flags)
     }
 }
 

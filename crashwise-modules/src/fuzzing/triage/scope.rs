@@ -92,6 +92,7 @@ fn runtime(path: &str) -> bool {
         "compiler-rt/",
         "/libfuzzer-sys-",
         "/libafl",
+        "/fuzzing/in_process/",
         "/honggfuzz-",
         "/afl-",
         "/libFuzzer/",

@@ -1,0 +1,381 @@
+//! The child: runs the target on one input after the other until its time is up or an input kills it.
+
+use super::compares;
+use super::counters::Counters;
+use super::engine::{Engine, EngineOptions, EngineStatus, Observation};
+use super::flags::{Flags, words};
+use super::mailbox::Mailbox;
+use super::module::EngineFactory;
+use super::signals::{self, say};
+use crate::fuzzing::libfuzzer::{CAUGHT, LONGEST, MAILBOX};
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the watch looks.
+const WATCH: Duration = Duration::from_millis(100);
+/// How many runs go by without a look at the clock, when runs are short.
+const BLIND: u64 = 256;
+
+/// What fuzzing and watching threads share.
+#[derive(Debug)]
+struct Shared {
+    mailbox: Mailbox,
+    begin: Instant,
+    edges: AtomicUsize,
+    features: AtomicUsize,
+    corpus: AtomicUsize,
+    corpus_bytes: AtomicUsize,
+    limit: AtomicUsize,
+}
+
+/// Runs the target as the flags say, and ends the process.
+pub(super) fn run(flags: &Flags, target: &Arc<dyn Fn(&[u8]) + Send + Sync>, engine: EngineFactory) -> ! {
+    let mailbox = match Mailbox::create(Path::new(&format!("{}{MAILBOX}", flags.prefix))) {
+        Ok(mailbox) => mailbox,
+        Err(error) => {
+            say(&format!("the mailbox could not be made: {error}"));
+            std::process::exit(1);
+        }
+    };
+    signals::install(signals::LastWords { mailbox, prefix: flags.prefix.clone() });
+    let counters = Counters::attach();
+    let seed = if flags.seed == 0 { fastrand::u64(1..) } else { flags.seed };
+    say(&format!("INFO: Seed: {seed}"));
+    say(&format!("INFO: Loaded 1 modules   ({} inline 8-bit counters)", counters.len()));
+    let shared = Arc::new(Shared {
+        mailbox,
+        begin: Instant::now(),
+        edges: AtomicUsize::new(0),
+        features: AtomicUsize::new(0),
+        corpus: AtomicUsize::new(0),
+        corpus_bytes: AtomicUsize::new(0),
+        limit: AtomicUsize::new(0),
+    });
+    let files = !flags.inputs.is_empty() && flags.inputs.iter().all(|path| path.is_file());
+    let fuzzing = {
+        let (flags, target, shared) = (flags.clone(), Arc::clone(target), Arc::clone(&shared));
+        std::thread::Builder::new().name("fuzz".into()).stack_size(flags.stack << 10).spawn(move || {
+            signals::prepare_thread();
+            if files {
+                replay(&flags.inputs, &target, &shared);
+            } else {
+                Fuzzing::new(&flags, target, engine, seed, counters, shared).run();
+            }
+        })
+    };
+    match fuzzing {
+        Ok(thread) => watch(flags, &shared, thread),
+        Err(error) => {
+            say(&format!("the thread to fuzz on could not be started: {error}"));
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Runs files once each. A panic ends the process, with what the program's own hook printed.
+fn replay(files: &[PathBuf], target: &Arc<dyn Fn(&[u8]) + Send + Sync>, shared: &Shared) {
+    for path in files {
+        let input = match fs::read(path) {
+            Ok(input) => input,
+            Err(error) => {
+                say(&format!("{}: {error}", path.display()));
+                std::process::exit(1);
+            }
+        };
+        shared.mailbox.begin(&input);
+        if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
+            signals::end("crash", signals::CRASHED);
+        }
+        shared.mailbox.end();
+    }
+}
+
+/// Prints where fuzzing stands once a second, and ends the process when an input takes too long or too much memory.
+fn watch(flags: &Flags, shared: &Shared, thread: JoinHandle<()>) -> ! {
+    let process = std::process::id();
+    let mut told = shared.begin;
+    let (mut last, mut last_cpu) = (0, cpu_time());
+    let (mut stalled, mut stalled_cpu) = (Duration::ZERO, Duration::ZERO);
+    let patience = Duration::from_secs(flags.patience);
+    while !thread.is_finished() {
+        std::thread::park_timeout(WATCH);
+        let (executions, cpu) = (shared.mailbox.executions(), cpu_time());
+        if executions == last && shared.mailbox.running().is_some() {
+            stalled += WATCH;
+            stalled_cpu += cpu.saturating_sub(last_cpu);
+        } else {
+            (stalled, stalled_cpu) = (Duration::ZERO, Duration::ZERO);
+        }
+        (last, last_cpu) = (executions, cpu);
+        // By its own time, because the machine may be busy with others; a target that sleeps gets longer.
+        if stalled_cpu >= patience || stalled >= patience * 5 {
+            signals::interrupt(&thread);
+            std::thread::sleep(Duration::from_secs(3));
+            say(&format!("=={process}== ERROR: libFuzzer: timeout: an input takes too long"));
+            signals::end("timeout", signals::TIMED_OUT);
+        }
+        let resident = resident_mib();
+        if flags.memory > 0 && resident > flags.memory {
+            let limit = flags.memory;
+            say(&format!(
+                "=={process}== ERROR: libFuzzer: out-of-memory (used: {resident}Mb; limit: {limit}Mb)"
+            ));
+            signals::end("oom", signals::OUT_OF_MEMORY);
+        }
+        if told.elapsed() >= Duration::from_secs(1) {
+            told = Instant::now();
+            shared.say("pulse ");
+        }
+    }
+    // It has ended: there is nothing more to say than how often it ran.
+    let failed = thread.join().is_err();
+    say(&format!("stat::number_of_executed_units: {}", shared.mailbox.executions()));
+    std::process::exit(if failed { 1 } else { 0 })
+}
+
+impl Shared {
+    fn say(&self, event: &str) {
+        // A line among those of a stack would be taken for one of its frames.
+        if signals::is_dying() {
+            return;
+        }
+        let executions = self.mailbox.executions();
+        let rate = u128::from(executions) * 1000 / self.begin.elapsed().as_millis().max(1);
+        let load = |value: &AtomicUsize| value.load(Ordering::Relaxed);
+        say(&format!(
+            "#{executions}\t{event} cov: {} ft: {} corp: {}/{}b lim: {} exec/s: {rate} rss: {}Mb",
+            load(&self.edges),
+            load(&self.features),
+            load(&self.corpus),
+            load(&self.corpus_bytes),
+            load(&self.limit),
+            resident_mib(),
+        ));
+    }
+
+    fn set(&self, status: EngineStatus) {
+        self.edges.store(status.edges, Ordering::Relaxed);
+        self.features.store(status.features, Ordering::Relaxed);
+        self.corpus.store(status.corpus, Ordering::Relaxed);
+        self.corpus_bytes.store(status.corpus_bytes, Ordering::Relaxed);
+        self.limit.store(status.limit, Ordering::Relaxed);
+    }
+}
+
+struct Fuzzing {
+    flags: Flags,
+    target: Arc<dyn Fn(&[u8]) + Send + Sync>,
+    engine: Box<dyn Engine>,
+    counters: Counters,
+    shared: Arc<Shared>,
+    /// Panics that were told of, by place.
+    panics: Panics,
+    hits: Vec<(u32, u8)>,
+    /// Names of files of the corpus that were read or written.
+    known: HashSet<PathBuf>,
+    /// Whether each run is timed: the clock costs as much as a short run.
+    timed: bool,
+    clock: Instant,
+}
+
+impl Fuzzing {
+    fn new(
+        flags: &Flags,
+        target: Arc<dyn Fn(&[u8]) + Send + Sync>,
+        engine: EngineFactory,
+        seed: u64,
+        counters: Counters,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let mut options = EngineOptions::new(seed);
+        options.repeat = flags.repeat;
+        options.longest = flags.longest.unwrap_or(options.longest).min(LONGEST);
+        if let Some(text) = flags.words.as_ref().and_then(|path| fs::read_to_string(path).ok()) {
+            options.words = words(&text);
+        }
+        Self {
+            flags: flags.clone(),
+            target,
+            engine: engine(options),
+            counters,
+            shared,
+            panics: Panics::listen(),
+            hits: Vec::new(),
+            known: HashSet::new(),
+            timed: false,
+            clock: Instant::now(),
+        }
+    }
+
+    fn run(&mut self) {
+        let corpora: Vec<PathBuf> = self.flags.inputs.iter().filter(|path| path.is_dir()).cloned().collect();
+        self.once(&[]);
+        for corpus in &corpora {
+            self.read(corpus);
+        }
+        self.shared.set(self.engine.status());
+        self.shared.say("INITED");
+        let until = self.flags.seconds.map(|seconds| self.shared.begin + Duration::from_secs(seconds));
+        let mut input = Vec::new();
+        let (mut runs, mut looked) = (0_u64, Instant::now());
+        loop {
+            if self.flags.runs.is_some_and(|most| self.shared.mailbox.executions() >= most) {
+                break;
+            }
+            runs += 1;
+            if self.timed || runs.is_multiple_of(BLIND) {
+                let now = if self.timed { self.clock } else { Instant::now() };
+                if until.is_some_and(|until| now >= until) {
+                    break;
+                }
+                if now.duration_since(looked) >= Duration::from_secs(1) {
+                    looked = now;
+                    self.shared.set(self.engine.status());
+                    if let Some(corpus) = corpora.first() {
+                        self.read(corpus);
+                    }
+                }
+                self.pace(now, runs);
+            }
+            self.engine.next(&mut input);
+            if self.once(&input) {
+                self.write(corpora.first(), &input);
+            }
+        }
+        self.shared.set(self.engine.status());
+        self.shared.say("DONE  ");
+    }
+
+    /// Times each run where that costs little.
+    fn pace(&mut self, now: Instant, runs: u64) {
+        if !self.timed && runs > 4 * BLIND {
+            let each = now.duration_since(self.shared.begin) / u32::try_from(runs).unwrap_or(u32::MAX);
+            self.timed = each > Duration::from_micros(2);
+            self.clock = now;
+        }
+    }
+
+    /// Runs the target once and says whether the input is worth keeping.
+    fn once(&mut self, input: &[u8]) -> bool {
+        let target = &*self.target;
+        self.shared.mailbox.begin(input);
+        compares::listen(true);
+        let outcome = catch_unwind(AssertUnwindSafe(|| target(input)));
+        compares::listen(false);
+        self.shared.mailbox.end();
+        let time = if self.timed {
+            let now = Instant::now();
+            now.duration_since(std::mem::replace(&mut self.clock, now))
+        } else {
+            Duration::ZERO
+        };
+        self.hits.clear();
+        let hits = &mut self.hits;
+        self.counters.take(|counter, count| hits.push((counter, count)));
+        let panicked = outcome.is_err() || self.panics.is_pending();
+        if panicked {
+            self.panics.tell(&self.flags.prefix, input);
+            // What unwinding itself reached is not what the input reached.
+            self.counters.clear();
+            return false;
+        }
+        self.engine.learn(input, &Observation { hits: &self.hits, time })
+    }
+
+    /// Runs what is new in a directory, the shortest first.
+    fn read(&mut self, directory: &Path) {
+        let mut files: Vec<(u64, PathBuf)> = fs::read_dir(directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| {
+                Some((entry.metadata().ok().filter(fs::Metadata::is_file)?.len(), entry.path()))
+            })
+            .filter(|(_, path)| !self.known.contains(path))
+            .collect();
+        files.sort();
+        for (_, path) in files {
+            if let Ok(input) = read_at_most(&path) {
+                self.once(&input);
+            }
+            self.known.insert(path);
+        }
+    }
+
+    fn write(&mut self, corpus: Option<&PathBuf>, input: &[u8]) {
+        if let Some(corpus) = corpus {
+            let path = corpus.join(&blake3::hash(input).to_hex()[..40]);
+            // A full disk costs the input, not the campaign.
+            if fs::write(&path, input).is_ok() {
+                self.known.insert(path);
+            }
+        }
+    }
+}
+
+fn read_at_most(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.len() > LONGEST as u64 {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    fs::read(path)
+}
+
+/// Panics of the target, on whatever thread.
+struct Panics {
+    /// What the hook saw since the last look: place and words.
+    pending: Arc<(AtomicBool, Mutex<Option<(String, String)>>)>,
+    told: HashSet<String>,
+}
+
+impl Panics {
+    /// Replaces the hook of the program: panics are survived, and thousands in a second need not be printed.
+    fn listen() -> Self {
+        let pending = Arc::new((AtomicBool::new(false), Mutex::new(None)));
+        let slot = Arc::clone(&pending);
+        std::panic::set_hook(Box::new(move |info| {
+            let place = info.location().map(ToString::to_string).unwrap_or_default();
+            let words = info.payload_as_str().unwrap_or("Box<dyn Any>").to_owned();
+            // The first of several is the cause.
+            slot.1.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((place, words));
+            slot.0.store(true, Ordering::Release);
+        }));
+        Self { pending, told: HashSet::new() }
+    }
+
+    fn is_pending(&self) -> bool {
+        self.pending.0.load(Ordering::Acquire)
+    }
+
+    /// Tells of a panic whose place is new, and keeps its input.
+    fn tell(&mut self, prefix: &str, input: &[u8]) {
+        self.pending.0.store(false, Ordering::Relaxed);
+        let pending = self.pending.1.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (place, words) = pending.unwrap_or_default();
+        if self.told.insert(place.clone()) {
+            say(CAUGHT);
+            say(&format!("\nthread 'fuzz' panicked at {place}:\n{words}"));
+            signals::keep(prefix, "crash", input);
+        }
+    }
+}
+
+/// CPU time of the process.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Resident memory of the process.
+fn resident_mib() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or_default() * rustix::param::page_size() as u64 >> 20
+}

@@ -1,0 +1,201 @@
+//! What the target compares: the values that its comparisons saw last, so that mutation can put them into the input.
+//!
+//! LLVM's `sanitizer-coverage-trace-compares` calls a function before each comparison of integers. Comparisons of byte
+//! strings go through `memcmp` and `bcmp`, which this room defines in front of the C library's.
+#![allow(unsafe_code, reason = "callbacks of instrumented code and functions of the C library")]
+
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// Integers kept; a power of two.
+const WORDS: usize = 256;
+/// Byte strings kept; a power of two.
+const STRINGS: usize = 32;
+/// The longest part of a byte string that is kept.
+const LONGEST: usize = 32;
+
+/// Two integers that were compared.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Words {
+    /// Their width in bytes: 1, 2, 4 or 8; 0 for none.
+    pub(super) width: u8,
+    pub(super) a: u64,
+    pub(super) b: u64,
+}
+
+/// Two byte strings that were compared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Strings {
+    pub(super) len: u8,
+    pub(super) a: [u8; LONGEST],
+    pub(super) b: [u8; LONGEST],
+}
+
+thread_local! {
+    /// Whether this thread runs the target and its comparisons are kept.
+    static LISTENING: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Table(UnsafeCell<([Words; WORDS], [Strings; STRINGS])>);
+
+// SAFETY: only the one thread that listens touches the table: it is written by callbacks on that thread while it runs the
+// target, and read by the same thread between two runs.
+unsafe impl Sync for Table {}
+
+static TABLE: Table = Table(UnsafeCell::new((
+    [Words { width: 0, a: 0, b: 0 }; WORDS],
+    [Strings { len: 0, a: [0; LONGEST], b: [0; LONGEST] }; STRINGS],
+)));
+
+/// Keeps what this thread compares from now on, or no longer. One thread of the program may listen.
+pub(super) fn listen(on: bool) {
+    LISTENING.set(on);
+}
+
+/// A pair of integers by number; which pair stands there changes with every run.
+pub(super) fn words(number: usize) -> Words {
+    // SAFETY: see `Table`.
+    unsafe { (&(*TABLE.0.get()).0)[number % WORDS] }
+}
+
+/// A pair of byte strings by number.
+pub(super) fn strings(number: usize) -> Strings {
+    // SAFETY: see `Table`.
+    unsafe { (&(*TABLE.0.get()).1)[number % STRINGS] }
+}
+
+#[inline]
+fn keep(width: u8, a: u64, b: u64) {
+    if a != b && LISTENING.get() {
+        // Pairs that differ stand at different places, whatever code compared them.
+        let mixed = (a ^ b.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        #[allow(clippy::cast_possible_truncation, reason = "the upper bits are an index")]
+        let place = (mixed >> 56) as usize % WORDS;
+        // SAFETY: see `Table`.
+        unsafe { (&mut (*TABLE.0.get()).0)[place] = Words { width, a, b } };
+    }
+}
+
+macro_rules! compares {
+    ($($name:ident $constant:ident $type:ty, $width:literal;)*) => {$(
+        /// Called before two integers are compared.
+        #[unsafe(no_mangle)]
+        pub(super) extern "C" fn $name(a: $type, b: $type) {
+            keep($width, a.into(), b.into());
+        }
+
+        /// Called before an integer is compared with a constant, which comes first.
+        #[unsafe(no_mangle)]
+        pub(super) extern "C" fn $constant(a: $type, b: $type) {
+            keep($width, a.into(), b.into());
+        }
+    )*};
+}
+
+compares! {
+    __sanitizer_cov_trace_cmp1 __sanitizer_cov_trace_const_cmp1 u8, 1;
+    __sanitizer_cov_trace_cmp2 __sanitizer_cov_trace_const_cmp2 u16, 2;
+    __sanitizer_cov_trace_cmp4 __sanitizer_cov_trace_const_cmp4 u32, 4;
+    __sanitizer_cov_trace_cmp8 __sanitizer_cov_trace_const_cmp8 u64, 8;
+}
+
+/// Called before a switch. `cases` holds the number of cases, the width of the value in bits, and the cases.
+///
+/// # Safety
+/// `cases` points to as many integers as it says.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn __sanitizer_cov_trace_switch(value: u64, cases: *const u64) {
+    if !LISTENING.get() {
+        return;
+    }
+    // SAFETY: the caller promises the header and as many cases as it says.
+    let (count, bits) = unsafe { (*cases, *cases.add(1)) };
+    let width = match bits {
+        8 => 1,
+        16 => 2,
+        32 => 4,
+        _ => 8,
+    };
+    for number in 0..usize::try_from(count).unwrap_or(0).min(32) {
+        // SAFETY: as above.
+        keep(width, unsafe { *cases.add(2 + number) }, value);
+    }
+}
+
+type Compare = unsafe extern "C" fn(*const c_void, *const c_void, usize) -> c_int;
+
+/// Defines a function of the C library that keeps what it compares and then calls the library's own.
+macro_rules! in_front_of {
+    ($name:ident, $symbol:literal) => {
+        /// Compares two byte strings, as the C library does.
+        ///
+        /// # Safety
+        /// Both are `len` bytes long.
+        #[unsafe(no_mangle)]
+        pub(super) unsafe extern "C" fn $name(a: *const c_void, b: *const c_void, len: usize) -> c_int {
+            static REAL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+            if LISTENING.get() && len > 1 {
+                // SAFETY: the caller's promise.
+                unsafe { keep_strings(a.cast(), b.cast(), len) };
+            }
+            let mut real = REAL.load(Ordering::Relaxed);
+            if real.is_null() {
+                // SAFETY: the name is a C string; the library is loaded for good.
+                real = unsafe { libc::dlsym(libc::RTLD_NEXT, $symbol.as_ptr()) };
+                REAL.store(real, Ordering::Relaxed);
+            }
+            // SAFETY: the C library's function of this name has this type, and null when there is none.
+            match unsafe { std::mem::transmute::<*mut c_void, Option<Compare>>(real) } {
+                // SAFETY: the caller's promise.
+                Some(real) => unsafe { real(a, b, len) },
+                // SAFETY: the caller's promise.
+                None => unsafe { plain(a.cast(), b.cast(), len) },
+            }
+        }
+    };
+}
+
+in_front_of!(memcmp, c"memcmp");
+in_front_of!(bcmp, c"bcmp");
+
+/// # Safety
+/// Both are `len` bytes long.
+unsafe fn plain(a: *const u8, b: *const u8, len: usize) -> c_int {
+    for at in 0..len {
+        // SAFETY: within both.
+        let (a, b) = unsafe { (a.add(at).read_volatile(), b.add(at).read_volatile()) };
+        if a != b {
+            return c_int::from(a) - c_int::from(b);
+        }
+    }
+    0
+}
+
+/// # Safety
+/// Both are `len` bytes long.
+unsafe fn keep_strings(a: *const u8, b: *const u8, len: usize) {
+    let len = len.min(LONGEST);
+    let mut kept = Strings { len: 0, a: [0; LONGEST], b: [0; LONGEST] };
+    let mut mixed = len as u64;
+    let mut same = true;
+    for at in 0..len {
+        // SAFETY: within both. Volatile, or the loop would become the function that it stands in.
+        let (a, b) = unsafe { (a.add(at).read_volatile(), b.add(at).read_volatile()) };
+        (kept.a[at], kept.b[at]) = (a, b);
+        same &= a == b;
+        mixed = (mixed ^ u64::from(a) ^ (u64::from(b) << 8)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    if !same {
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "at most LONGEST, and the upper bits are an index"
+        )]
+        let place = {
+            kept.len = len as u8;
+            (mixed >> 56) as usize % STRINGS
+        };
+        // SAFETY: see `Table`.
+        unsafe { (&mut (*TABLE.0.get()).1)[place] = kept };
+    }
+}

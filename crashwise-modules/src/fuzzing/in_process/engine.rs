@@ -1,0 +1,360 @@
+//! What to run next, and what to keep.
+
+use super::mutate::Mutator;
+use std::time::Duration;
+
+/// What one run of the target reached.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Observation<'o> {
+    /// The counters that were hit, and how often: edges of instrumented code by number. None without instrumentation.
+    pub hits: &'o [(u32, u8)],
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// Where an engine stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineStatus {
+    /// Edges reached.
+    pub edges: usize,
+    /// Features reached: edges with a class of how often.
+    pub features: usize,
+    /// Inputs kept.
+    pub corpus: usize,
+    /// Bytes of the inputs kept.
+    pub corpus_bytes: usize,
+    /// The longest input that is made at the moment, in bytes.
+    pub limit: usize,
+}
+
+/// Proposes inputs, and learns from what they reached. The same seed and the same observations give the same inputs.
+pub trait Engine: Send {
+    /// Writes the next input into `input`, whatever stood there.
+    fn next(&mut self, input: &mut Vec<u8>);
+
+    /// Learns what an input reached, one that it proposed or one from a corpus, and says whether it is worth keeping.
+    fn learn(&mut self, input: &[u8], seen: &Observation<'_>) -> bool;
+
+    /// Where it stands.
+    fn status(&self) -> EngineStatus;
+}
+
+/// Settings of [`CoverageGuided`].
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// Where randomness comes from.
+    pub seed: u64,
+    /// The longest input in bytes.
+    pub longest: usize,
+    /// Words that inputs of the target are made of.
+    pub words: Vec<Vec<u8>>,
+    /// Whether short parts are repeated many times.
+    pub repeat: bool,
+}
+
+impl EngineOptions {
+    /// With a seed, 4096 bytes, no words.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, longest: 4096, ..Self::default() }
+    }
+}
+
+/// Keeps inputs that reach something new or reach the same with less, and prefers those that reach what is rare. Inputs
+/// begin short and grow when nothing new is found. Values that the target compared are put into the input.
+#[derive(Debug)]
+pub struct CoverageGuided {
+    mutator: Mutator,
+    longest: usize,
+    limit: usize,
+    corpus: Vec<Entry>,
+    /// Of each counter, which classes of counts were seen.
+    seen: Vec<u8>,
+    /// Of each feature, how often it was reached.
+    reached: Vec<u32>,
+    /// Of each feature, the shortest input that reaches it.
+    owner: Vec<u32>,
+    edges: usize,
+    features: usize,
+    corpus_bytes: usize,
+    /// Sums of the entries' weights, for choosing.
+    sums: Vec<f64>,
+    /// Runs until the weights are made anew.
+    until_weighing: usize,
+    /// The entry that inputs are made from, and how many more.
+    base: Option<usize>,
+    changes_left: u8,
+    current: Vec<u8>,
+    runs: u64,
+    last_find: u64,
+    time: Duration,
+    scratch: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    input: Vec<u8>,
+    features: Vec<u32>,
+    time: Duration,
+    chosen: u32,
+}
+
+/// Changes made one after the other to the same input.
+const DEPTH: u8 = 5;
+/// Classes of counts: 1, 2, 3, 4-7, 8-15, 16-31, 32-127, 128-255.
+const CLASSES: u32 = 8;
+const NOBODY: u32 = u32::MAX;
+/// How slowly the limit of length grows.
+const LENGTH_CONTROL: u64 = 100;
+
+impl CoverageGuided {
+    /// An engine without a corpus.
+    pub fn new(options: EngineOptions) -> Self {
+        let mut mutator = Mutator::new(options.seed);
+        mutator.words = options.words;
+        mutator.repeat = options.repeat;
+        Self {
+            mutator,
+            longest: options.longest.max(1),
+            limit: 4.min(options.longest.max(1)),
+            corpus: Vec::new(),
+            seen: Vec::new(),
+            reached: Vec::new(),
+            owner: Vec::new(),
+            edges: 0,
+            features: 0,
+            corpus_bytes: 0,
+            sums: Vec::new(),
+            until_weighing: 0,
+            base: None,
+            changes_left: 0,
+            current: Vec::new(),
+            runs: 0,
+            last_find: 0,
+            time: Duration::ZERO,
+            scratch: Vec::new(),
+        }
+    }
+
+    fn class(count: u8) -> u32 {
+        match count {
+            0..=1 => 0,
+            2 => 1,
+            3 => 2,
+            4..=7 => 3,
+            8..=15 => 4,
+            16..=31 => 5,
+            32..=127 => 6,
+            128..=255 => 7,
+        }
+    }
+
+    fn grow(&mut self, counter: u32) {
+        let needed = (counter as usize + 1).next_power_of_two().max(1024);
+        if self.seen.len() < needed {
+            self.seen.resize(needed, 0);
+            self.reached.resize(needed * CLASSES as usize, 0);
+            self.owner.resize(needed * CLASSES as usize, NOBODY);
+        }
+    }
+
+    /// Weighs each entry by how rare its features are, how slow it is, and how often it was chosen.
+    fn weigh(&mut self) {
+        let mean = self.time.as_nanos() as f64 / self.runs.max(1) as f64;
+        let mut sum = 0.0;
+        self.sums.clear();
+        let mut work = 0;
+        for entry in &self.corpus {
+            work += entry.features.len();
+            let rare = |feature: &u32| 1.0 / f64::from(1 + self.reached[*feature as usize]).sqrt();
+            let rarity: f64 = entry.features.iter().map(rare).sum();
+            let slow = (entry.time.as_nanos() as f64 / mean.max(1.0)).clamp(0.5, 8.0);
+            let fresh = if entry.chosen < 16 { 4.0 } else { 1.0 };
+            sum += (0.01 + rarity) * fresh / slow;
+            self.sums.push(sum);
+        }
+        self.until_weighing = (work / 4).max(2048);
+    }
+
+    fn choose(&mut self) -> usize {
+        if self.until_weighing == 0 || self.sums.len() != self.corpus.len() {
+            self.weigh();
+        }
+        self.until_weighing = self.until_weighing.saturating_sub(usize::from(DEPTH));
+        let at = self.mutator.rng().f64() * self.sums.last().copied().unwrap_or_default();
+        self.sums.partition_point(|sum| *sum <= at).min(self.corpus.len() - 1)
+    }
+
+    /// Lets inputs become longer when the last find is long ago.
+    fn lengthen(&mut self) {
+        let log = |n: usize| u64::from(usize::BITS - n.max(1).leading_zeros());
+        if self.limit < self.longest && self.runs - self.last_find > LENGTH_CONTROL * log(self.limit) {
+            self.limit = (self.limit + log(self.limit) as usize).min(self.longest);
+            self.last_find = self.runs;
+        }
+    }
+
+    fn found(&mut self) {
+        self.last_find = self.runs;
+    }
+
+    /// Replaces the input of the entry at hand by a shorter one that reaches all that it stands for.
+    fn replace(&mut self, input: &[u8], time: Duration) -> bool {
+        let Some(base) = self.base else { return false };
+        let entry = &mut self.corpus[base];
+        let covers = |feature: &u32| self.scratch.binary_search(feature).is_ok();
+        if input.len() >= entry.input.len() || !entry.features.iter().all(covers) {
+            return false;
+        }
+        self.corpus_bytes = self.corpus_bytes - entry.input.len() + input.len();
+        input.clone_into(&mut entry.input);
+        entry.time = time;
+        true
+    }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "weights, and counts that fit"
+)]
+impl Engine for CoverageGuided {
+    fn next(&mut self, input: &mut Vec<u8>) {
+        if self.corpus.is_empty() {
+            self.current.clear();
+            self.base = None;
+        } else if self.changes_left == 0 {
+            let base = self.choose();
+            let entry = &mut self.corpus[base];
+            entry.chosen = entry.chosen.saturating_add(1);
+            entry.input.clone_into(&mut self.current);
+            self.base = Some(base);
+            self.changes_left = DEPTH;
+        }
+        self.lengthen();
+        self.changes_left = self.changes_left.saturating_sub(1);
+        let limit =
+            self.limit.max(self.base.map_or(0, |base| self.corpus[base].input.len())).min(self.longest);
+        if self.current.len() > limit {
+            // What repetition made is not made longer.
+            let base = self.base.map_or(&[][..], |base| &self.corpus[base].input);
+            self.current.clear();
+            self.current.extend_from_slice(&base[..base.len().min(limit)]);
+        }
+        let mut current = std::mem::take(&mut self.current);
+        let other = if self.corpus.is_empty() { 0 } else { self.mutator.rng().usize(0..self.corpus.len()) };
+        let other = self.corpus.get(other).map_or(&[][..], |entry| &entry.input);
+        self.mutator.change(&mut current, other, limit);
+        self.current = current;
+        self.current.clone_into(input);
+    }
+
+    fn learn(&mut self, input: &[u8], seen: &Observation<'_>) -> bool {
+        self.runs += 1;
+        self.time += seen.time;
+        let mut fresh = 0;
+        let mut shorter = 0;
+        self.scratch.clear();
+        for (counter, count) in seen.hits {
+            self.grow(*counter);
+            let class = Self::class(*count);
+            let feature = counter * CLASSES + class;
+            let bits = &mut self.seen[*counter as usize];
+            if *bits & (1 << class) == 0 {
+                self.edges += usize::from(*bits == 0);
+                *bits |= 1 << class;
+                self.features += 1;
+                fresh += 1;
+            } else if let Some(owner) = self.corpus.get(self.owner[feature as usize] as usize) {
+                shorter += u32::from(owner.input.len() > input.len());
+            }
+            let reached = &mut self.reached[feature as usize];
+            *reached = reached.saturating_add(1);
+            self.scratch.push(feature);
+        }
+        self.scratch.sort_unstable();
+        // Without instrumentation the first input is the corpus.
+        if fresh == 0 && !(self.corpus.is_empty() && seen.hits.is_empty()) {
+            return shorter > 0 && self.replace(input, seen.time);
+        }
+        let number = self.corpus.len() as u32;
+        let mut features = Vec::new();
+        for feature in self.scratch.iter().copied() {
+            let owner = self.owner[feature as usize];
+            let longer = |owner: &Entry| owner.input.len() > input.len();
+            if self.corpus.get(owner as usize).is_none_or(longer) {
+                self.owner[feature as usize] = number;
+                features.push(feature);
+            }
+        }
+        self.corpus_bytes += input.len();
+        self.limit = self.limit.max(input.len().min(self.longest));
+        self.corpus.push(Entry { input: input.to_vec(), features, time: seen.time, chosen: 0 });
+        self.found();
+        true
+    }
+
+    fn status(&self) -> EngineStatus {
+        EngineStatus {
+            edges: self.edges,
+            features: self.features,
+            corpus: self.corpus.len(),
+            corpus_bytes: self.corpus_bytes,
+            limit: self.limit,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A target of four nested bytes, each an edge of its own.
+    fn run(input: &[u8]) -> Vec<(u32, u8)> {
+        let depth = b"FUZZ".iter().zip(input).take_while(|(want, byte)| want == byte).count();
+        (0..=u32::try_from(depth).unwrap()).map(|edge| (edge, 1)).collect()
+    }
+
+    fn runs_until_found(seed: u64) -> u64 {
+        let mut engine = CoverageGuided::new(EngineOptions::new(seed));
+        let mut input = Vec::new();
+        for runs in 0..1_000_000 {
+            let hits = run(&input);
+            if hits.len() == 5 {
+                return runs;
+            }
+            engine.learn(&input, &Observation { hits: &hits, time: Duration::from_nanos(100) });
+            engine.next(&mut input);
+        }
+        u64::MAX
+    }
+
+    #[test]
+    fn coverage_leads_to_the_word() {
+        for seed in 1..6 {
+            let runs = runs_until_found(seed);
+            assert!(runs < 200_000, "{seed}: {runs}");
+            assert_eq!(runs, runs_until_found(seed), "the same seed takes the same way");
+        }
+    }
+
+    #[test]
+    fn shorter_inputs_take_the_place_of_longer_ones() {
+        let mut engine = CoverageGuided::new(EngineOptions::new(1));
+        let seen = |hits: &[(u32, u8)], input: &[u8], engine: &mut CoverageGuided| {
+            engine.learn(input, &Observation { hits, time: Duration::ZERO })
+        };
+        assert!(seen(&[(0, 1), (9, 200)], b"a long one", &mut engine));
+        assert!(!seen(&[(0, 1)], b"a long one", &mut engine));
+        let mut input = Vec::new();
+        engine.next(&mut input);
+        assert!(seen(&[(0, 1), (9, 255)], b"short", &mut engine));
+        assert!(!seen(&[(0, 1)], b"", &mut engine), "it reaches less");
+        assert_eq!(
+            engine.status(),
+            EngineStatus { edges: 2, features: 2, corpus: 1, corpus_bytes: 5, limit: 10 }
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! The module: the parent of the processes that fuzz.
+
+use super::child;
+use super::engine::{CoverageGuided, Engine, EngineOptions};
+use super::flags::{FLAGS, Flags, SEPARATOR, TARGET};
+use crate::fuzzing::cargo_fuzzer::Confinement;
+use crate::fuzzing::libfuzzer::{FlagsBy, Target};
+use crate::fuzzing::session::{self, Options, Ready};
+use crashwise_core::{Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, Summary, async_trait};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Makes the engine of a child.
+pub(super) type EngineFactory = fn(EngineOptions) -> Box<dyn Engine>;
+
+/// Fuzzes a closure of this very program.
+///
+/// The program starts itself again as the child that runs the closure, over and over, while the parent keeps crashes,
+/// corpus and statistics. A child is the same program with the same arguments; it becomes one inside [`FuzzModule::new`],
+/// which then does not return. So make the module before anything that should happen once. In a test, the child runs that
+/// test alone.
+///
+/// Coverage guides it where the code of the target was compiled by `crashwise-rustc`; without, the result says so and
+/// inputs are made blindly. Panics are survived in the child, everything else by starting it again.
+///
+/// ```no_run
+/// use crashwise_modules::fuzzing::FuzzModule;
+///
+/// let parse = FuzzModule::new("parse", |data: &[u8]| {
+///     let _ = std::str::from_utf8(data).map(str::parse::<f64>);
+/// });
+/// ```
+#[derive(Clone)]
+pub struct FuzzModule {
+    name: String,
+    program: PathBuf,
+    args: Vec<OsString>,
+}
+
+/// Configuration of [`FuzzModule`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct FuzzConfig {
+    /// Seconds to fuzz.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub timeout_seconds: u64,
+    /// Inputs to run; no limit without.
+    #[schemars(range(min = 1))]
+    pub max_iterations: Option<u64>,
+    /// Processes at once.
+    #[schemars(range(min = 1, max = 256))]
+    pub jobs: usize,
+    /// Seconds of CPU time that one input may take.
+    #[schemars(range(min = 1, max = 3600))]
+    pub input_timeout_seconds: u64,
+    /// Memory that the process may take, in MiB.
+    #[schemars(range(min = 16))]
+    pub memory_mib: u64,
+    /// Seconds to spend on making each crashing input smaller.
+    pub minimise_seconds: u64,
+    /// Seed of the first process; 0 takes another each time.
+    pub seed: u32,
+    /// Looks for recursion without bound: the target runs on a small stack, and parts of inputs are repeated many times.
+    /// What overflows is reported when it does so on the default stack too.
+    pub recursion: bool,
+    /// A directory of inputs to begin with, which grows. Without one, inputs are forgotten at the end.
+    pub corpus: Option<PathBuf>,
+    /// A file of words in the format of libFuzzer.
+    pub dictionary: Option<PathBuf>,
+    /// How far the processes are confined.
+    pub sandbox: Confinement,
+}
+
+impl Default for FuzzConfig {
+    fn default() -> Self {
+        Self {
+            timeout_seconds: 60,
+            max_iterations: None,
+            jobs: 1,
+            input_timeout_seconds: 10,
+            memory_mib: 2048,
+            minimise_seconds: 10,
+            seed: 0,
+            recursion: true,
+            corpus: None,
+            dictionary: None,
+            sandbox: Confinement::Sandbox,
+        }
+    }
+}
+
+impl FuzzModule {
+    /// A module that fuzzes `target`, by a name that is unique in the program.
+    pub fn new<T: Fn(&[u8]) + Send + Sync + 'static>(name: impl Into<String>, target: T) -> Self {
+        Self::with_engine(name, |options| Box::new(CoverageGuided::new(options)), target)
+    }
+
+    /// The same with an engine of one's own.
+    pub fn with_engine<T: Fn(&[u8]) + Send + Sync + 'static>(
+        name: impl Into<String>,
+        engine: fn(EngineOptions) -> Box<dyn Engine>,
+        target: T,
+    ) -> Self {
+        let name = name.into();
+        if env::var_os(TARGET).is_some_and(|wanted| *wanted == *name) {
+            let target: Arc<dyn Fn(&[u8]) + Send + Sync> = Arc::new(target);
+            child::run(&flags(), &target, engine);
+        }
+        let program = env::current_exe().unwrap_or_default();
+        let args = child_args(&program, std::any::type_name::<T>());
+        Self { name, program, args }
+    }
+}
+
+/// The flags of a child. Without the variable a person replays an input, the last argument.
+fn flags() -> Flags {
+    let text =
+        env::var(FLAGS).ok().or_else(|| Some(format!("-runs=1{SEPARATOR}{}", env::args().next_back()?)));
+    let mut flags = Flags::parse(&text.unwrap_or_default());
+    if env::var_os(FLAGS).is_none() {
+        flags.prefix =
+            env::temp_dir().join(format!("crashwise-{}-", std::process::id())).display().to_string();
+    }
+    flags
+}
+
+/// What the program is started with: its own arguments, and in a test the name of the test.
+fn child_args(program: &Path, closure: &str) -> Vec<OsString> {
+    let is_test = program.parent().is_some_and(|folder| folder.ends_with("deps"));
+    let thread = std::thread::current();
+    let name = match thread.name() {
+        Some(name) if name != "main" => Some(name.to_owned()),
+        // `crate::room::test::{{closure}}`
+        _ => closure
+            .contains("{{closure}}")
+            .then(|| closure.replace("::{{closure}}", ""))
+            .and_then(|path| Some(path.split_once("::")?.1.to_owned())),
+    };
+    match name {
+        Some(name) if is_test => {
+            [&name, "--exact", "--nocapture", "--test-threads=1"].map(OsString::from).to_vec()
+        }
+        _ => env::args_os().skip(1).collect(),
+    }
+}
+
+#[async_trait]
+impl Module for FuzzModule {
+    type Config = FuzzConfig;
+
+    fn info(&self) -> ModuleInfo {
+        ModuleInfo::new(
+            format!("fuzz_{}", self.name),
+            env!("CARGO_PKG_VERSION"),
+            ModuleKind::Fuzzer,
+            format!("Fuzzes {} in this program", self.name),
+        )
+        .with_tags(["fuzzing", "rust", "in-process", "coverage-guided"])
+        .without_workspace()
+    }
+
+    async fn run(&self, cx: &ModuleContext, config: FuzzConfig) -> Result<Summary, ModuleError> {
+        let folder = |error| ModuleError::failed_to("making a working directory failed", error);
+        let work = tempfile::Builder::new().prefix("crashwise-fuzz-").tempdir().map_err(folder)?;
+        let mut target = Target::new(&self.name, &self.program)
+            .with_level(config.sandbox.level())
+            .with_memory(config.memory_mib)
+            .with_patience(config.input_timeout_seconds)
+            .with_env(TARGET, &self.name)
+            .with_flags(FlagsBy::Variable { name: FLAGS, separator: SEPARATOR });
+        target.args = self.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let program = self.program.file_name().unwrap_or_default().to_string_lossy();
+        let words: Vec<String> = target.args.iter().map(|arg| format!(" {arg}")).collect();
+        let ready = Ready {
+            command: format!("{TARGET}={} {program}{}", self.name, words.concat()),
+            base: String::new(),
+            seeds: Vec::new(),
+            corpus: config.corpus,
+            dictionary: config.dictionary,
+            recursion: config.recursion,
+            target,
+        };
+        let options = Options {
+            budget: Duration::from_secs(config.timeout_seconds),
+            executions: config.max_iterations,
+            jobs: config.jobs,
+            seed: config.seed,
+            minimise: Duration::from_secs(config.minimise_seconds),
+            engine: "crashwise",
+            sources: env::current_dir().into_iter().collect(),
+        };
+        session::fuzz(cx, vec![ready], options, work.path().to_owned()).await
+    }
+}
+
+impl fmt::Debug for FuzzModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FuzzModule")
+            .field("name", &self.name)
+            .field("program", &self.program)
+            .finish_non_exhaustive()
+    }
+}

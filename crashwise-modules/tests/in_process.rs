@@ -1,0 +1,131 @@
+//! Targets of this program, fuzzed by processes of this program. Nothing here is instrumented: the inputs are blind, and
+//! what is tested is that every kind of death is survived, told apart, and replayed.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use crashwise_core::testing::{ModuleTest, ModuleTestResult};
+use crashwise_core::{ModuleError, Stats};
+use crashwise_modules::fuzzing::FuzzModule;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+async fn fuzz(module: FuzzModule, config: Value) -> Result<ModuleTestResult, ModuleError> {
+    let mut all = json!({"timeout_seconds": 20, "minimise_seconds": 2, "seed": 7, "sandbox": "limits"});
+    all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    ModuleTest::new(module).config(all).run().await
+}
+
+/// The rules of the findings, sorted, and what the first is called.
+fn rules(result: &ModuleTestResult) -> Vec<&str> {
+    result.findings.iter().map(|finding| finding.rule_id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn panics_are_survived_and_told_apart() {
+    let module = FuzzModule::new("panics", |data: &[u8]| match data.first() {
+        Some(0..64) => panic!("low"),
+        Some(64..128) => panic!("middle of {}", data.len()),
+        _ => {}
+    });
+    let result = fuzz(module, json!({"max_iterations": 20_000})).await.unwrap();
+    assert_eq!(rules(&result), ["fuzz/rust-panic", "fuzz/rust-panic"], "{:#?}", result.findings);
+    let executions = result.summary.values["total_executions"].as_u64().unwrap();
+    assert!(executions >= 20_000, "one process ran on: {executions}");
+    assert_eq!(result.summary.values["crashes_found"], 2);
+    assert_eq!(result.summary.values["coverage"], Value::Null);
+    for finding in &result.findings {
+        assert_eq!(finding.evidence["reproducible"], true);
+        assert_eq!(finding.evidence["input_size"], 1, "made smaller: {finding:?}");
+        assert!(
+            finding.evidence["replay"]
+                .as_str()
+                .unwrap()
+                .starts_with("CRASHWISE_FUZZ_TARGET=panics in_process-")
+        );
+    }
+    assert!(result.stats.iter().any(|stats| matches!(stats, Stats::FuzzingLiveUpdate { .. })));
+}
+
+#[tokio::test]
+async fn deaths_that_cannot_be_caught() {
+    let module = FuzzModule::new("deaths", |data: &[u8]| match data.first() {
+        Some(0..40) => std::process::abort(),
+        Some(40..80) => std::process::exit(3),
+        Some(80..120) => {
+            let nowhere = std::hint::black_box(64_usize) as *const u8;
+            // SAFETY: none, that is the point.
+            #[allow(unsafe_code, reason = "a fault")]
+            let byte = unsafe { nowhere.read_volatile() };
+            std::hint::black_box(byte);
+        }
+        _ => {}
+    });
+    let result = fuzz(module, json!({"timeout_seconds": 6})).await.unwrap();
+    assert_eq!(
+        rules(&result),
+        ["fuzz/abrt", "fuzz/fuzz-target-exited", "fuzz/segv"],
+        "{:#?}",
+        result.findings
+    );
+}
+
+#[tokio::test]
+async fn an_input_that_takes_too_long() {
+    let module = FuzzModule::new("hang", |data: &[u8]| {
+        while data.first().is_some_and(|byte| *byte < 128) {
+            std::hint::black_box(data);
+        }
+    });
+    let result = fuzz(module, json!({"timeout_seconds": 6, "input_timeout_seconds": 1})).await.unwrap();
+    assert_eq!(rules(&result), ["fuzz/timeout"], "{:#?}", result.findings);
+}
+
+#[tokio::test]
+async fn an_input_that_takes_too_much_memory() {
+    let module = FuzzModule::new("memory", |data: &[u8]| {
+        let mut kept = Vec::new();
+        while data.first().is_some_and(|byte| *byte < 128) {
+            kept.push(vec![1_u8; 1 << 20]);
+        }
+    });
+    let result = fuzz(module, json!({"timeout_seconds": 6, "memory_mib": 200})).await.unwrap();
+    assert_eq!(rules(&result), ["fuzz/out-of-memory"], "{:#?}", result.findings);
+}
+
+fn nested(data: &[u8]) -> usize {
+    match data.split_first() {
+        Some((b'[', rest)) => 1 + std::hint::black_box(nested(std::hint::black_box(rest))),
+        _ => 0,
+    }
+}
+
+#[tokio::test]
+async fn recursion_without_bound_overflows_the_default_stack_too() {
+    let module = FuzzModule::new("recursion", |data: &[u8]| {
+        nested(data);
+    });
+    let result = fuzz(module, json!({"timeout_seconds": 30, "max_iterations": 2_000_000})).await.unwrap();
+    assert_eq!(rules(&result), ["fuzz/stack-overflow"], "{:#?}", result.findings);
+    assert!(result.findings[0].evidence["input_size"].as_u64().unwrap() > 10_000);
+}
+
+#[tokio::test]
+async fn a_target_that_always_dies_is_said_and_the_corpus_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = FuzzModule::new("empty", |data: &[u8]| assert!(!data.is_empty(), "nothing to read"));
+    let config = json!({"max_iterations": 5000, "corpus": folder.path()});
+    let result = fuzz(module, config).await.unwrap();
+    assert_eq!(rules(&result), ["fuzz/rust-panic"]);
+    assert_eq!(result.findings[0].evidence["input_size"], 0);
+
+    let module = FuzzModule::new("abort", |_: &[u8]| std::process::abort());
+    let result = fuzz(module, json!({"timeout_seconds": 5})).await.unwrap();
+    assert_eq!(rules(&result), ["fuzz/abrt"]);
+    assert_eq!(result.coverage.gaps[0].detail, "it crashes on the empty input");
+
+    let module = FuzzModule::new("slow", |_: &[u8]| std::thread::sleep(Duration::from_micros(200)));
+    let result = fuzz(module, json!({"timeout_seconds": 5})).await.unwrap();
+    assert!(result.findings.is_empty());
+    let executions = result.summary.values["total_executions"].as_u64().unwrap();
+    assert!((100..25_000).contains(&executions), "{executions}");
+}
