@@ -1,7 +1,7 @@
 //! Targets of this program, fuzzed by processes of this program. Nothing here is instrumented: the inputs are blind, and
 //! what is tested is that every kind of death is survived, told apart, and replayed.
 #![cfg(target_os = "linux")]
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::exit, reason = "a test")]
 
 use crashwise_core::testing::{ModuleTest, ModuleTestResult};
 use crashwise_core::{ModuleError, Stats};

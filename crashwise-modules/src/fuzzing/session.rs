@@ -216,7 +216,10 @@ impl Session<'_> {
         {
             // It overflowed the small stack; a longer one of its kind must overflow the default one.
             let longer = match &input {
-                Some(input) => replay.amplify(input, cancel).await.map_err(module_error)?,
+                Some(input) => replay
+                    .amplify(input, self.options.minimise.max(Duration::from_secs(5)), cancel)
+                    .await
+                    .map_err(module_error)?,
                 None => None,
             };
             let Some((longer, replayed)) = longer else { return Ok(false) };

@@ -41,9 +41,10 @@ pub fn builtin() -> Vec<Arc<dyn AnyWorkflow>> {
 /// Metadata that ships with the crate. Builds with debug assertions check it as a whole, the tests among them; a start of
 /// the command line must not wait for that.
 fn shipped(file: &str, text: &str) -> Metadata {
-    let read = match cfg!(debug_assertions) {
-        true => Metadata::from_yaml(file, text),
-        false => Metadata::from_checked_yaml(file, text),
+    let read = if cfg!(debug_assertions) {
+        Metadata::from_yaml(file, text)
+    } else {
+        Metadata::from_checked_yaml(file, text)
     };
     read.expect("the tests read it")
 }

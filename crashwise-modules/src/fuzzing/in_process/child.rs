@@ -5,7 +5,7 @@ use super::counters::Counters;
 use super::engine::{Engine, EngineOptions, EngineStatus, Observation};
 use super::flags::{Flags, words};
 use super::mailbox::Mailbox;
-use super::module::EngineFactory;
+use super::module::{Closure, EngineFactory};
 use super::signals::{self, say};
 use crate::fuzzing::libfuzzer::{CAUGHT, LONGEST, MAILBOX};
 use std::collections::HashSet;
@@ -36,12 +36,12 @@ struct Shared {
 }
 
 /// Runs the target as the flags say, and ends the process.
-pub(super) fn run(flags: &Flags, target: &Arc<dyn Fn(&[u8]) + Send + Sync>, engine: EngineFactory) -> ! {
+pub(super) fn run(flags: &Flags, target: &Closure, engine: EngineFactory) -> ! {
     let mailbox = match Mailbox::create(Path::new(&format!("{}{MAILBOX}", flags.prefix))) {
         Ok(mailbox) => mailbox,
         Err(error) => {
             say(&format!("the mailbox could not be made: {error}"));
-            std::process::exit(1);
+            end(1);
         }
     };
     signals::install(signals::LastWords { mailbox, prefix: flags.prefix.clone() });
@@ -74,19 +74,19 @@ pub(super) fn run(flags: &Flags, target: &Arc<dyn Fn(&[u8]) + Send + Sync>, engi
         Ok(thread) => watch(flags, &shared, thread),
         Err(error) => {
             say(&format!("the thread to fuzz on could not be started: {error}"));
-            std::process::exit(1);
+            end(1);
         }
     }
 }
 
 /// Runs files once each. A panic ends the process, with what the program's own hook printed.
-fn replay(files: &[PathBuf], target: &Arc<dyn Fn(&[u8]) + Send + Sync>, shared: &Shared) {
+fn replay(files: &[PathBuf], target: &Closure, shared: &Shared) {
     for path in files {
         let input = match fs::read(path) {
             Ok(input) => input,
             Err(error) => {
                 say(&format!("{}: {error}", path.display()));
-                std::process::exit(1);
+                end(1);
             }
         };
         shared.mailbox.begin(&input);
@@ -137,7 +137,7 @@ fn watch(flags: &Flags, shared: &Shared, thread: JoinHandle<()>) -> ! {
     // It has ended: there is nothing more to say than how often it ran.
     let failed = thread.join().is_err();
     say(&format!("stat::number_of_executed_units: {}", shared.mailbox.executions()));
-    std::process::exit(if failed { 1 } else { 0 })
+    end(i32::from(failed))
 }
 
 impl Shared {
@@ -171,7 +171,7 @@ impl Shared {
 
 struct Fuzzing {
     flags: Flags,
-    target: Arc<dyn Fn(&[u8]) + Send + Sync>,
+    target: Closure,
     engine: Box<dyn Engine>,
     counters: Counters,
     shared: Arc<Shared>,
@@ -188,7 +188,7 @@ struct Fuzzing {
 impl Fuzzing {
     fn new(
         flags: &Flags,
-        target: Arc<dyn Fn(&[u8]) + Send + Sync>,
+        target: Closure,
         engine: EngineFactory,
         seed: u64,
         counters: Counters,
@@ -327,43 +327,61 @@ fn read_at_most(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
+/// What the hook saw of a panic.
+#[derive(Debug, Default)]
+struct Panic {
+    place: String,
+    words: String,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    any: AtomicBool,
+    /// The first since the last look: of several, it is the cause.
+    first: Mutex<Option<Panic>>,
+}
+
 /// Panics of the target, on whatever thread.
 struct Panics {
-    /// What the hook saw since the last look: place and words.
-    pending: Arc<(AtomicBool, Mutex<Option<(String, String)>>)>,
+    pending: Arc<Pending>,
     told: HashSet<String>,
 }
 
 impl Panics {
     /// Replaces the hook of the program: panics are survived, and thousands in a second need not be printed.
     fn listen() -> Self {
-        let pending = Arc::new((AtomicBool::new(false), Mutex::new(None)));
+        let pending = Arc::<Pending>::default();
         let slot = Arc::clone(&pending);
         std::panic::set_hook(Box::new(move |info| {
             let place = info.location().map(ToString::to_string).unwrap_or_default();
             let words = info.payload_as_str().unwrap_or("Box<dyn Any>").to_owned();
-            // The first of several is the cause.
-            slot.1.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((place, words));
-            slot.0.store(true, Ordering::Release);
+            slot.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(Panic { place, words });
+            slot.any.store(true, Ordering::Release);
         }));
         Self { pending, told: HashSet::new() }
     }
 
     fn is_pending(&self) -> bool {
-        self.pending.0.load(Ordering::Acquire)
+        self.pending.any.load(Ordering::Acquire)
     }
 
     /// Tells of a panic whose place is new, and keeps its input.
     fn tell(&mut self, prefix: &str, input: &[u8]) {
-        self.pending.0.store(false, Ordering::Relaxed);
-        let pending = self.pending.1.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (place, words) = pending.unwrap_or_default();
+        self.pending.any.store(false, Ordering::Relaxed);
+        let pending = self.pending.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Panic { place, words } = pending.unwrap_or_default();
         if self.told.insert(place.clone()) {
             say(CAUGHT);
             say(&format!("\nthread 'fuzz' panicked at {place}:\n{words}"));
             signals::keep(prefix, "crash", input);
         }
     }
+}
+
+/// Ends the process, which is all that a child does besides fuzzing.
+#[allow(clippy::exit, reason = "a child must not return into the program that it is a copy of")]
+fn end(code: i32) -> ! {
+    std::process::exit(code)
 }
 
 /// CPU time of the process.
@@ -377,5 +395,5 @@ fn resident_mib() -> u64 {
     let pages = fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or_default() * rustix::param::page_size() as u64 >> 20
+    (pages.unwrap_or_default() * rustix::param::page_size() as u64) >> 20
 }

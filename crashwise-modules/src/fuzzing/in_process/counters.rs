@@ -4,7 +4,6 @@
 //! where its array is. Nothing else is shared with a sanitizer runtime.
 #![allow(unsafe_code, reason = "instrumented code hands over addresses of its counters")]
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Start and length of each array.
@@ -33,29 +32,23 @@ pub(super) extern "C" fn __sanitizer_cov_pcs_init(_: *const usize, _: *const usi
 /// All counters of the program.
 #[derive(Debug)]
 pub(super) struct Counters {
-    words: Vec<&'static [AtomicU64]>,
-    /// Bytes before and after the words of each array.
-    bytes: Vec<&'static [AtomicU8]>,
+    arrays: Vec<(*mut u8, usize)>,
     len: usize,
 }
+
+// SAFETY: the arrays live as long as the program. They are written by instrumented code on whatever thread, without any
+// order; a count that is lost to that is a count, and bytes are read and written whole.
+unsafe impl Send for Counters {}
+
+/// Counters looked at together.
+const BLOCK: usize = 64;
 
 impl Counters {
     /// The counters of all modules loaded so far; none in a program without instrumentation.
     pub(super) fn attach() -> Self {
         let regions = REGIONS.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut words, mut bytes) = (Vec::new(), Vec::new());
-        for (start, len) in regions.iter().copied() {
-            let pointer = std::ptr::with_exposed_provenance::<AtomicU8>(start);
-            // SAFETY: the module promised the array for the life of the program, and bytes that instrumented code changes
-            // may be read and written as relaxed atomics on every machine that has such instrumentation.
-            let all: &'static [AtomicU8] = unsafe { std::slice::from_raw_parts(pointer, len) };
-            // SAFETY: eight relaxed bytes may be looked at as one word; a torn count is a count.
-            let (head, middle, tail) = unsafe { all.align_to::<AtomicU64>() };
-            bytes.extend([head, tail].into_iter().filter(|part| !part.is_empty()));
-            words.push(middle);
-        }
-        let len = regions.iter().map(|region| region.1).sum();
-        Self { words, bytes, len }
+        let arrays = regions.iter().map(|(start, len)| (std::ptr::with_exposed_provenance_mut(*start), *len));
+        Self { arrays: arrays.collect(), len: regions.iter().map(|region| region.1).sum() }
     }
 
     /// How many counters there are.
@@ -65,38 +58,45 @@ impl Counters {
 
     /// Sets all to zero.
     pub(super) fn clear(&self) {
-        for word in self.words.iter().copied().flatten() {
-            if word.load(Ordering::Relaxed) != 0 {
-                word.store(0, Ordering::Relaxed);
-            }
-        }
-        for byte in self.bytes.iter().copied().flatten() {
-            byte.store(0, Ordering::Relaxed);
-        }
+        self.take(|_, _| {});
     }
 
-    /// Hands each counter that is not zero to `see`, by its number, and sets it to zero.
+    /// Hands each counter that is not zero to `see`, by its number, and sets it to zero. Most are zero, so they are looked at
+    /// in blocks.
     pub(super) fn take(&self, mut see: impl FnMut(u32, u8)) {
-        let mut number = 0_u32;
-        for word in self.words.iter().copied().flatten() {
-            let value = word.load(Ordering::Relaxed);
-            if value != 0 {
-                word.store(0, Ordering::Relaxed);
-                for (at, count) in (0..).zip(value.to_ne_bytes()) {
-                    if count != 0 {
-                        see(number + at, count);
+        let mut number = 0_usize;
+        for (start, len) in self.arrays.iter().copied() {
+            let mut at = 0;
+            while at < len {
+                let end = (at + BLOCK).min(len);
+                // SAFETY: within the array.
+                if end - at < BLOCK || unsafe { is_hit(start.add(at)) } {
+                    for place in at..end {
+                        // SAFETY: within the array.
+                        let counter = unsafe { start.add(place) };
+                        // SAFETY: as above.
+                        let count = unsafe { counter.read() };
+                        if count != 0 {
+                            // SAFETY: as above.
+                            unsafe { counter.write(0) };
+                            #[allow(clippy::cast_possible_truncation, reason = "a program has fewer edges")]
+                            see((number + place) as u32, count);
+                        }
                     }
                 }
+                at = end;
             }
-            number += 8;
-        }
-        for byte in self.bytes.iter().copied().flatten() {
-            let count = byte.load(Ordering::Relaxed);
-            if count != 0 {
-                byte.store(0, Ordering::Relaxed);
-                see(number, count);
-            }
-            number += 1;
+            number += len;
         }
     }
+}
+
+/// Whether any counter of a block is not zero.
+///
+/// # Safety
+/// `start` begins [`BLOCK`] bytes that may be read.
+unsafe fn is_hit(start: *const u8) -> bool {
+    // SAFETY: the caller's promise; the array is of bytes, so it needs no alignment.
+    let words = unsafe { start.cast::<[u64; BLOCK / 8]>().read_unaligned() };
+    words.iter().fold(0, |all, word| all | word) != 0
 }

@@ -161,6 +161,7 @@ impl CoverageGuided {
     }
 
     /// Weighs each entry by how rare its features are, how slow it is, and how often it was chosen.
+    #[allow(clippy::cast_precision_loss, reason = "weights")]
     fn weigh(&mut self) {
         let mean = self.time.as_nanos() as f64 / self.runs.max(1) as f64;
         let mut sum = 0.0;
@@ -189,9 +190,9 @@ impl CoverageGuided {
 
     /// Lets inputs become longer when the last find is long ago.
     fn lengthen(&mut self) {
-        let log = |n: usize| u64::from(usize::BITS - n.max(1).leading_zeros());
-        if self.limit < self.longest && self.runs - self.last_find > LENGTH_CONTROL * log(self.limit) {
-            self.limit = (self.limit + log(self.limit) as usize).min(self.longest);
+        let log = usize::BITS - self.limit.max(1).leading_zeros();
+        if self.limit < self.longest && self.runs - self.last_find > LENGTH_CONTROL * u64::from(log) {
+            self.limit = (self.limit + log as usize).min(self.longest);
             self.last_find = self.runs;
         }
     }
@@ -215,11 +216,7 @@ impl CoverageGuided {
     }
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "weights, and counts that fit"
-)]
+#[allow(clippy::cast_possible_truncation, reason = "counts that fit")]
 impl Engine for CoverageGuided {
     fn next(&mut self, input: &mut Vec<u8>) {
         if self.corpus.is_empty() {
@@ -254,30 +251,38 @@ impl Engine for CoverageGuided {
     fn learn(&mut self, input: &[u8], seen: &Observation<'_>) -> bool {
         self.runs += 1;
         self.time += seen.time;
-        let mut fresh = 0;
-        let mut shorter = 0;
+        let (mut fresh, mut fresh_edges, mut shorter) = (0, 0, false);
         self.scratch.clear();
         for (counter, count) in seen.hits {
             self.grow(*counter);
             let class = Self::class(*count);
             let feature = counter * CLASSES + class;
-            let bits = &mut self.seen[*counter as usize];
-            if *bits & (1 << class) == 0 {
-                self.edges += usize::from(*bits == 0);
-                *bits |= 1 << class;
-                self.features += 1;
+            let bits = self.seen[*counter as usize];
+            if bits & (1 << class) == 0 {
+                fresh_edges += usize::from(bits == 0);
                 fresh += 1;
             } else if let Some(owner) = self.corpus.get(self.owner[feature as usize] as usize) {
-                shorter += u32::from(owner.input.len() > input.len());
+                shorter |= owner.input.len() > input.len();
             }
             let reached = &mut self.reached[feature as usize];
             *reached = reached.saturating_add(1);
             self.scratch.push(feature);
         }
         self.scratch.sort_unstable();
+        if fresh > 0 && fresh_edges == 0 && input.len() > self.limit {
+            // A long input only counts higher, and would make every run that is made of it slower.
+            return false;
+        }
+        if fresh > 0 {
+            for feature in &self.scratch {
+                self.seen[(feature / CLASSES) as usize] |= 1 << (feature % CLASSES);
+            }
+            self.edges += fresh_edges;
+            self.features += fresh;
+        }
         // Without instrumentation the first input is the corpus.
         if fresh == 0 && !(self.corpus.is_empty() && seen.hits.is_empty()) {
-            return shorter > 0 && self.replace(input, seen.time);
+            return shorter && self.replace(input, seen.time);
         }
         let number = self.corpus.len() as u32;
         let mut features = Vec::new();
@@ -290,7 +295,6 @@ impl Engine for CoverageGuided {
             }
         }
         self.corpus_bytes += input.len();
-        self.limit = self.limit.max(input.len().min(self.longest));
         self.corpus.push(Entry { input: input.to_vec(), features, time: seen.time, chosen: 0 });
         self.found();
         true
@@ -354,7 +358,7 @@ mod tests {
         assert!(!seen(&[(0, 1)], b"", &mut engine), "it reaches less");
         assert_eq!(
             engine.status(),
-            EngineStatus { edges: 2, features: 2, corpus: 1, corpus_bytes: 5, limit: 10 }
+            EngineStatus { edges: 2, features: 2, corpus: 1, corpus_bytes: 5, limit: 4 }
         );
     }
 }

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What is fuzzed.
+pub(super) type Closure = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
 /// Makes the engine of a child.
 pub(super) type EngineFactory = fn(EngineOptions) -> Box<dyn Engine>;
 
@@ -110,7 +113,7 @@ impl FuzzModule {
     ) -> Self {
         let name = name.into();
         if env::var_os(TARGET).is_some_and(|wanted| *wanted == *name) {
-            let target: Arc<dyn Fn(&[u8]) + Send + Sync> = Arc::new(target);
+            let target: Closure = Arc::new(target);
             child::run(&flags(), &target, engine);
         }
         let program = env::current_exe().unwrap_or_default();

@@ -128,21 +128,26 @@ impl Replay {
         Ok(best)
     }
 
-    /// Repeats the part of an input that is repeated most, more and more often, until the target overflows its stack; the
-    /// longer input and what it did.
+    /// Repeats the part of an input that is repeated most, more and more often within `budget`, until the target overflows
+    /// its stack; the longer input and what it did.
     ///
     /// # Errors
     /// [`ProcessError`] if the target can no longer be started.
     pub async fn amplify(
         &self,
         input: &[u8],
+        budget: Duration,
         cancel: &CancellationToken,
     ) -> Result<Option<(Vec<u8>, Replayed)>, ProcessError> {
+        let until = Instant::now() + budget;
         let Some((run, period)) = repeated(input) else { return Ok(None) };
         let (before, rest) = input.split_at(run.start);
         let (part, after) = rest.split_at(run.len() / period * period);
         let mut times = 2;
-        while before.len() + part.len() * times + after.len() <= LONGEST && !cancel.is_cancelled() {
+        while before.len() + part.len() * times + after.len() <= LONGEST
+            && Instant::now() < until
+            && !cancel.is_cancelled()
+        {
             let longer = [before, &part.repeat(times), after].concat();
             let replayed = self.run(&longer, cancel).await?;
             if replayed.report.as_ref().is_some_and(|report| report.kind == "stack-overflow") {

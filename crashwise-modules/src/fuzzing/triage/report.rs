@@ -118,6 +118,9 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
 
     let recursive = clue.kind == "stack-overflow";
     let telling = telling(&frames, recursive);
+    // Where a recursion ran out of stack is chance: to blame is who recurs.
+    let recurs = |frame: &Frame| telling.iter().any(|one| one.function == frame.function);
+    let blamed = if recursive { frames.iter().position(recurs).or(blamed) } else { blamed };
     let access = clue.access.map_or("", |access| match access.kind {
         AccessKind::Read => "read",
         AccessKind::Write => "write",

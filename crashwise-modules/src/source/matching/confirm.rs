@@ -153,8 +153,8 @@ impl<'s, 't> Confirm<'s, 't> {
         let blank = test.shape == Shape::Pattern(Scope::Code);
         let searched = if blank { &self.source.code } else { self.source.bytes };
         let groups = test.regex.get()?.captures_at(searched, hit.start)?;
-        let text = |name: &str| groups.name(name).map(|group| &searched[group.range()]);
-        if test.same && text("first") != text("second") {
+        let caught = |name: &str| groups.name(name).map(|group| &searched[group.range()]);
+        if test.same && caught("first") != caught("second") {
             return None;
         }
         let mut secret = None;
