@@ -11,9 +11,12 @@
 //! - A target directory of its own is needed, because cargo does not see what a wrapper does.
 //! - `CRASHWISE_INNER_WRAPPER` names a wrapper to call in turn, such as sccache.
 
+#![allow(clippy::print_stderr, reason = "a program that says why it fails")]
+
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What makes LLVM count edges and show comparisons.
@@ -59,9 +62,9 @@ fn is_to_be_fuzzed(words: &[String], named: &str) -> bool {
     if named.split(',').any(|one| one.trim().replace('-', "_") == name) {
         return true;
     }
+    let source = words.iter().find(|word| Path::new(word).extension().is_some_and(|ending| ending == "rs"));
     let fetched = |word: &String| word.contains("/registry/src/") || word.contains("/git/checkouts/");
-    let foreign = words.iter().filter(|word| word.ends_with(".rs")).any(fetched);
-    !foreign && !name.starts_with("crashwise_") && words.iter().any(|word| word.ends_with(".rs"))
+    !name.starts_with("crashwise_") && source.is_some_and(|source| !fetched(source))
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ const STRINGS: usize = 32;
 const LONGEST: usize = 32;
 
 /// Two integers that were compared.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Words {
-    /// Their width in bytes: 1, 2, 4 or 8; 0 for none.
+    /// Their width in bytes: 1, 2, 4 or 8.
     pub(super) width: u8,
     pub(super) a: u64,
     pub(super) b: u64,
@@ -37,43 +37,68 @@ thread_local! {
     static LISTENING: Cell<bool> = const { Cell::new(false) };
 }
 
-struct Table(UnsafeCell<([Words; WORDS], [Strings; STRINGS])>);
+/// What the last run of the target compared; when there was more than fits, some of it.
+struct Seen {
+    words: [Words; WORDS],
+    strings: [Strings; STRINGS],
+    word_count: usize,
+    string_count: usize,
+}
+
+struct Table(UnsafeCell<Seen>);
 
 // SAFETY: only the one thread that listens touches the table: it is written by callbacks on that thread while it runs the
 // target, and read by the same thread between two runs.
 unsafe impl Sync for Table {}
 
-static TABLE: Table = Table(UnsafeCell::new((
-    [Words { width: 0, a: 0, b: 0 }; WORDS],
-    [Strings { len: 0, a: [0; LONGEST], b: [0; LONGEST] }; STRINGS],
-)));
+static TABLE: Table = Table(UnsafeCell::new(Seen {
+    words: [Words { width: 0, a: 0, b: 0 }; WORDS],
+    strings: [Strings { len: 0, a: [0; LONGEST], b: [0; LONGEST] }; STRINGS],
+    word_count: 0,
+    string_count: 0,
+}));
 
-/// Keeps what this thread compares from now on, or no longer. One thread of the program may listen.
+/// Forgets what was compared and keeps what this thread compares from now on, or keeps no more. One thread of the program
+/// may listen.
 pub(super) fn listen(on: bool) {
+    if on {
+        // SAFETY: see `Table`.
+        let seen = unsafe { &mut *TABLE.0.get() };
+        (seen.word_count, seen.string_count) = (0, 0);
+    }
     LISTENING.set(on);
 }
 
-/// A pair of integers by number; which pair stands there changes with every run.
-pub(super) fn words(number: usize) -> Words {
+/// One of the pairs of integers, chosen by a number.
+pub(super) fn words(number: usize) -> Option<Words> {
     // SAFETY: see `Table`.
-    unsafe { (&(*TABLE.0.get()).0)[number % WORDS] }
+    let seen = unsafe { &*TABLE.0.get() };
+    seen.words.get(number.checked_rem(seen.word_count.min(WORDS))?).copied()
 }
 
-/// A pair of byte strings by number.
-pub(super) fn strings(number: usize) -> Strings {
+/// One of the pairs of byte strings, chosen by a number.
+pub(super) fn strings(number: usize) -> Option<Strings> {
     // SAFETY: see `Table`.
-    unsafe { (&(*TABLE.0.get()).1)[number % STRINGS] }
+    let seen = unsafe { &*TABLE.0.get() };
+    seen.strings.get(number.checked_rem(seen.string_count.min(STRINGS))?).copied()
+}
+
+/// Where the next pair goes: beyond the others, and over any of them when there is no more room.
+fn place(count: &mut usize, room: usize, mixed: u64) -> usize {
+    let at = *count;
+    *count += 1;
+    #[allow(clippy::cast_possible_truncation, reason = "the upper bits are an index")]
+    if at < room { at } else { (mixed >> 48) as usize % room }
 }
 
 #[inline]
 fn keep(width: u8, a: u64, b: u64) {
     if a != b && LISTENING.get() {
-        // Pairs that differ stand at different places, whatever code compared them.
         let mixed = (a ^ b.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        #[allow(clippy::cast_possible_truncation, reason = "the upper bits are an index")]
-        let place = (mixed >> 56) as usize % WORDS;
         // SAFETY: see `Table`.
-        unsafe { (&mut (*TABLE.0.get()).0)[place] = Words { width, a, b } };
+        let seen = unsafe { &mut *TABLE.0.get() };
+        let place = place(&mut seen.word_count, WORDS, mixed);
+        seen.words[place] = Words { width, a, b };
     }
 }
 
@@ -187,15 +212,10 @@ unsafe fn keep_strings(a: *const u8, b: *const u8, len: usize) {
         mixed = (mixed ^ u64::from(a) ^ (u64::from(b) << 8)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
     if !same {
-        #[allow(
-            clippy::cast_possible_truncation,
-            reason = "at most LONGEST, and the upper bits are an index"
-        )]
-        let place = {
-            kept.len = len as u8;
-            (mixed >> 56) as usize % STRINGS
-        };
+        kept.len = u8::try_from(len).unwrap_or(0);
         // SAFETY: see `Table`.
-        unsafe { (&mut (*TABLE.0.get()).1)[place] = kept };
+        let seen = unsafe { &mut *TABLE.0.get() };
+        let place = place(&mut seen.string_count, STRINGS, mixed);
+        seen.strings[place] = kept;
     }
 }

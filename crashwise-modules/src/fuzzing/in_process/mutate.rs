@@ -223,10 +223,7 @@ impl Mutator {
 
     /// Finds one side of a comparison in the input and puts the other there.
     fn compared_words(&mut self, input: &mut Vec<u8>, limit: usize) -> bool {
-        let pair = compares::words(self.rng.usize(..));
-        if pair.width == 0 {
-            return false;
-        }
+        let Some(pair) = compares::words(self.rng.usize(..)) else { return false };
         let (from, to) = if self.rng.bool() { (pair.a, pair.b) } else { (pair.b, pair.a) };
         // Off by one passes `<` where the same value passes `<=`.
         let to = match self.rng.u8(0..8) {
@@ -250,11 +247,8 @@ impl Mutator {
     }
 
     fn compared_strings(&mut self, input: &mut Vec<u8>, limit: usize) -> bool {
-        let pair = compares::strings(self.rng.usize(..));
+        let Some(pair) = compares::strings(self.rng.usize(..)) else { return false };
         let len = usize::from(pair.len);
-        if len == 0 {
-            return false;
-        }
         let (from, to) = if self.rng.bool() { (pair.a, pair.b) } else { (pair.b, pair.a) };
         self.exchange(input, &from[..len], &to[..len], limit)
     }
