@@ -260,7 +260,7 @@ impl Campaign {
                         kind: Some(ArtifactKind::Crash),
                         input: read(&artifact).ok(),
                         log,
-                        executions: shared.done,
+                        executions: shared.done + shared.running[job].0,
                     };
                     // A listener that is slow is waited for after the round.
                     if let Err(mpsc::error::TrySendError::Full(crash)) = events.try_send(crash) {
