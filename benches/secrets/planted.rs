@@ -79,13 +79,13 @@ fn rules() -> Vec<Rule> {
             }
             let pattern = if text("regex").is_empty() { text("body") } else { text("regex") };
             let parse = |unicode| {
-                regex_syntax::ParserBuilder::new().unicode(unicode).utf8(false).build().parse(&pattern)
+                regex_syntax::ParserBuilder::new().unicode(unicode).utf8(false).build().parse(&pattern).ok()
             };
             rules.push(Rule {
                 id: format!("secret/{}", text("id")),
                 prefixes: list("prefixes"),
                 names: list("names"),
-                pattern: parse(false).or_else(|_| parse(true)).expect("a pattern"),
+                pattern: parse(false).or_else(|| parse(true)).expect("a pattern"),
                 check: text("check"),
             });
         }
@@ -131,17 +131,17 @@ impl Rule {
             "crc32-base62" => {
                 let body = token.rfind('_').map_or(0, |at| at + 1);
                 let payload = token.len() - 6;
-                let digits = digits(crc32(token[body..payload].as_bytes()), 62, 6);
+                let digits = digits(crc32(&token.as_bytes()[body..payload]), 62, 6);
                 token.replace_range(payload.., &digits);
             }
             "crc32-base36" if token.contains('.') => {
                 let checked = token.len() - 7;
-                let digits = digits(crc32(token[..checked].as_bytes()), 36, 7);
+                let digits = digits(crc32(&token.as_bytes()[..checked]), 36, 7);
                 token.replace_range(checked.., &digits);
             }
             "crc32-hex" => {
                 let checked = token.len() - 9;
-                let digits = format!("_{:08x}", crc32(token[..checked].as_bytes()).swap_bytes());
+                let digits = format!("_{:08x}", crc32(&token.as_bytes()[..checked]).swap_bytes());
                 token.replace_range(checked.., &digits);
             }
             _ => {}
