@@ -26,7 +26,7 @@ fn two_steps(first_ms: u64) -> Script {
 #[tokio::test]
 async fn a_run_that_is_paused_in_step_one_does_not_complete() {
     let (builder, probe) = builder();
-    let runner = builder.workflow(two_steps(100)).build().unwrap();
+    let runner = builder.workflow(two_steps(2_000)).build().unwrap();
     let handle = runner.submit(RunRequest::new("script", here())).await.unwrap();
     eventually("step one runs", || probe.runs.load(Ordering::SeqCst) == 1).await;
     handle.pause().await.unwrap();
@@ -40,7 +40,7 @@ async fn a_run_that_is_paused_in_step_one_does_not_complete() {
 #[tokio::test]
 async fn pause_and_resume_in_step_one_run_each_step_once() {
     let (builder, probe) = builder();
-    let runner = builder.workflow(two_steps(150)).build().unwrap();
+    let runner = builder.workflow(two_steps(2_000)).build().unwrap();
     let handle = runner.submit(RunRequest::new("script", here())).await.unwrap();
     eventually("step one runs", || probe.runs.load(Ordering::SeqCst) == 1).await;
     // While the step runs, before the pause could take effect.
