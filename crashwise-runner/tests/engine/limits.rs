@@ -126,7 +126,9 @@ async fn runs_queue_by_priority_and_parked_ones_leave_their_place() {
         async move {
             let name: String = cx.signal("name").await?;
             cx.step("note").run(order.writer(&name, ())).await?;
-            cx.step("work").call_named("probe", slow(40)).await?;
+            // The first is at work until all others are in the queue.
+            let time = if name == "first" { 2_000 } else { 10 };
+            cx.step("work").call_named("probe", slow(time)).await?;
             Ok(Value::Null)
         }
     });
