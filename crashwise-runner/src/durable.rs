@@ -156,7 +156,7 @@ impl Runner {
         let last = kept.len();
         for (n, record) in kept.iter().enumerate() {
             let when = if n + 1 == last { When::Now } else { When::Later };
-            let ack = log.append(record.at_ms, record.event.clone(), when);
+            let ack = log.append(record.at_ms, &record.event, when);
             if when == When::Now {
                 ack.kept().await.map_err(RunnerError::journal)?;
             }

@@ -185,6 +185,17 @@ pub struct StepReport {
 impl StepReport {
     /// The report of a step that ended; none for values that need no work.
     pub(crate) fn of(end: &StepEnd) -> Option<Self> {
+        let output = match &end.outcome {
+            Outcome::Value { value, .. } if matches!(end.kind.as_str(), "module" | "closure") => {
+                ModuleOutput::deserialize(value).ok()
+            }
+            _ => None,
+        };
+        Self::with_output(end, output)
+    }
+
+    /// The same with the result of its module or closure at hand.
+    pub(crate) fn with_output(end: &StepEnd, output: Option<ModuleOutput>) -> Option<Self> {
         if matches!(end.kind.as_str(), "now" | "random" | "record" | "patched") {
             return None;
         }
@@ -207,17 +218,14 @@ impl StepReport {
             child: end.child.clone(),
             index: end.index,
         };
-        let (output, child) = match &end.outcome {
-            Outcome::Value { value, child } => {
+        let (partial, child) = match &end.outcome {
+            Outcome::Value { child, .. } => {
                 report.status = match end.kind.as_str() {
                     "skip" => StepStatus::Skipped,
                     _ if end.cached.is_some() => StepStatus::Cached,
                     _ => StepStatus::Completed,
                 };
-                let output = matches!(end.kind.as_str(), "module" | "closure")
-                    .then(|| ModuleOutput::deserialize(value).ok())
-                    .flatten();
-                (output, child)
+                (None, child)
             }
             Outcome::Error { error, partial, child } => {
                 report.status = match error.kind {
@@ -229,7 +237,7 @@ impl StepReport {
                 (partial.as_deref().cloned(), child)
             }
         };
-        if let Some(output) = output {
+        if let Some(output) = output.or(partial) {
             report.coverage = Some(output.coverage);
             report.counts = output.counts;
             report.findings.extend(output.findings);

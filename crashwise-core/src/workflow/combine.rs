@@ -120,7 +120,7 @@ impl WorkflowContext {
         let key = self.key(name);
         let mut contenders = contenders;
         if let Some(winner) = self.backend.recall(&key) {
-            let winner: usize = decode(&key, &winner)?;
+            let winner: usize = decode(&key, winner)?;
             // Keys of the journal may come from other code; a winner that is not there is not determinism.
             if winner >= contenders.len() {
                 let message = format!("the journal says that contender {winner} won");

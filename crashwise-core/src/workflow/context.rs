@@ -74,14 +74,14 @@ impl WorkflowContext {
     pub async fn now_ms(&self) -> Result<u64, StepError> {
         let key = self.key("now");
         let value = self.ask(key.clone(), Command::Now).await?;
-        decode(&key, &value)
+        decode(&key, value)
     }
 
     /// A random number, the same on replay.
     pub async fn random(&self) -> Result<u64, StepError> {
         let key = self.key("random");
         let value = self.ask(key.clone(), Command::Random).await?;
-        decode(&key, &value)
+        decode(&key, value)
     }
 
     /// Keeps a value in the journal; on replay the one first kept comes back.
@@ -93,7 +93,7 @@ impl WorkflowContext {
         let key = self.key(name);
         let value = encode(&key, value)?;
         let kept = self.ask(key.clone(), Command::Record(value)).await?;
-        decode(&key, &kept)
+        decode(&key, kept)
     }
 
     /// Whether this run reaches this point with the code of patch `id` for the first time. Runs that passed it before the
@@ -101,14 +101,14 @@ impl WorkflowContext {
     pub async fn patched(&self, id: &str) -> Result<bool, StepError> {
         let key = StepKey::root().child(&format!("patched:{id}"));
         let value = self.ask(key.clone(), Command::Patched { id: id.to_owned() }).await?;
-        decode(&key, &value)
+        decode(&key, value)
     }
 
     /// Waits for the next signal of a name and takes its payload.
     pub async fn signal<T: DeserializeOwned>(&self, name: &str) -> Result<T, StepError> {
         let key = self.key(&format!("signal:{name}"));
         let value = self.ask(key.clone(), Command::Signal { name: name.to_owned() }).await?;
-        decode(&key, &value)
+        decode(&key, value)
     }
 
     /// A question to a person; [`ApprovalStep::decide`] waits for the answer.
@@ -128,7 +128,7 @@ impl WorkflowContext {
         let workflow: Arc<dyn AnyWorkflow> = Arc::new(workflow);
         let call = ChildCall { name: workflow.metadata().name, params, workflow: Some(workflow) };
         let value = self.ask(key.clone(), Command::Child(call)).await?;
-        decode(&key, &value)
+        decode(&key, value)
     }
 
     /// Runs another workflow that the engine knows by name.
@@ -176,8 +176,8 @@ pub(super) fn encode<T: Serialize>(key: &StepKey, value: &T) -> Result<Value, St
     })
 }
 
-pub(super) fn decode<T: DeserializeOwned>(key: &StepKey, value: &Value) -> Result<T, StepError> {
-    T::deserialize(value).map_err(|error| {
+pub(super) fn decode<T: DeserializeOwned>(key: &StepKey, value: Value) -> Result<T, StepError> {
+    serde_json::from_value(value).map_err(|error| {
         let message = format!("the stored result has another type: {error}");
         StepError::new(key.clone(), StepErrorKind::NonDeterminism, message)
     })

@@ -6,8 +6,8 @@ use super::session::When;
 use super::{Retry, StepError, StepFailure, StepKey, StepOptions, WorkflowContext, WorkflowError};
 use crate::{AnyModule, Module, ModuleContext, ModuleOutput, Span};
 use futures::FutureExt;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::future::Future;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ impl<'c> Step<'c> {
     async fn module(self, call: ModuleCall) -> Result<ModuleOutput, StepError> {
         let key = self.key.clone();
         let value = self.execute(Command::Module(call)).boxed_local().await?;
-        decode(&key, &value)
+        decode(&key, value)
     }
 
     /// Runs a closure, once per attempt. It may report findings like a module.
@@ -134,8 +134,8 @@ impl<'c> Step<'c> {
         let key = self.key.clone();
         // On the heap only while it goes on: the workflow's own future keeps room for its largest step all the time.
         let value = self.execute(Command::Inline(inline(work))).boxed_local().await?;
-        let output: ModuleOutput = decode(&key, &value)?;
-        decode(&key, &output.summary.output)
+        let kept: KeptOfClosure = decode(&key, value)?;
+        decode(&key, kept.summary.output)
     }
 
     async fn execute(self, command: Command) -> Result<Value, StepError> {
@@ -228,7 +228,7 @@ impl<'c> ApprovalStep<'c> {
     /// Waits for the answer, yes or no.
     pub async fn decide(self) -> Result<Decision, StepError> {
         let value = self.cx.ask(self.key.clone(), Command::Approval(self.request)).await?;
-        decode(&self.key, &value)
+        decode(&self.key, value)
     }
 
     /// Waits for a yes; a no is an error.
@@ -241,6 +241,18 @@ impl<'c> ApprovalStep<'c> {
             Err(WorkflowError::Rejected { approval, by: decision.by, comment: decision.comment })
         }
     }
+}
+
+/// What is of interest in the [`ModuleOutput`] of a closure.
+#[derive(Deserialize)]
+struct KeptOfClosure {
+    summary: Kept,
+}
+
+#[derive(Deserialize)]
+struct Kept {
+    #[serde(default)]
+    output: Value,
 }
 
 /// Erases the type of a closure's result.

@@ -140,8 +140,8 @@ fn perform(
 fn noted(run: &Rc<RunState>, step: Begin, value: Value) -> Value {
     let mut underway = Underway::new(run, step, String::new());
     let end = underway.end(Outcome::Value { value: value.clone(), child: None });
-    run.report(&end);
-    run.note(Event::StepEnded(Box::new(end)));
+    run.report(&end, None);
+    run.note(|| Event::StepEnded(Box::new(end)));
     value
 }
 

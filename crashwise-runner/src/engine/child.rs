@@ -35,7 +35,7 @@ pub(super) async fn child(run: Rc<RunState>, step: Begin, call: ChildCall) -> Re
     };
     underway.child = Some(live.submission.id.clone());
     underway.version.clone_from(&live.submission.version);
-    run.note(Event::StepStarted {
+    run.note(|| Event::StepStarted {
         key: underway.step.key.clone(),
         fp: underway.step.fingerprint.clone(),
         kind: underway.step.kind.to_owned(),

@@ -169,7 +169,7 @@ impl Driver<'_> {
                         run.started_ms.set(Some(now));
                         run.began.set(Some(Instant::now()));
                     }
-                    run.note(Event::Started { used_ms: Some(millis(run.used())) });
+                    run.note(|| Event::Started { used_ms: Some(millis(run.used())) });
                     run.set_status(RunStatus::Running);
                     run.tell(|| RunEventKind::RunStarted { workflow: run.info.workflow.clone() });
                     return Ok(true);
@@ -350,7 +350,7 @@ impl Driver<'_> {
             started_ms,
             duration_ms: run.took().map_or_else(|| now.saturating_sub(started_ms), millis),
         };
-        if let Err(error) = run.try_keep(Event::Finished(Box::new(end.clone()))).await {
+        if let Err(error) = run.try_keep(&Event::Finished(Box::new(end.clone()))).await {
             return Err(RunnerError::storage("the journal could not be written", error));
         }
         run.tell(|| RunEventKind::RunFinished { status: end.status, error: end.error.clone() });
@@ -368,7 +368,7 @@ impl Driver<'_> {
         let result = match self.event_of(&control) {
             Err(refused) => Err(refused),
             Ok(None) => Ok(()),
-            Ok(Some(event)) => match run.try_keep(event).await {
+            Ok(Some(event)) => match run.try_keep(&event).await {
                 Ok(()) => {
                     self.apply(control);
                     Ok(())

@@ -9,7 +9,7 @@ use crate::executor::Prepared;
 use crate::journal::{Event, JournalError, RunLog, StepEnd, When};
 use crate::{RunEvent, RunEventKind, RunStatus, StepReport};
 use crashwise_core::workflow::{RunInfo, StepFailure, StepKey};
-use crashwise_core::{CancellationToken, Fingerprint, Isolation, Metadata, Workspace};
+use crashwise_core::{CancellationToken, Fingerprint, Isolation, Metadata, ModuleOutput, Workspace};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::future::poll_fn;
@@ -170,14 +170,17 @@ impl RunState {
         AbortOnDropHandle::new(self.core.pool.handle().spawn(work))
     }
 
-    /// Appends an event without waiting for it.
-    pub(crate) fn note(&self, event: Event) {
-        drop(self.log.borrow_mut().append(self.now_ms(), event, When::Later));
+    /// Appends an event without waiting for it. It is made only if it is kept.
+    pub(crate) fn note(&self, event: impl FnOnce() -> Event) {
+        let mut log = self.log.borrow_mut();
+        if log.keeps() {
+            drop(log.append(self.now_ms(), &event(), When::Later));
+        }
     }
 
     /// Appends an event and waits until it is durable. When that fails the run cannot be carried on here: the driver sees
     /// it, and this never completes.
-    pub(crate) async fn keep(&self, event: Event) {
+    pub(crate) async fn keep(&self, event: &Event) {
         if let Err(error) = self.try_keep(event).await {
             self.break_off::<()>(error).await;
         }
@@ -191,7 +194,7 @@ impl RunState {
     }
 
     /// Appends an event and waits until it is durable.
-    pub(crate) async fn try_keep(&self, event: Event) -> Result<(), JournalError> {
+    pub(crate) async fn try_keep(&self, event: &Event) -> Result<(), JournalError> {
         let ack = self.log.borrow_mut().append(self.now_ms(), event, When::Now);
         ack.kept().await
     }
@@ -200,9 +203,9 @@ impl RunState {
         self.broken.borrow().clone()
     }
 
-    /// Puts the end of a step into the report.
-    pub(crate) fn report(&self, end: &StepEnd) {
-        if let Some(step) = StepReport::of(end) {
+    /// Puts the end of a step into the report, with the result of its module or closure if it has one.
+    pub(crate) fn report(&self, end: &StepEnd, output: Option<ModuleOutput>) {
+        if let Some(step) = StepReport::with_output(end, output) {
             self.live.push_step(step);
         }
     }
@@ -315,7 +318,7 @@ impl RunState {
         }
         match status {
             RunStatus::Paused => {
-                self.note(Event::Paused);
+                self.note(|| Event::Paused);
                 self.tell(|| RunEventKind::RunPaused);
             }
             RunStatus::Running if before == RunStatus::Paused => self.tell(|| RunEventKind::RunResumed),
@@ -356,7 +359,7 @@ impl RunState {
     pub(crate) fn begin_stop(&self, status: RunStatus, noted: bool) {
         self.stopping.set(Some(status));
         if !noted {
-            self.note(Event::Stopping { status });
+            self.note(|| Event::Stopping { status });
         }
         self.tell(|| RunEventKind::RunStopping { status });
         self.stop.cancel();

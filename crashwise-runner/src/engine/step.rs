@@ -92,16 +92,26 @@ impl Underway {
     }
 
     /// Journals the end and waits until it is durable.
-    pub(super) async fn finish(mut self, outcome: Outcome) -> Result<Value, StepError> {
-        let result = match &outcome {
-            Outcome::Value { value, .. } => Ok(value.clone()),
-            Outcome::Error { error, .. } => Err(error.clone()),
-        };
-        let end = self.end(outcome);
+    pub(super) async fn finish(self, outcome: Outcome) -> Result<Value, StepError> {
+        self.finish_with(outcome, None).await
+    }
+
+    async fn finish_with(
+        mut self,
+        outcome: Outcome,
+        output: Option<ModuleOutput>,
+    ) -> Result<Value, StepError> {
+        let end = Box::new(self.end(outcome));
         let run = Rc::clone(&self.run);
-        run.report(&end);
-        run.keep(Event::StepEnded(Box::new(end))).await;
-        result
+        drop(self);
+        run.report(&end, output);
+        let event = Event::StepEnded(end);
+        run.keep(&event).await;
+        let Event::StepEnded(end) = event else { unreachable!("it was made above") };
+        match end.outcome {
+            Outcome::Value { value, .. } => Ok(value),
+            Outcome::Error { error, .. } => Err(error),
+        }
     }
 
     pub(super) fn value(self, value: Value) -> LocalBoxFuture<'static, Result<Value, StepError>> {
@@ -109,8 +119,8 @@ impl Underway {
     }
 
     pub(super) fn output(self, output: ModuleOutput) -> LocalBoxFuture<'static, Result<Value, StepError>> {
-        match serde_json::to_value(output) {
-            Ok(value) => self.value(value),
+        match serde_json::to_value(&output) {
+            Ok(value) => self.finish_with(Outcome::Value { value, child: None }, Some(output)).boxed_local(),
             Err(error) => {
                 let error =
                     self.step.error(StepErrorKind::Failed, format!("its output is not JSON: {error}"));
@@ -137,7 +147,7 @@ impl Drop for Underway {
         }
         let error = self.step.cancelled(&self.run).with_attempts(self.attempts);
         let end = self.end(Outcome::Error { error, partial: None, child: None });
-        self.run.report(&end);
-        self.run.note(Event::StepEnded(Box::new(end)));
+        self.run.report(&end, None);
+        self.run.note(|| Event::StepEnded(Box::new(end)));
     }
 }

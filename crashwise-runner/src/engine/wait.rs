@@ -42,7 +42,7 @@ fn time_left(run: &RunState, key: &StepKey, time: Duration) -> Duration {
     if let Some(until) = known {
         return Duration::from_millis(until.saturating_sub(now)).min(time);
     }
-    run.note(Event::Waiting { key: key.clone(), until_ms: now.saturating_add(millis(time)) });
+    run.note(|| Event::Waiting { key: key.clone(), until_ms: now.saturating_add(millis(time)) });
     time
 }
 
@@ -50,7 +50,7 @@ pub(super) fn signal(run: &Rc<RunState>, step: Begin, name: String) -> Waiting {
     if run.stopping.get().is_some() {
         return ready(Err(step.cancelled(run))).boxed_local();
     }
-    run.note(Event::StepStarted {
+    run.note(|| Event::StepStarted {
         key: step.key.clone(),
         fp: step.fingerprint.clone(),
         kind: step.kind.to_owned(),
@@ -89,7 +89,7 @@ pub(super) fn approval(run: &Rc<RunState>, step: Begin, request: ApprovalRequest
         prompt: request.prompt.clone(),
     });
     let underway = Underway::new(run, step, request.name.clone());
-    run.note(Event::ApprovalRequested {
+    run.note(|| Event::ApprovalRequested {
         key: underway.step.key.clone(),
         until_ms: left.map(|left| now.saturating_add(millis(left))),
         request,

@@ -44,14 +44,14 @@ pub(super) async fn module_step(
         let error = underway.step.error(StepErrorKind::OutcomeUnknown, message).with_attempts(1);
         return underway.fail(error).await;
     }
-    let event = Event::StepStarted {
+    let event = || Event::StepStarted {
         key: underway.step.key.clone(),
         fp: underway.step.fingerprint.clone(),
         kind: underway.step.kind.to_owned(),
         module: underway.module.clone(),
     };
     if options.at_most_once {
-        run.keep(event).await;
+        run.keep(&event()).await;
     } else {
         run.note(event);
     }

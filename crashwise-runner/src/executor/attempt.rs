@@ -8,6 +8,7 @@ use crashwise_core::{
     StepIdentity, Summary, Workspace,
 };
 use serde_json::Value;
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) info: &'a ModuleInfo,
     pub(crate) stop: &'a CancellationToken,
     pub(crate) limit: Option<Instant>,
-    pub(crate) limit_text: String,
+    pub(crate) limit_text: Cow<'static, str>,
     pub(crate) silence: Option<Duration>,
     pub(crate) heartbeat: Option<Value>,
 }
@@ -94,7 +95,7 @@ impl Attempt<'_> {
             biased;
             joined = task.join() => return self.joined(joined, cx, &host, found).await,
             () = self.stop.cancelled() => StepFailure::new(StepErrorKind::Cancelled, why_stopped(self.run)),
-            () = at(self.limit) => StepFailure::new(StepErrorKind::TimedOut, self.limit_text.as_str()),
+            () = at(self.limit) => StepFailure::new(StepErrorKind::TimedOut, self.limit_text.as_ref()),
             silence = silent(&host, self.silence) => StepFailure::new(
                 StepErrorKind::TimedOut,
                 format!("no heartbeat for {}", crashwise_core::Span::new(silence)),

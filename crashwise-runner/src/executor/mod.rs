@@ -18,6 +18,7 @@ use crate::journal::Event;
 use attempt::{Attempt, Finished};
 use crashwise_core::workflow::{StepErrorKind, StepFailure, StepKey, StepOptions};
 use crashwise_core::{CancellationToken, ModuleOutput};
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -116,7 +117,7 @@ pub(crate) async fn run(run: &Rc<RunState>, place: Place<'_>, work: &Work, optio
             error: error.message.clone(),
             wait,
         });
-        run.note(Event::StepRetried { key: place.key.clone(), error, wait_ms: millis(wait) });
+        run.note(|| Event::StepRetried { key: place.key.clone(), error, wait_ms: millis(wait) });
         tokio::select! {
             biased;
             () = stop.cancelled() => {
@@ -135,13 +136,13 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     }
 }
 
-fn limit_text(options: &StepOptions, limit: Option<Instant>, last: Option<Instant>) -> String {
+fn limit_text(options: &StepOptions, limit: Option<Instant>, last: Option<Instant>) -> Cow<'static, str> {
     match (options.timeout, options.total_timeout) {
         (_, Some(whole)) if last.is_some_and(|last| limit.is_none_or(|limit| last <= limit)) => {
-            format!("not done within {whole}")
+            format!("not done within {whole}").into()
         }
-        (Some(attempt), _) => format!("not done within {attempt}"),
-        _ => "not done within the limit for cleanup".to_owned(),
+        (Some(attempt), _) => format!("not done within {attempt}").into(),
+        _ => "not done within the limit for cleanup".into(),
     }
 }
 

@@ -95,7 +95,31 @@ pub(crate) enum Event {
     Finished(Box<RunEnd>),
 }
 
+/// The fields of [`Event::StepStarted`].
+#[cfg(feature = "local")]
+#[derive(Deserialize)]
+struct StepStarted {
+    key: StepKey,
+    fp: Fingerprint,
+    kind: String,
+    module: String,
+}
+
 impl Event {
+    /// Reads an event as it is stored. Most of a long journal are begins and ends of steps; those are read straight into
+    /// place, where the word for the kind, which may come last, otherwise makes the reader keep all fields beside first.
+    #[cfg(feature = "local")]
+    pub(crate) fn decode(body: &[u8]) -> serde_json::Result<Self> {
+        if body.starts_with(br#"{"event":"step_ended","#) {
+            return serde_json::from_slice(body).map(|end| Self::StepEnded(Box::new(end)));
+        }
+        if body.starts_with(br#"{"event":"step_started","#) {
+            let StepStarted { key, fp, kind, module } = serde_json::from_slice(body)?;
+            return Ok(Self::StepStarted { key, fp, kind, module });
+        }
+        serde_json::from_slice(body)
+    }
+
     /// Its word in the table of events.
     #[cfg(feature = "local")]
     pub(crate) fn kind(&self) -> &'static str {
@@ -208,4 +232,54 @@ pub(crate) struct RunEnd {
     pub(crate) coverage: Coverage,
     pub(crate) started_ms: u64,
     pub(crate) duration_ms: u64,
+}
+
+#[cfg(all(test, feature = "local"))]
+mod tests {
+    use super::*;
+    use crashwise_core::workflow::StepErrorKind;
+    use serde_json::json;
+
+    #[test]
+    fn events_are_read_as_they_were_written() {
+        let (key, fp) = (StepKey::from_text("scan#2"), Fingerprint::of(["closure"]));
+        let error = StepError::new(key.clone(), StepErrorKind::TimedOut, "too slow");
+        let end = |outcome| {
+            Event::StepEnded(Box::new(StepEnd {
+                key: key.clone(),
+                fp: fp.clone(),
+                index: 7,
+                kind: "closure".to_owned(),
+                module: String::new(),
+                version: String::new(),
+                attempts: 1,
+                started_ms: 3,
+                duration_ms: 4,
+                cached: None,
+                used_ms: Some(5),
+                cleanup: false,
+                child: None,
+                outcome,
+            }))
+        };
+        let value = json!({"event": "paused", "summary": {"output": [1, null, "step_ended"]}});
+        for event in [
+            Event::StepStarted {
+                key: key.clone(),
+                fp: fp.clone(),
+                kind: "module".into(),
+                module: "a".into(),
+            },
+            end(Outcome::Value { value, child: None }),
+            end(Outcome::Error { error: error.clone(), partial: None, child: None }),
+            Event::StepRetried { key: key.clone(), error, wait_ms: 9 },
+            Event::Started { used_ms: None },
+            Event::Paused,
+        ] {
+            let body = serde_json::to_vec(&event).unwrap();
+            assert_eq!(Event::decode(&body).unwrap(), event);
+            assert!(Event::decode(&body[..body.len() - 1]).is_err());
+        }
+        assert!(Event::decode(br#"{"event":"step_ended","key":"a"}"#).is_err());
+    }
 }

@@ -77,7 +77,11 @@ impl Journal for MemoryJournal {
 struct Nothing;
 
 impl RunLog for Nothing {
-    fn append(&mut self, _: u64, _: Event, _: When) -> Ack {
+    fn append(&mut self, _: u64, _: &Event, _: When) -> Ack {
         Ack::now()
+    }
+
+    fn keeps(&self) -> bool {
+        false
     }
 }

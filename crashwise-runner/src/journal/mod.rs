@@ -97,5 +97,10 @@ pub(crate) trait Journal: Send + Sync + fmt::Debug {
 pub(crate) trait RunLog: Send {
     /// Appends an event. Events of a run are kept in the order of these calls: one that is kept has all earlier ones
     /// with it.
-    fn append(&mut self, at_ms: u64, event: Event, when: When) -> Ack;
+    fn append(&mut self, at_ms: u64, event: &Event, when: When) -> Ack;
+
+    /// Whether events are kept at all. Who knows that they are not need not make them.
+    fn keeps(&self) -> bool {
+        true
+    }
 }

@@ -29,9 +29,9 @@ impl SqliteLog {
 }
 
 impl RunLog for SqliteLog {
-    fn append(&mut self, at_ms: u64, event: Event, when: When) -> Ack {
+    fn append(&mut self, at_ms: u64, event: &Event, when: When) -> Ack {
         let (done, kept) = oneshot::channel();
-        let encoded = match Encoded::new(&event) {
+        let encoded = match Encoded::new(event) {
             Ok(encoded) => encoded,
             Err(error) => {
                 drop(done.send(Err(error)));
@@ -51,7 +51,7 @@ impl RunLog for SqliteLog {
             kind: encoded.kind,
             large: encoded.body.len() > INLINE,
             body: Kept::Inline(encoded.body),
-            status: Change::of(&event),
+            status: Change::of(event),
             done: (when == When::Now).then_some(done),
         });
         if when == When::Now { Ack::when(kept) } else { Ack::now() }

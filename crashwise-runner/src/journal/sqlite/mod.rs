@@ -198,7 +198,7 @@ impl Journal for SqliteJournal {
         let mut log = SqliteLog::new(self.writer.clone(), run.clone(), no, seq, hash);
         if claimed.is_some() {
             let event = Event::Claimed { owner: self.owner.name().to_owned() };
-            super::RunLog::append(&mut log, now, event, When::Now).kept().await?;
+            super::RunLog::append(&mut log, now, &event, When::Now).kept().await?;
         }
         Ok(Some(Taken { log: Box::new(log), records }))
     }

@@ -27,7 +27,7 @@ pub(crate) fn records(
         if stored != hash {
             return Err(corrupt("its content or its place is not what was written"));
         }
-        let event: Event = serde_json::from_slice(&body)
+        let event = Event::decode(&body)
             .map_err(|error| corrupt(&format!("it is not an event that this version knows: {error}")))?;
         records.push(Record { seq, at_ms, event });
         Ok(())
