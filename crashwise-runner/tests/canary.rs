@@ -140,6 +140,8 @@ fn no_output_log_or_journal_holds_a_raw_secret() {
         &["workflow", "run", "secret_detection", ".", "--staged"],
         &["workflow", "run", "secret_detection", ".", "scanner_config.rule_files=rules.toml"],
         &["workflow", "run", "secret_detection", ".", "--timeout", "1ms"],
+        &["workflow", "run", "security_assessment", "."],
+        &["workflow", "run", "security_assessment", ".", "--format", "sarif"],
         &["runs", "list"],
     ] {
         ran.push(run(folder, args, Some(&stdin)));

@@ -11,6 +11,7 @@ use crashwise_core::{
     Change, Confidence, Finding, Fix, LineIndex, Location, Problem, Problems, RelPath, Severity, nearest,
 };
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// Finds weaknesses in source code by rules.
@@ -130,6 +131,9 @@ impl CodeAnalyzer {
         }
         let marks = Marks::of(&source);
         let index = LineIndex::new(text);
+        let mut secrets: Vec<Range<usize>> =
+            matches.iter().filter_map(|(_, found)| found.secret.clone()).collect();
+        secrets.sort_by_key(|secret| secret.start);
         let limit = self.inner.config.max_findings_per_file;
         analysis.dropped = matches.len().saturating_sub(limit);
         analysis.findings = matches
@@ -139,7 +143,7 @@ impl CodeAnalyzer {
                 finding(
                     &rules.rules[rule],
                     &found,
-                    &Place { path, source: &source, index: &index, marks: &marks },
+                    &Place { path, source: &source, index: &index, marks: &marks, secrets: &secrets },
                 )
             })
             .collect();
@@ -233,17 +237,19 @@ struct Place<'p> {
     source: &'p SourceText<'p>,
     index: &'p LineIndex,
     marks: &'p Marks,
+    /// Of the file, in their order.
+    secrets: &'p [Range<usize>],
 }
 
 fn finding(compiled: &CompiledRule, found: &Match, place: &Place<'_>) -> Finding {
     let rule = &compiled.rule;
-    let Place { path, source, index, marks } = *place;
+    let Place { path, source, index, marks, secrets } = *place;
     let region = index.region(source.bytes, found.range.clone());
     let location = Location::new(path.clone()).with_region(region).with_snippet(snippet::line(
         source.bytes,
         index,
         found.range.start,
-        found.secret.as_ref(),
+        secrets,
     ));
     let confidence = if found.input.is_some() { Confidence::High } else { rule.confidence };
     let mut finding = Finding::new(rule.id.clone(), rule.title.clone(), rule.severity)
@@ -257,11 +263,12 @@ fn finding(compiled: &CompiledRule, found: &Match, place: &Place<'_>) -> Finding
     if let Some(input) = found.input.filter(|input| !found.range.contains(input)) {
         let from = Location::new(path.clone())
             .with_start(index.position(source.bytes, input))
-            .with_snippet(snippet::line(source.bytes, index, input, None))
+            .with_snippet(snippet::line(source.bytes, index, input, secrets))
             .with_message("input of a user enters here");
         finding = finding.with_code_flow(vec![from, location.with_message("and is used here")]);
     }
-    if let Some(suppression) = marks.suppression(rule.id.as_str(), &found.range) {
+    if let Some(mut suppression) = marks.suppression(rule.id.as_str(), &found.range) {
+        suppression.reason = snippet::without(&suppression.reason, source.bytes, secrets);
         finding = finding.with_suppression(suppression);
     }
     if let (Some(replace), Some(regex)) =

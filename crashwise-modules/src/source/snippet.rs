@@ -9,31 +9,64 @@ use std::sync::OnceLock;
 const MAX_BYTES: usize = 200;
 const REDACTED: &str = "[redacted]";
 
-/// The line that holds an offset, trimmed and cut to what a report needs, `secret` and what looks like one redacted.
-pub(crate) fn line(text: &[u8], index: &LineIndex, offset: usize, secret: Option<&Range<usize>>) -> String {
+/// The line that holds an offset, trimmed and cut to what a report needs. The `secrets` of the file are redacted wherever
+/// their text stands, with every other string of a line that holds one, and what looks like a secret.
+pub(crate) fn line(text: &[u8], index: &LineIndex, offset: usize, secrets: &[Range<usize>]) -> String {
     let line = index.line_text(text, offset);
     let base = line.as_ptr() as usize - text.as_ptr() as usize;
     let at = offset.saturating_sub(base).min(line.len());
     // Of a long line, the part around the offset.
     let from = if line.len() > MAX_BYTES { at.saturating_sub(MAX_BYTES / 4) } else { 0 };
     let to = line.len().min(from + MAX_BYTES);
-    let mut snippet = String::new();
-    let mut push = |range: Range<usize>| {
-        if range.start < range.end {
-            snippet.push_str(&redact(&String::from_utf8_lossy(&text[range])));
-        }
-    };
     let (start, end) = (base + from, base + to);
-    match secret.filter(|secret| secret.start < end && secret.end > start) {
-        Some(secret) => {
-            push(start..secret.start);
-            let behind = secret.end.clamp(start, end)..end;
+    let mut snippet = String::new();
+    let mut done = start;
+    for secret in secrets.iter().filter(|secret| secret.start < end && secret.end > start) {
+        if secret.start >= done {
+            snippet.push_str(&String::from_utf8_lossy(&text[done..secret.start]));
             snippet.push_str(REDACTED);
-            snippet.push_str(&redact(&String::from_utf8_lossy(&text[behind])));
         }
-        None => push(start..end),
+        done = done.max(secret.end);
     }
-    snippet.trim().to_owned()
+    snippet.push_str(&String::from_utf8_lossy(&text[done.min(end)..end]));
+    snippet = without(&snippet, text, secrets);
+    if secrets.iter().any(|secret| secret.start < base + line.len() && secret.end > base) {
+        snippet = without_strings(&snippet);
+    }
+    redact(snippet.trim()).into_owned()
+}
+
+/// Replaces the `secrets` of a text wherever they stand in words from the same file.
+pub(crate) fn without(words: &str, text: &[u8], secrets: &[Range<usize>]) -> String {
+    let mut words = words.to_owned();
+    for secret in secrets {
+        let value = String::from_utf8_lossy(&text[secret.clone()]);
+        if value.len() > 2 && words.contains(&*value) {
+            words = words.replace(&*value, REDACTED);
+        }
+    }
+    words
+}
+
+/// Replaces what stands in quotes, the last ones open or not.
+fn without_strings(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(open) = rest.find(['"', '\'', '`']) {
+        let quote = rest[open..].chars().next().unwrap_or('"');
+        let inner = &rest[open + 1..];
+        let close = inner.find(quote).unwrap_or(inner.len());
+        out.push_str(&rest[..=open]);
+        out.push_str(if close > 2 { REDACTED } else { &inner[..close] });
+        rest = &inner[close..];
+        if rest.is_empty() {
+            return out;
+        }
+        out.push(quote);
+        rest = &rest[1..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Replaces what is assigned to names of secrets, and credentials in addresses.
@@ -72,6 +105,18 @@ mod tests {
             ("x\n  eval(y)\r\n", "eval", None, "eval(y)".to_owned()),
             ("k = 'abcdef'", "k", Some(5..11), "k = '[redacted]'".to_owned()),
             (
+                "k = 'abcdef'; t = 'other'; u = 'x' # abcdef",
+                "k",
+                Some(5..11),
+                "k = '[redacted]'; t = '[redacted]'; u = 'x' # [redacted]".to_owned(),
+            ),
+            (
+                "k = 'abcdef'\neval(abcdef, 'plain')",
+                "eval",
+                Some(5..11),
+                "eval([redacted], 'plain')".to_owned(),
+            ),
+            (
                 "connect(password='hunter2', x)",
                 "connect",
                 None,
@@ -82,7 +127,7 @@ mod tests {
         ] {
             let index = LineIndex::new(text.as_bytes());
             let at = text.find(needle).unwrap();
-            assert_eq!(line(text.as_bytes(), &index, at, secret.as_ref()), expect);
+            assert_eq!(line(text.as_bytes(), &index, at, secret.as_slice()), expect);
         }
     }
 }
