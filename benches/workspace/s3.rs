@@ -47,7 +47,8 @@ fn main() {
         round(&cut, dir.path(), &file, "cut at 40 MB", copy).await;
         let (up, down) = (cuts.up.load(Ordering::Relaxed), cuts.down.load(Ordering::Relaxed));
         println!("                {up} connections were cut on the way up, {down} on the way down");
-        assert!(up > 0 && down > 0, "{up} up, {down} down");
+        // Parts go over several connections at once, so fewer are cut than one of 250 MB would be.
+        assert!(up > 1 && down > 1, "{up} up, {down} down");
         let missing = TargetId::new("missing").expect("valid");
         let error = store.fetch_target(&missing, &dir.path().join("none")).await.expect_err("missing");
         assert_eq!(error.kind(), StoreErrorKind::NotFound);
