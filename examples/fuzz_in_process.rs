@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! fuzz/rust-panic: rust-panic (index-out-of-bounds) in ...checksum... at examples/fuzz_in_process.rs:...
-//!   input size 1, reproducible: true
+//! input size 1, reproducible: true
 //! coverage: none
 //! ```
 //!
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for finding in &result.findings {
         println!("{}: {}", finding.rule_id, finding.title);
         let (size, sure) = (&finding.evidence["input_size"], &finding.evidence["reproducible"]);
-        println!("  input size {size}, reproducible: {sure}");
+        println!("input size {size}, reproducible: {sure}");
     }
     match &result.summary.values["coverage"] {
         Value::Null => println!("coverage: none"),
