@@ -4,7 +4,7 @@
 #   scripts/s3-server.sh [s3s|moto] COMMAND...
 #
 # Both servers are installed once per machine. The command sees S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY, S3_SECRET_KEY and
-# S3_REGION.
+# S3_REGION, and S3_ONE_REQUEST where the server keeps no connection.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,6 +28,7 @@ s3s)
     ;;
 moto)
     python_tool moto 5.2.1 'moto[server]'
+    export S3_ONE_REQUEST=yes # it closes each connection
     "$tools/moto/bin/moto_server" -H 127.0.0.1 -p "$port" >"$work/log" 2>&1 &
     ;;
 esac

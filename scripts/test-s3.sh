@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# 250 MB through real S3-compatible servers, also when every connection is cut after 40 MB.
+# 250 MB through real S3-compatible servers, and where the server keeps connections, also with each cut after 40 MB.
 #
 #   scripts/test-s3.sh [--release]     with --release the times mean something
 set -euo pipefail

@@ -41,14 +41,20 @@ fn main() {
     runtime.block_on(async {
         let store = Store::s3(&config).expect("a store");
         round(&store, dir.path(), &file, "direct", copy).await;
-        let cuts = Arc::new(Cuts::default());
-        let proxy = cutting_proxy(&endpoint, Arc::clone(&cuts)).await;
-        let cut = Store::s3(&config.with_endpoint(proxy)).expect("a store");
-        round(&cut, dir.path(), &file, "cut at 40 MB", copy).await;
-        let (up, down) = (cuts.up.load(Ordering::Relaxed), cuts.down.load(Ordering::Relaxed));
-        println!("                {up} connections were cut on the way up, {down} on the way down");
-        // Parts go over several connections at once, so fewer are cut than one of 250 MB would be.
-        assert!(up > 1 && down > 1, "{up} up, {down} down");
+        if std::env::var_os("S3_ONE_REQUEST").is_some() {
+            println!(
+                "                the server closes a connection after each request: there is nothing to cut"
+            );
+        } else {
+            let cuts = Arc::new(Cuts::default());
+            let proxy = cutting_proxy(&endpoint, Arc::clone(&cuts)).await;
+            let cut = Store::s3(&config.with_endpoint(proxy)).expect("a store");
+            round(&cut, dir.path(), &file, "cut at 40 MB", copy).await;
+            let (up, down) = (cuts.up.load(Ordering::Relaxed), cuts.down.load(Ordering::Relaxed));
+            println!("                {up} connections were cut on the way up, {down} on the way down");
+            // Parts go over several connections at once, so fewer are cut than one of 250 MB would be.
+            assert!(up > 1 && down > 1, "{up} up, {down} down");
+        }
         let missing = TargetId::new("missing").expect("valid");
         let error = store.fetch_target(&missing, &dir.path().join("none")).await.expect_err("missing");
         assert_eq!(error.kind(), StoreErrorKind::NotFound);
