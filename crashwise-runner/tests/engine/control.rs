@@ -1,4 +1,4 @@
-use crate::support::{Notes, ProbeConfig, Script, builder, eventually, here};
+use crate::support::{Notes, ProbeConfig, Script, builder, eventually, here, within};
 use crashwise_core::CoverageStatus;
 use crashwise_core::workflow::{StepErrorKind, WorkflowError};
 use crashwise_runner::{RunRequest, RunStatus, Runner, RunnerError, StepStatus};
@@ -52,14 +52,7 @@ async fn a_pause_during_the_last_step_holds_back_the_end() {
 #[tokio::test]
 async fn cancel_stops_what_runs_within_a_second_and_cleans_up_in_reverse() {
     for deaf in [false, true] {
-        // A machine with much else to do may be late once, an engine that waits for a deaf module is late each time.
-        let mut quickest = cancelled_in(deaf).await;
-        for _ in 0..9 {
-            if quickest >= SECOND_AND_A_HALF {
-                quickest = quickest.min(cancelled_in(deaf).await);
-            }
-        }
-        assert!(quickest < SECOND_AND_A_HALF, "{quickest:?}");
+        within(SECOND_AND_A_HALF, || cancelled_in(deaf)).await;
     }
 }
 
@@ -95,8 +88,8 @@ async fn cancelled_in(deaf: bool) -> Duration {
     let step = report.step("one").unwrap();
     assert_eq!(step.status, StepStatus::Cancelled);
     let is_left_behind = step.error.as_ref().unwrap().message.contains("left behind");
-    // Within a second, which a busy machine may not keep to, only one that does not listen is left behind.
-    assert!(is_left_behind == deaf || took >= Duration::from_secs(1), "{report:?}");
+    // A try that the machine made late says nothing of who was left behind.
+    assert!(is_left_behind == deaf || took >= SECOND_AND_A_HALF, "{report:?}");
     assert_eq!(report.coverage.status, CoverageStatus::Failed);
     assert!(matches!(
         handle.cancel().await,
@@ -127,7 +120,7 @@ async fn a_workflow_that_ignores_the_cancel_is_dropped() {
     let handle = runner.submit(RunRequest::new("script", here())).await.unwrap();
     eventually("a step ran", || notes.count("step") > 0).await;
     handle.cancel().await.unwrap();
-    let report = tokio::time::timeout(Duration::from_mins(1), handle.wait()).await.unwrap().unwrap();
+    let report = tokio::time::timeout(Duration::from_secs(5), handle.wait()).await.unwrap().unwrap();
     assert_eq!(report.status, RunStatus::Cancelled);
     assert_eq!(notes.count("a"), 1);
 }

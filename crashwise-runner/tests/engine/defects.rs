@@ -97,7 +97,7 @@ async fn tools_that_fail_hang_or_are_missing_are_failed_steps() {
         let runner = Runner::builder().workflow(script).build().unwrap();
         let began = Instant::now();
         let report = runner.run("script", here(), Value::Null).await.unwrap();
-        assert!(began.elapsed() < Duration::from_mins(1), "{program}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{program}");
         assert_eq!((report.status, report.coverage.status), (RunStatus::Failed, CoverageStatus::Failed));
         let error = report.step("tool").unwrap().error.clone().unwrap();
         assert_eq!(error.kind, kind, "{program}: {error}");

@@ -1,6 +1,6 @@
 //! Runs that are carried on: by the next process, by retry, by fork.
 
-use crate::support::{Notes, ProbeConfig, Script, builder, eventually, here};
+use crate::support::{Notes, ProbeConfig, Script, builder, eventually, here, within};
 use crashwise_core::workflow::{Retry, StepErrorKind, StepFailure};
 use crashwise_runner::{
     Durability, OnChange, RunHandle, RunRequest, RunStatus, Runner, RunnerBuilder, RunnerError, StepStatus,
@@ -139,7 +139,7 @@ async fn timers_signals_approvals_and_children_go_on_after_a_restart() {
                 let slept = cx.now_ms().await? - began;
                 let child = cx.child("child", inner, Default::default()).await?;
                 let second: u32 = cx.signal("number").await?;
-                Ok(json!([first, slept >= 400, slept < 60_000, child, second]))
+                Ok(json!([first, slept >= 400, slept < 5000, child, second]))
             }
         })
     };
@@ -445,6 +445,11 @@ async fn an_idempotency_key_names_one_run_for_ever() {
 
 #[tokio::test]
 async fn a_run_of_another_process_is_controlled_through_the_journal() {
+    within(Duration::from_millis(1500), cancelled_by_another).await;
+}
+
+/// How long it takes to cancel the run of another.
+async fn cancelled_by_another() -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let (registered, probe) = builder();
     let script = Script::new(|cx| async move {
@@ -470,10 +475,11 @@ async fn a_run_of_another_process_is_controlled_through_the_journal() {
     let asked = Instant::now();
     away.cancel().await.unwrap();
     let report = away.wait().await.unwrap();
+    let took = asked.elapsed();
     assert_eq!(
         (report.status, handle.wait().await.unwrap().status),
         (RunStatus::Cancelled, RunStatus::Cancelled)
     );
-    assert!(asked.elapsed() < Duration::from_mins(1), "{:?}", asked.elapsed());
     assert!(matches!(away.cancel().await, Err(RunnerError::WrongState { .. })));
+    took
 }
