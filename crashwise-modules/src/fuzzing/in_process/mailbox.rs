@@ -4,7 +4,7 @@
 use crate::fuzzing::libfuzzer::{HEADER, LONGEST};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
@@ -37,8 +37,9 @@ unsafe impl Sync for Mailbox {}
 impl Mailbox {
     /// Makes the file and maps it, for the rest of the process.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        file.set_len((HEADER + LONGEST) as u64)?;
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        // Every block now: on a full disk, a write into a hole of a mapped file is a fault that the target would be blamed for.
+        file.write_all(&vec![0; HEADER + LONGEST])?;
         // SAFETY: a new mapping of a file that only this process changes; nobody makes it shorter while the child lives.
         let start = unsafe {
             mmap(
@@ -89,5 +90,26 @@ impl Mailbox {
         let len = (self.header.len.load(Ordering::Relaxed) as usize).min(LONGEST);
         // SAFETY: within the mapping; a byte that changes meanwhile is still a byte of the file.
         Some(unsafe { std::slice::from_raw_parts(self.input, len) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn nothing_of_the_file_is_a_hole_and_the_running_input_is_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mailbox");
+        let mailbox = Mailbox::create(&path).unwrap();
+        assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= (HEADER + LONGEST) as u64);
+        let left = || crate::fuzzing::libfuzzer::left_behind(folder.path());
+        assert_eq!((mailbox.running(), left()), (None, None));
+        mailbox.begin(b"input");
+        assert_eq!((mailbox.running(), left().as_deref()), (Some(&b"input"[..]), Some(&b"input"[..])));
+        mailbox.end();
+        assert_eq!((mailbox.running(), left(), mailbox.executions()), (None, None, 1));
+        assert!(Mailbox::create(Path::new("/proc/mailbox")).is_err());
     }
 }

@@ -298,7 +298,7 @@ impl Campaign {
                     lock(shared).progress.crashes += 1;
                     // An input that no handler wrote down may still lie where the process and this one share a file.
                     let input = round.artifact.as_ref().and_then(|path| read(path).ok());
-                    let input = input.or_else(|| super::left::behind(&work));
+                    let input = input.or_else(|| super::left::left_behind(&work));
                     fruitless = if round.fuzzed && round.executions > 2 { 0 } else { fruitless + 1 };
                     let small = self.small_stack.load(Ordering::Relaxed);
                     let empty = !round.fuzzed && !small && input.as_deref().is_none_or(<[u8]>::is_empty);

@@ -14,7 +14,7 @@ pub(crate) const HEADER: usize = 64;
 pub(crate) const LONGEST: usize = 1 << 20;
 
 /// The input that ran when the process died; none if it died between two.
-pub(super) fn behind(work: &Path) -> Option<Vec<u8>> {
+pub(crate) fn left_behind(work: &Path) -> Option<Vec<u8>> {
     let file = File::open(work.join(MAILBOX)).ok()?;
     let mut header = [0; 16];
     file.read_exact_at(&mut header, 0).ok()?;

@@ -13,6 +13,8 @@ mod status;
 mod target;
 
 pub use campaign::{Campaign, CampaignEvent, Progress, Totals};
+#[cfg(all(test, feature = "in-process"))]
+pub(super) use left::left_behind;
 #[cfg(feature = "in-process")]
 pub(super) use left::{CAUGHT, HEADER, LONGEST, MAILBOX};
 pub use outcome::{ArtifactKind, Ending};
