@@ -393,9 +393,13 @@ async fn withdrawn_versions_are_found_if_an_index_is_given() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("index/3/l")).unwrap();
     std::fs::write(folder.path().join("index/3/l/lib"), "{\"vers\":\"1.0.0\",\"yanked\":true}\n").unwrap();
-    let lock = esc(
-        "version = 4\n\n[[package]]\nname = 'lib'\nversion = '1.0.0'\nsource = 'registry+https://github.com/rust-lang/crates.io-index'\n\n[[package]]\nname = 'new'\nversion = '1.0.0'\nsource = 'registry+https://github.com/rust-lang/crates.io-index'\n",
-    );
+    let package = |name: &str| {
+        let public = super::lockfile::PUBLIC_INDEX;
+        format!(
+            "\n[[package]]\nname = '{name}'\nversion = '1.0.0'\nsource = 'registry+https{public}-index'\n"
+        )
+    };
+    let lock = esc(&format!("version = 4\n{}{}", package("lib"), package("new")));
     let rust =
         json!({"affected": [{"package": {"ecosystem": "crates.io", "name": "other"}, "versions": ["1"]}]});
     let records = [advisory("A-1", "x", rust)];

@@ -128,12 +128,13 @@ fn jwt(token: &[u8]) -> bool {
     object(header).is_some_and(|header| header.contains_key("alg")) && object(claims).is_some()
 }
 
-/// `pypi-` and base64url of a version 2 macaroon whose location is the index: 02 01 08 "pypi.org" ...
+/// `pypi-` and base64url of a version 2 macaroon: 02, a location (01, length, text), an identifier (02, ...). The prefixes of
+/// the rule hold the location.
 fn macaroon(token: &[u8]) -> bool {
     let body = token.strip_prefix(b"pypi-").unwrap_or(token);
-    super::base64::decode(&body[..body.len() / 4 * 4]).is_some_and(|decoded| {
-        matches!(*decoded, [2, 1, len, ref rest @ ..] if rest.len() > usize::from(len) && rest[..usize::from(len)].ends_with(b"pypi.org"))
-    })
+    super::base64::decode(&body[..body.len() / 4 * 4]).is_some_and(
+        |decoded| matches!(*decoded, [2, 1, len, ref rest @ ..] if rest.get(usize::from(len)) == Some(&2)),
+    )
 }
 
 fn luhn(token: &[u8]) -> bool {

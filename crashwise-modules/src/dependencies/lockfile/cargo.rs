@@ -15,7 +15,7 @@ pub(super) const FORMAT: Format = Format { name: "Cargo.lock", matches: |name| n
 
 const NEWEST_VERSION: u64 = 4;
 /// The start of the source of the public registry's index, without its protocol.
-const PUBLIC_INDEX: &str = "://github.com/rust-lang/crates.io";
+pub(crate) const PUBLIC_INDEX: &str = "://github.com/rust-lang/crates.io";
 
 /// A `[[package]]`; texts borrow from the file.
 #[derive(Debug, Default)]
@@ -128,11 +128,18 @@ fn origin(source: Option<&str>) -> Origin {
     let (kind, address) = source.split_once('+').unwrap_or(("", source));
     match kind {
         "git" => Origin::Git(address.to_owned()),
-        "registry" if source.contains(PUBLIC_INDEX) => Origin::Public,
-        "sparse" if address.trim_end_matches('/').ends_with("crates.io") => Origin::Public,
+        // From the start of the address: a private registry may have anything in its path.
+        "registry" if address.trim_start_matches("https").starts_with(PUBLIC_INDEX) => Origin::Public,
+        "sparse" if is_public_host(address) => Origin::Public,
         "path" => Origin::Local,
         _ => Origin::Registry(address.to_owned()),
     }
+}
+
+/// Whether an address is that of the public registry, whose name is that of its ecosystem.
+fn is_public_host(address: &str) -> bool {
+    let host = address.strip_prefix("https://").unwrap_or_default().trim_end_matches('/');
+    host == "crates.io" || host.strip_suffix(".crates.io").is_some_and(|name| !name.contains('/'))
 }
 
 fn graph(input: &Input<'_>, entries: &[Entry<'_>]) -> Graph {
@@ -203,7 +210,7 @@ source = "git+https://git.example/deep?rev=abc#abcdef"
 [[package]]
 name = "left"
 version = "1.2.3"
-source = "registry+https://github.com/rust-lang/crates.io-INDEX"
+source = "registry+httpsPUBLIC-index"
 checksum = "00ff"
 dependencies = [
  "deep",
@@ -224,7 +231,7 @@ source = "sparse+https://registry.example/index/"
 
     #[test]
     fn packages_scopes_and_places() {
-        let lock = LOCK.replace("INDEX", "index");
+        let lock = LOCK.replace("PUBLIC", super::PUBLIC_INDEX);
         check(
             &[("Cargo.lock", &lock), ("Cargo.toml", MANIFEST)],
             &[
@@ -248,7 +255,7 @@ source = "sparse+https://registry.example/index/"
 
     #[test]
     fn another_form_is_read_as_toml() {
-        let odd = LOCK.replace("name = \"left\"", "name='left'");
+        let odd = LOCK.replace("PUBLIC", super::PUBLIC_INDEX).replace("name = \"left\"", "name='left'");
         check(
             &[("Cargo.lock", &odd)],
             &[

@@ -41,6 +41,8 @@ mod xml;
 mod yaml;
 mod yarn;
 
+#[cfg(test)]
+pub(super) use cargo::PUBLIC_INDEX;
 pub(crate) use input::Files;
 use input::Input;
 pub(crate) use read::{is_read, read};

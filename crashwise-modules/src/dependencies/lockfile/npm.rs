@@ -51,7 +51,9 @@ pub(super) fn origin(resolved: Option<&str>, version: &str) -> Origin {
         return Origin::Public;
     };
     let host = rest.split(['/', ':']).next().unwrap_or_default();
-    if host.ends_with("npmjs.org") || host.ends_with("yarnpkg.com") {
+    let is_of =
+        |domain: &str| host.strip_suffix(domain).is_some_and(|name| name.is_empty() || name.ends_with('.'));
+    if is_of("npmjs.org") || is_of("yarnpkg.com") {
         Origin::Public
     } else if rest.contains("/-/") {
         Origin::Registry(host.to_owned())
