@@ -18,7 +18,7 @@ pub struct InvalidId {
 }
 
 impl InvalidId {
-    fn new(kind: &'static str, value: &str, expected: &'static str) -> Self {
+    pub(crate) fn new(kind: &'static str, value: &str, expected: &'static str) -> Self {
         Self { kind, value: value.chars().take(64).collect(), expected }
     }
 }

@@ -118,6 +118,29 @@ impl Target {
         let path = path.into();
         if std::fs::metadata(&path)?.is_dir() { Ok(Self::Directory(path)) } else { Ok(Self::Archive(path)) }
     }
+
+    /// A name for what lasts longer than a run, such as corpora: the last part of its place, and a hash of all of it, so that
+    /// two folders of one name are two projects.
+    ///
+    /// ```
+    /// use crashwise_core::Target;
+    ///
+    /// let (a, b) = (Target::Directory("/src/a/app".into()), Target::Directory("/src/b/app".into()));
+    /// assert!(a.project().starts_with("app-") && a.project() != b.project());
+    /// ```
+    pub fn project(&self) -> String {
+        let text = match self {
+            Self::Directory(path) | Self::Archive(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                path.to_string_lossy().into_owned()
+            }
+            Self::Stored(id) => return id.to_string(),
+            Self::Object(url) => url.to_string(),
+        };
+        let text = text.trim_end_matches('/');
+        let name = text.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("root");
+        format!("{name}-{}", &blake3::hash(text.as_bytes()).to_hex()[..8])
+    }
 }
 
 impl fmt::Display for Target {

@@ -36,6 +36,8 @@ fn modules() -> Vec<Arc<dyn AnyModule>> {
         Arc::new(crate::fuzzing::LibfuzzerFuzzer::new()),
         #[cfg(all(feature = "fuzzing", target_os = "linux"))]
         Arc::new(crate::fuzzing::AtherisFuzzer::new()),
+        #[cfg(all(feature = "fuzzing", target_os = "linux"))]
+        Arc::new(crate::fuzzing::RegressionFuzzer::new()),
     ]
 }
 

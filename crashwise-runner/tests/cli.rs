@@ -215,4 +215,4 @@ macro_rules! cases {
     )*};
 }
 
-cases!(usage, definitions, runs, control, workspaces, dependencies, secrets);
+cases!(corpus, usage, definitions, runs, control, workspaces, dependencies, secrets);

@@ -39,18 +39,27 @@ pub struct StepIdentity {
     pub step: String,
     /// 1 for the first attempt.
     pub attempt: u32,
+    /// What the run looks at, by a name that is the same in the next run; see [`Target::project`](crate::Target::project).
+    pub project: Option<String>,
 }
 
 impl StepIdentity {
     /// The first attempt of a step.
     pub fn new(run: RunId, workflow: impl Into<String>, step: impl Into<String>) -> Self {
-        Self { run, workflow: workflow.into(), step: step.into(), attempt: 1 }
+        Self { run, workflow: workflow.into(), step: step.into(), attempt: 1, project: None }
     }
 
     /// Sets the attempt; 1 is the first.
     #[must_use]
     pub fn with_attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
+        self
+    }
+
+    /// Sets what the run looks at.
+    #[must_use]
+    pub fn with_project(mut self, project: impl Into<String>) -> Self {
+        self.project = Some(project.into());
         self
     }
 }

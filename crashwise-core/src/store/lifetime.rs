@@ -16,12 +16,13 @@ pub struct Lifetimes {
     targets: Duration,
     results: Duration,
     cache: Duration,
+    corpora: Duration,
 }
 
 impl Default for Lifetimes {
-    /// 7, 30 and 3 days.
+    /// 7, 30 and 3 days; corpora without end.
     fn default() -> Self {
-        Self { targets: 7 * DAY, results: 30 * DAY, cache: 3 * DAY }
+        Self { targets: 7 * DAY, results: 30 * DAY, cache: 3 * DAY, corpora: Duration::MAX }
     }
 }
 
@@ -33,6 +34,7 @@ impl Lifetimes {
             Prefix::Targets => self.targets = lifetime,
             Prefix::Results => self.results = lifetime,
             Prefix::Cache => self.cache = lifetime,
+            Prefix::Corpora => self.corpora = lifetime,
         }
         self
     }
@@ -44,6 +46,7 @@ impl Lifetimes {
             Prefix::Targets => self.targets,
             Prefix::Results => self.results,
             Prefix::Cache => self.cache,
+            Prefix::Corpora => self.corpora,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where targets, results and cached artifacts are kept: a directory, memory, or an S3-compatible service.
+//! Where targets, results, corpora and cached artifacts are kept: a directory, memory, or an S3-compatible service.
 //!
 //! ```
 //! use crashwise_core::store::Store;
@@ -16,6 +16,7 @@
 //! # }).unwrap();
 //! ```
 
+mod corpus;
 mod download;
 mod error;
 mod lifetime;
@@ -35,6 +36,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+pub use self::corpus::{Corpus, CorpusId, KnownCrash, Unpacked};
 pub use self::download::Fetched;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::lifetime::{Lifetimes, Swept};
@@ -42,13 +44,14 @@ pub use self::lifetime::{Lifetimes, Swept};
 pub use self::s3::{InvalidS3Config, S3Config};
 use crate::{InvalidId, RelPath, RunId, TargetId};
 
-/// Objects of three kinds, each below a prefix of its own:
+/// Objects of four kinds, each below a prefix of its own:
 ///
 /// | key | what | lifetime |
 /// |---|---|---|
 /// | `targets/{target_id}/target` | an archive, as uploaded | 7 days |
 /// | `results/{run_id}/{name}` | findings, reports, artifacts | 30 days |
 /// | `cache/{name}` | what can be computed again | 3 days |
+/// | `corpora/{project}/{target}/{name}` | inputs of a fuzz target, and its known crashes | without end |
 ///
 /// Clones share the connection.
 #[derive(Clone)]
@@ -66,7 +69,7 @@ struct Found {
     e_tag: Option<String>,
 }
 
-/// The three prefixes.
+/// The prefixes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Prefix {
@@ -76,11 +79,13 @@ pub enum Prefix {
     Results,
     /// What can be computed again.
     Cache,
+    /// Inputs of fuzz targets and known crashes.
+    Corpora,
 }
 
 impl Prefix {
     /// All of them.
-    pub const ALL: [Prefix; 3] = [Prefix::Targets, Prefix::Results, Prefix::Cache];
+    pub const ALL: [Prefix; 4] = [Prefix::Targets, Prefix::Results, Prefix::Cache, Prefix::Corpora];
 
     /// The first part of the key.
     #[must_use]
@@ -89,6 +94,7 @@ impl Prefix {
             Prefix::Targets => "targets",
             Prefix::Results => "results",
             Prefix::Cache => "cache",
+            Prefix::Corpora => "corpora",
         }
     }
 }
@@ -203,7 +209,11 @@ impl Store {
 
     /// All objects of a kind, sorted by key.
     pub async fn list(&self, prefix: Prefix) -> Result<Vec<Object>, StoreError> {
-        let key = self.key(prefix.as_str());
+        self.list_below(prefix.as_str()).await
+    }
+
+    async fn list_below(&self, below: &str) -> Result<Vec<Object>, StoreError> {
+        let key = self.key(below);
         let mut objects: Vec<_> = self
             .objects
             .list(Some(&key))

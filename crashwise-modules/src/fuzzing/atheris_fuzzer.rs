@@ -9,68 +9,24 @@ use crashwise_core::{
     Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, RelPath, Summary, ToolMissing, async_trait,
     nearest,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::cargo_fuzzer::Confinement;
+use super::config::{Options, fuzzer_config, fuzzer_module};
 use super::libfuzzer::Target;
-use super::session::{self, Options, Ready, module_error};
+use super::session::{self, Ready, module_error};
 
-/// Fuzzes Python scripts with a `TestOneInput`, by atheris.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct AtherisFuzzer;
-
-impl AtherisFuzzer {
-    /// The module.
-    pub fn new() -> Self {
-        Self
-    }
+fuzzer_module! {
+    /// Fuzzes Python scripts with a `TestOneInput`, by atheris.
+    AtherisFuzzer
 }
 
-/// Configuration of [`AtherisFuzzer`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct AtherisFuzzerConfig {
-    /// The only script to fuzz, relative to the workspace; all that are found if none is named.
-    pub target_file: Option<String>,
-    /// Inputs to execute for each script.
-    #[schemars(range(min = 1))]
-    pub max_iterations: u64,
-    /// Seconds to fuzz, all scripts together.
-    #[schemars(range(min = 1, max = 604_800))]
-    pub timeout_seconds: u64,
-    /// Processes for each script at once.
-    #[schemars(range(min = 1, max = 256))]
-    pub jobs: usize,
-    /// Seconds that one input may take.
-    #[schemars(range(min = 1, max = 3600))]
-    pub input_timeout_seconds: u64,
-    /// Memory that one input may take, in MiB.
-    #[schemars(range(min = 16))]
-    pub memory_mib: u64,
-    /// Seconds to spend on making each crashing input smaller.
-    pub minimise_seconds: u64,
-    /// Seed of the first process; 0 takes another each time.
-    pub seed: u32,
-    /// How far the scripts are confined.
-    pub sandbox: Confinement,
-}
-
-impl Default for AtherisFuzzerConfig {
-    fn default() -> Self {
-        Self {
-            target_file: None,
-            max_iterations: 1_000_000,
-            timeout_seconds: 1800,
-            jobs: 1,
-            input_timeout_seconds: 10,
-            memory_mib: 2048,
-            minimise_seconds: 10,
-            seed: 0,
-            sandbox: Confinement::Sandbox,
-        }
+fuzzer_config! {
+    /// Configuration of [`AtherisFuzzer`].
+    pub struct AtherisFuzzerConfig, 1800 seconds {
+        /// The only script to fuzz, relative to the workspace; all that are found if none is named.
+        pub target_file: Option<String> = None,
+        /// Inputs to execute for each script.
+        #[schemars(range(min = 1))]
+        pub max_iterations: u64 = 1_000_000,
     }
 }
 
@@ -90,73 +46,65 @@ impl Module for AtherisFuzzer {
     }
 
     async fn run(&self, cx: &ModuleContext, config: AtherisFuzzerConfig) -> Result<Summary, ModuleError> {
-        let root = &session::root(cx);
-        let found = find(root);
-        let scripts = match &config.target_file {
-            None => found,
-            Some(name) => {
-                let path = RelPath::new(name)
-                    .map_err(|error| ModuleError::Config(format!("target_file: {error}")))?;
-                if !path.in_root(root).is_file() {
-                    let near = nearest(name, found.iter().map(RelPath::as_str));
-                    let near = near.map_or(String::new(), |near| format!(", did you mean {near:?}?"));
-                    return Err(ModuleError::Config(format!("target_file: there is no file {name:?}{near}")));
-                }
-                vec![path]
-            }
-        };
-        if scripts.is_empty() {
-            return Err(ModuleError::Config(
-                "the workspace has no Python fuzz targets: expected fuzz_*.py, *_fuzz.py or fuzz_target.py with \
-                 a TestOneInput"
-                    .into(),
-            ));
-        }
-        let python = python(cx).await?;
-        let ready = scripts
-            .into_iter()
-            .map(|script| {
-                let path = script.in_root(root);
-                let name = script.as_str().trim_end_matches(".py").replace('/', "_");
-                let beside = path.parent().unwrap_or(root);
-                let dictionaries = ["fuzz.dict", "fuzzing.dict", "dict.txt"].map(|name| beside.join(name));
-                let target = python.readable.iter().fold(
-                    Target::new(name, &python.program)
-                        .with_arg(path.to_string_lossy())
-                        .with_level(config.sandbox.level())
-                        .with_memory(config.memory_mib)
-                        .with_patience(config.input_timeout_seconds)
-                        .with_env("PYTHONDONTWRITEBYTECODE", "1")
-                        .with_env("PYTHONPATH", root.to_string_lossy())
-                        .with_readable(root),
-                    Target::with_readable,
-                );
-                Ready {
-                    command: format!("python3 {script}"),
-                    base: script.parent().map(|parent| parent.to_string()).unwrap_or_default(),
-                    seeds: vec![beside.join("corpus"), beside.join("seeds")],
-                    corpus: None,
-                    recursion: false,
-                    dictionary: dictionaries.into_iter().find(|path| path.is_file()),
-                    target,
-                }
-            })
-            .collect();
-        let options = Options {
-            budget: Duration::from_secs(config.timeout_seconds),
-            executions: Some(config.max_iterations),
-            jobs: config.jobs,
-            seed: config.seed,
-            minimise: Duration::from_secs(config.minimise_seconds),
-            engine: "libFuzzer (atheris)",
-            sources: Vec::new(),
-        };
-        let work = tempfile::Builder::new()
-            .prefix("crashwise-fuzz-")
-            .tempdir()
-            .map_err(|error| ModuleError::failed_to("making a working directory failed", error))?;
+        let names: Vec<String> = config.target_file.iter().cloned().collect();
+        let ready = prepare(cx, &names).await?;
+        let ready =
+            ready.into_iter().map(|ready| Ready { target: config.confine(ready.target), ..ready }).collect();
+        let options =
+            Options { executions: Some(config.max_iterations), ..config.options(self.store.as_ref()) };
+        let work = session::work()?;
         session::fuzz(cx, ready, options, work.path().to_owned()).await
     }
+}
+
+/// The scripts in the workspace that are fuzz targets, or those that are named.
+pub(super) async fn prepare(cx: &ModuleContext, names: &[String]) -> Result<Vec<Ready>, ModuleError> {
+    let root = &session::root(cx);
+    let found = find(root);
+    let mut scripts = Vec::new();
+    for name in names {
+        let path =
+            RelPath::new(name).map_err(|error| ModuleError::Config(format!("target_file: {error}")))?;
+        if !path.in_root(root).is_file() {
+            let near = nearest(name, found.iter().map(RelPath::as_str));
+            let near = near.map_or(String::new(), |near| format!(", did you mean {near:?}?"));
+            return Err(ModuleError::Config(format!("target_file: there is no file {name:?}{near}")));
+        }
+        scripts.push(path);
+    }
+    if names.is_empty() {
+        scripts = found;
+    }
+    if scripts.is_empty() {
+        return Err(ModuleError::Config(
+            "the workspace has no Python fuzz targets: expected fuzz_*.py, *_fuzz.py or fuzz_target.py with \
+             a TestOneInput"
+                .into(),
+        ));
+    }
+    let python = python(cx).await?;
+    let ready = scripts.into_iter().map(|script| {
+        let path = script.in_root(root);
+        let name = script.as_str().trim_end_matches(".py").replace('/', "_");
+        let beside = path.parent().unwrap_or(root);
+        let dictionaries = ["fuzz.dict", "fuzzing.dict", "dict.txt"].map(|name| beside.join(name));
+        let target = Target::new(name, &python.program)
+            .with_arg(path.to_string_lossy())
+            .with_env("PYTHONDONTWRITEBYTECODE", "1")
+            .with_env("PYTHONPATH", root.to_string_lossy())
+            .with_readable(root);
+        Ready {
+            base: script.parent().map(|parent| parent.to_string()).unwrap_or_default(),
+            seeds: vec![beside.join("corpus"), beside.join("seeds")],
+            dictionary: dictionaries.into_iter().find(|path| path.is_file()),
+            ..Ready::new(
+                python.readable.iter().fold(target, Target::with_readable),
+                "libFuzzer (atheris)",
+                format!("python3 {script}"),
+            )
+        }
+    });
+    Ok(ready.collect())
 }
 
 /// An interpreter that has atheris, and what it reads.

@@ -4,75 +4,30 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crashwise_core::{
     Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, RelPath, Summary, async_trait,
 };
 use memchr::memmem;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::cargo_fuzzer::Confinement;
+use super::config::{Options, fuzzer_config, fuzzer_module};
 use super::libfuzzer::Target;
-use super::session::{self, Options, Ready};
+use super::session::{self, Ready};
 
-/// Fuzzes programs that libFuzzer is linked into, as `clang -fsanitize=fuzzer` makes them, with the seed corpora and
-/// dictionaries that stand beside them (`parse_seed_corpus/`, `parse.dict`).
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct LibfuzzerFuzzer;
-
-impl LibfuzzerFuzzer {
-    /// The module.
-    pub fn new() -> Self {
-        Self
-    }
+fuzzer_module! {
+    /// Fuzzes programs that libFuzzer is linked into, as `clang -fsanitize=fuzzer` makes them, with the seed corpora and
+    /// dictionaries that stand beside them (`parse_seed_corpus/`, `parse.dict`).
+    LibfuzzerFuzzer
 }
 
-/// Configuration of [`LibfuzzerFuzzer`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct LibfuzzerFuzzerConfig {
-    /// Programs to fuzz, relative to the workspace; all that are found if none is named.
-    pub targets: Vec<String>,
-    /// Inputs to execute for each target.
-    #[schemars(range(min = 1))]
-    pub max_iterations: u64,
-    /// Seconds to fuzz, all targets together.
-    #[schemars(range(min = 1, max = 604_800))]
-    pub timeout_seconds: u64,
-    /// Processes for each target at once.
-    #[schemars(range(min = 1, max = 256))]
-    pub jobs: usize,
-    /// Seconds that one input may take.
-    #[schemars(range(min = 1, max = 3600))]
-    pub input_timeout_seconds: u64,
-    /// Memory that one input may take, in MiB.
-    #[schemars(range(min = 16))]
-    pub memory_mib: u64,
-    /// Seconds to spend on making each crashing input smaller.
-    pub minimise_seconds: u64,
-    /// Seed of the first process; 0 takes another each time.
-    pub seed: u32,
-    /// How far the targets are confined.
-    pub sandbox: Confinement,
-}
-
-impl Default for LibfuzzerFuzzerConfig {
-    fn default() -> Self {
-        Self {
-            targets: Vec::new(),
-            max_iterations: 1_000_000,
-            timeout_seconds: 1800,
-            jobs: 1,
-            input_timeout_seconds: 10,
-            memory_mib: 2048,
-            minimise_seconds: 10,
-            seed: 0,
-            sandbox: Confinement::Sandbox,
-        }
+fuzzer_config! {
+    /// Configuration of [`LibfuzzerFuzzer`].
+    pub struct LibfuzzerFuzzerConfig, 1800 seconds {
+        /// Programs to fuzz, relative to the workspace; all that are found if none is named.
+        pub targets: Vec<String> = Vec::new(),
+        /// Inputs to execute for each target.
+        #[schemars(range(min = 1))]
+        pub max_iterations: u64 = 1_000_000,
     }
 }
 
@@ -91,56 +46,43 @@ impl Module for LibfuzzerFuzzer {
     }
 
     async fn run(&self, cx: &ModuleContext, config: LibfuzzerFuzzerConfig) -> Result<Summary, ModuleError> {
-        let root = session::root(cx);
-        let programs = if config.targets.is_empty() {
-            cx.blocking(move |cx| find(&session::root(cx))).await
-        } else {
-            let named = config.targets.iter().map(|name| named(&root, name));
-            named.collect::<Result<Vec<_>, _>>()?
-        };
-        if programs.is_empty() {
-            return Err(ModuleError::Config(
-                "the workspace has no libFuzzer targets: expected executables built with -fsanitize=fuzzer"
-                    .into(),
-            ));
-        }
-        let root = &session::root(cx);
-        let ready = programs
-            .into_iter()
-            .map(|program| {
-                let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let beside = program.parent().unwrap_or(root);
-                let relative = program.strip_prefix(root).unwrap_or(&program);
-                Ready {
-                    command: format!("./{}", relative.display()),
-                    base: relative.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned(),
-                    seeds: vec![beside.join(format!("{name}_seed_corpus"))],
-                    corpus: None,
-                    recursion: false,
-                    dictionary: Some(beside.join(format!("{name}.dict"))).filter(|path| path.is_file()),
-                    target: Target::new(name, &program)
-                        .with_level(config.sandbox.level())
-                        .with_memory(config.memory_mib)
-                        .with_patience(config.input_timeout_seconds)
-                        .with_readable(root),
-                }
-            })
-            .collect();
-        let options = Options {
-            budget: Duration::from_secs(config.timeout_seconds),
-            executions: Some(config.max_iterations),
-            jobs: config.jobs,
-            seed: config.seed,
-            minimise: Duration::from_secs(config.minimise_seconds),
-            engine: "libFuzzer",
-            sources: Vec::new(),
-        };
-        let work = tempfile::Builder::new()
-            .prefix("crashwise-fuzz-")
-            .tempdir()
-            .map_err(|error| ModuleError::failed_to("making a working directory failed", error))?;
+        let ready = prepare(cx, &config.targets).await?;
+        let ready =
+            ready.into_iter().map(|ready| Ready { target: config.confine(ready.target), ..ready }).collect();
+        let options =
+            Options { executions: Some(config.max_iterations), ..config.options(self.store.as_ref()) };
+        let work = session::work()?;
         session::fuzz(cx, ready, options, work.path().to_owned()).await
     }
+}
+
+/// The programs in the workspace that carry libFuzzer, or those that are named.
+pub(super) async fn prepare(cx: &ModuleContext, names: &[String]) -> Result<Vec<Ready>, ModuleError> {
+    let root = &session::root(cx);
+    let programs = if names.is_empty() {
+        cx.blocking(move |cx| find(&session::root(cx))).await
+    } else {
+        names.iter().map(|name| named(root, name)).collect::<Result<Vec<_>, _>>()?
+    };
+    if programs.is_empty() {
+        return Err(ModuleError::Config(
+            "the workspace has no libFuzzer targets: expected executables built with -fsanitize=fuzzer"
+                .into(),
+        ));
+    }
+    let ready = programs.into_iter().map(|program| {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let beside = program.parent().unwrap_or(root);
+        let relative = program.strip_prefix(root).unwrap_or(&program);
+        let target = Target::new(&name, &program).with_readable(root);
+        Ready {
+            base: relative.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned(),
+            seeds: vec![beside.join(format!("{name}_seed_corpus"))],
+            dictionary: Some(beside.join(format!("{name}.dict"))).filter(|path| path.is_file()),
+            ..Ready::new(target, "libFuzzer", format!("./{}", relative.display()))
+        }
+    });
+    Ok(ready.collect())
 }
 
 fn named(root: &Path, name: &str) -> Result<PathBuf, ModuleError> {

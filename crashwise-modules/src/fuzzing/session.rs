@@ -1,68 +1,85 @@
-//! What the fuzzing modules have in common: targets share a budget, each new crash is confirmed, made smaller and
-//! reported once, and live statistics go out once a second.
+//! What the fuzzing modules have in common: targets share a budget, corpora are loaded and kept, crashes judged, and live
+//! statistics go out once a second.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crashwise_core::process::ProcessError;
-use crashwise_core::{Gap, GapReason, ModuleContext, ModuleError, Stats, Summary, ToolMissing};
+use crashwise_core::{
+    CancellationToken, Gap, GapReason, ModuleContext, ModuleError, Stats, Summary, ToolMissing,
+};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::finding;
-use super::libfuzzer::{ArtifactKind, Campaign, CampaignEvent, Progress, Replay, Target};
-use super::triage::{CrashReport, Known, Scope, Sighting, StackHash, signature, triage};
+use super::config::Options;
+use super::corpora::Kept;
+use super::judge::Seen;
+use super::libfuzzer::{Campaign, CampaignEvent, Merge, Progress, Replay, Target};
+use super::triage::{Known, Scope, StackHash, signature};
+
+/// How often new inputs are kept: what a kill costs at most.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
 
 /// A target that is ready to run.
 #[derive(Debug, Clone)]
 pub(super) struct Ready {
     pub(super) target: Target,
+    /// The fuzzer, for evidence.
+    pub(super) engine: &'static str,
     pub(super) seeds: Vec<PathBuf>,
-    /// Where the corpus is kept; among the files of the session without.
+    /// Where the corpus lies while it is fuzzed; among the files of the session without.
     pub(super) corpus: Option<PathBuf>,
     /// Whether recursion without bound is looked for on a small stack.
     pub(super) recursion: bool,
     pub(super) dictionary: Option<PathBuf>,
-    /// What replays an input, typed at the project's root; the input's path follows.
+    /// What replays an input, typed at the project's root; the input's path stands for `@@`, or follows.
     pub(super) command: String,
     /// Where relative paths of its stacks may start, below the workspace.
     pub(super) base: String,
 }
 
-/// How to spend the time.
-#[derive(Debug, Clone)]
-pub(super) struct Options {
-    pub(super) budget: Duration,
-    pub(super) executions: Option<u64>,
-    pub(super) jobs: usize,
-    pub(super) seed: u32,
-    pub(super) minimise: Duration,
-    /// The fuzzer, for evidence.
-    pub(super) engine: &'static str,
-    /// Where the code of the targets lies beside the workspace.
-    pub(super) sources: Vec<PathBuf>,
+impl Ready {
+    /// A target without anything beside it.
+    pub(super) fn new(target: Target, engine: &'static str, command: String) -> Self {
+        Self {
+            target,
+            engine,
+            seeds: Vec::new(),
+            corpus: None,
+            recursion: false,
+            dictionary: None,
+            command,
+            base: String::new(),
+        }
+    }
 }
 
-struct Session<'a> {
-    cx: &'a ModuleContext,
-    options: Options,
-    scope: Scope,
+pub(super) struct Session<'a> {
+    pub(super) cx: &'a ModuleContext,
+    pub(super) options: Options,
+    pub(super) scope: Scope,
     work: PathBuf,
     begin: Instant,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
-    known: Known,
+pub(super) struct State {
+    pub(super) known: Known,
     seen: BTreeSet<(String, Option<StackHash>)>,
     progress: BTreeMap<String, Progress>,
     told: Option<Instant>,
-    reported: u64,
+    pub(super) reported: u64,
+    /// Known crashes that were replayed, and those of them that still happen.
+    pub(super) replayed: u64,
+    pub(super) recurring: u64,
+    /// Known crashes that no longer happen.
+    pub(super) fixed: Vec<String>,
     /// Why a target ended early.
     why: Option<String>,
 }
@@ -92,9 +109,9 @@ pub(super) async fn fuzz(
         .await;
     session.tell(true);
     let failures: Vec<ModuleError> = outcomes.into_iter().filter_map(Result::err).collect();
-    let state = session.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut state = session.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     let total = |value: fn(&Progress) -> u64| state.progress.values().map(value).sum::<u64>();
-    let executions = total(|progress| progress.executions);
+    let executions = total(|progress| progress.executions) + state.replayed;
     if executions == 0 && state.reported == 0 && !cx.is_cancelled() {
         return Err(failures.into_iter().next().unwrap_or_else(|| {
             let why = state.why.unwrap_or_else(|| "no target says why".into());
@@ -107,10 +124,14 @@ pub(super) async fn fuzz(
         return Err(failure);
     }
     cx.covered("executions", executions);
+    state.fixed.sort();
     Ok(Summary::new()
         .with("total_executions", executions)
         .with("crashes_found", state.known.unique() as u64)
         .with("total_crashes", total(|progress| progress.crashes))
+        .with("known_crashes", state.recurring)
+        .with("fixed_crashes", state.fixed.len() as u64)
+        .with("fixed", std::mem::take(&mut state.fixed))
         .with("corpus_size", total(|progress| progress.corpus))
         .with("coverage", percent(&state.progress))
         .with("edges", total(|progress| progress.edges))
@@ -119,28 +140,45 @@ pub(super) async fn fuzz(
 }
 
 impl Session<'_> {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn target(&self, ready: Ready, share: Duration) -> Result<(), ModuleError> {
+    async fn target(&self, mut ready: Ready, share: Duration) -> Result<(), ModuleError> {
+        let begin = Instant::now();
         let name = ready.target.name.clone();
         let place = self.work.join(format!("fuzz-{name}"));
         let corpus = ready.corpus.clone().unwrap_or_else(|| place.join("corpus"));
-        let mut campaign = Campaign::new(ready.target.clone(), corpus, place.join("work"))
-            .with_budget(share)
-            .with_jobs(self.options.jobs)
+        let kept = Kept::of(self.cx, &self.options, &name);
+        let loaded = kept.load(&corpus).await;
+        let (seeds, into) = (ready.seeds.clone(), corpus.clone());
+        self.cx.blocking(move |_| sow(&seeds, &into)).await;
+        let replay_by =
+            |target: &Target| Replay::new(target.clone(), place.join("replay"), self.scope.clone());
+        if !replay_by(&ready.target).finds_leaks(self.cx.cancel_token()).await.map_err(module_error)? {
+            ready.target.leaks = false;
+            let why = "its LeakSanitizer does not work in the sandbox; with `sandbox: limits` it may";
+            self.cx.not_covered(Gap::new(format!("leaks of {name}"), GapReason::Unsupported, why));
+        }
+        let replay = replay_by(&ready.target);
+        let part = if self.options.replay { share } else { share / 4 };
+        self.known(&ready, &replay, &kept, part).await?;
+        let left = share.saturating_sub(begin.elapsed()).max(Duration::from_secs(1));
+        let mut campaign = Campaign::new(ready.target.clone(), &corpus, place.join("work"))
+            .with_budget(left)
+            .with_jobs(if self.options.replay { 1 } else { self.options.jobs })
             .with_seed(self.options.seed);
         campaign.executions = self.options.executions;
-        campaign.small_stack.store(ready.recursion, Ordering::Relaxed);
+        campaign.replay = self.options.replay;
+        campaign.small_stack.store(ready.recursion && !self.options.replay, Ordering::Relaxed);
         let small_stack = Arc::clone(&campaign.small_stack);
-        campaign.seeds.clone_from(&ready.seeds);
         campaign.dictionary.clone_from(&ready.dictionary);
-        let replay = Replay::new(ready.target.clone(), place.join("replay"), self.scope.clone());
         let (sender, mut events) = mpsc::channel(64);
+        let ended = CancellationToken::new();
         let run = async {
             let totals = campaign.run(self.cx.cancel_token(), &sender).await;
             drop(sender);
+            ended.cancel();
             totals
         };
         // Crashes are looked at beside, one after the other, so that statistics go on; only new ones are queued.
@@ -154,7 +192,7 @@ impl Session<'_> {
                     }
                     CampaignEvent::Crash { kind, input, log, executions } => {
                         if self.state().seen.insert((name.clone(), signature(&log))) {
-                            let _ = queue.send((kind, input, log, executions));
+                            let _ = queue.send(Seen { kind, input, log, executions });
                         }
                     }
                 }
@@ -162,15 +200,28 @@ impl Session<'_> {
             drop(queue);
         };
         let look = async {
-            while let Some((kind, input, log, executions)) = fresh.recv().await {
-                let confirmed = self.crash(&ready, &replay, kind, input, &log, executions).await?;
-                if !confirmed {
+            while let Some(seen) = fresh.recv().await {
+                if !self.crash(&ready, &replay, &kept, seen).await? {
                     small_stack.store(false, Ordering::Relaxed);
                 }
             }
             Ok::<(), ModuleError>(())
         };
-        let (totals, (), looked) = tokio::join!(run, listen, look);
+        let save = async {
+            loop {
+                tokio::select! {
+                    () = ended.cancelled() => break,
+                    // Who is cancelled is left behind soon.
+                    () = self.cx.cancelled() => {
+                        let _ = kept.save(&corpus).await;
+                        break;
+                    }
+                    () = tokio::time::sleep(SAVE_EVERY) => drop(kept.save(&corpus).await),
+                }
+            }
+        };
+        let (totals, (), looked, ()) = tokio::join!(run, listen, look, save);
+        let grew = kept.finish(&corpus, loaded).await;
         let totals = totals.map_err(|error| {
             self.cx.not_covered(Gap::new(&name, GapReason::Failed, error.to_string()));
             module_error(error)
@@ -185,99 +236,26 @@ impl Session<'_> {
         } else {
             self.cx.covered("targets", 1);
         }
+        if !self.cx.is_cancelled() && (grew || self.options.minimise_corpus || kept.is_scattered().await) {
+            let minimise = (grew && !self.options.replay) || self.options.minimise_corpus;
+            let time = (share / 5).clamp(Duration::from_secs(10), Duration::from_mins(5));
+            self.rewrite(&ready, &kept, &place, minimise.then_some(time)).await;
+        }
         Ok(())
     }
 
-    /// Confirms a crash and reports it when it is new. False when it is a stack overflow of the small stack alone.
-    async fn crash(
-        &self,
-        ready: &Ready,
-        replay: &Replay,
-        kind: Option<ArtifactKind>,
-        input: Option<Vec<u8>>,
-        log: &[u8],
-        executions: u64,
-    ) -> Result<bool, ModuleError> {
-        let cancel = self.cx.cancel_token();
-        let mut input = input;
-        let mut confirmed = None;
-        let mut tries = 0;
-        if let Some(input) = &input {
-            while confirmed.is_none() && tries < 3 && !cancel.is_cancelled() {
-                tries += 1;
-                let replayed = replay.run(input, cancel).await.map_err(module_error)?;
-                confirmed = replayed.report.map(|report| (report, replayed.log));
+    /// Puts the kept corpus into one piece, without the inputs that add nothing if there is a time for that.
+    async fn rewrite(&self, ready: &Ready, kept: &Kept<'_>, place: &Path, time: Option<Duration>) {
+        let (all, small) = (place.join("all"), place.join("small"));
+        let choose = async || {
+            let Some(time) = time else { return all.as_path() };
+            let merge = Merge::new(ready.target.clone(), place.join("merge")).with_budget(time);
+            match merge.run(&all, &small, self.cx.cancel_token()).await {
+                Ok(true) => small.as_path(),
+                _ => all.as_path(),
             }
-        }
-        let overflow = |report: &CrashReport| report.kind == "stack-overflow";
-        if ready.recursion
-            && confirmed.is_none()
-            && triage(log, &self.scope).is_some_and(|report| overflow(&report))
-        {
-            // It overflowed the small stack; a longer one of its kind must overflow the default one.
-            let longer = match &input {
-                Some(input) => replay
-                    .amplify(input, self.options.minimise.max(Duration::from_secs(5)), cancel)
-                    .await
-                    .map_err(module_error)?,
-                None => None,
-            };
-            let Some((longer, replayed)) = longer else { return Ok(false) };
-            confirmed = replayed.report.map(|report| (report, replayed.log));
-            input = Some(longer);
-        }
-        let sure = confirmed.is_some();
-        let Some((report, log)) = confirmed.or_else(|| Some((triage(log, &self.scope)?, log.to_vec())))
-        else {
-            let what = format!("a crash of {}", ready.target.name);
-            self.cx.not_covered(Gap::new(what, GapReason::Malformed, "the target died without a report"));
-            return Ok(true);
         };
-        if self.state().known.see(&report) != Sighting::New {
-            return Ok(true);
-        }
-        let quick = !matches!(kind, Some(ArtifactKind::Timeout | ArtifactKind::Oom));
-        let small = match &input {
-            Some(input) if sure && quick => {
-                Some(replay.minimise(input, self.options.minimise, cancel).await.map_err(module_error)?)
-            }
-            Some(input) => Some(input.clone()),
-            None => None,
-        };
-        self.report(ready, &report, &log, small.as_deref(), sure, executions)?;
-        Ok(true)
-    }
-
-    fn report(
-        &self,
-        ready: &Ready,
-        report: &CrashReport,
-        log: &[u8],
-        input: Option<&[u8]>,
-        sure: bool,
-        executions: u64,
-    ) -> Result<(), ModuleError> {
-        let name = format!("crashes/{}-{}", ready.target.name, &report.major.as_str()[..12]);
-        let bases = ["", ready.base.as_str()];
-        let mut finding = finding::of(report, self.cx.workspace(), &bases).map_err(ModuleError::failed)?;
-        finding = finding
-            .with_evidence("target", ready.target.name.as_str())
-            .with_evidence("engine", self.options.engine)
-            .with_evidence("executions_at_discovery", executions)
-            .with_evidence("reproducible", sure)
-            .with_artifact(self.cx.store(&format!("{name}/report.txt"), log)?);
-        if let Some(input) = input {
-            let command = format!("{} {name}/input", ready.command);
-            let test = regression(&ready.target.name, report, input, &ready.command);
-            finding = finding
-                .with_evidence("input_size", input.len() as u64)
-                .with_evidence("replay", command)
-                .with_artifact(self.cx.store(&format!("{name}/input"), input)?)
-                .with_artifact(self.cx.store(&format!("{name}/regression.rs"), test.as_bytes())?);
-        }
-        self.cx.report(finding)?;
-        self.state().reported += 1;
-        Ok(())
+        kept.rewrite(&all, choose).await;
     }
 
     /// Passes statistics of all targets on, at most once a second unless it is the last time.
@@ -319,26 +297,6 @@ fn percent(progress: &BTreeMap<String, Progress>) -> Option<f64> {
     (total > 0).then(|| edges as f64 * 100.0 / total as f64)
 }
 
-/// A test that replays the input through the target, to be put among the project's own tests.
-fn regression(target: &str, report: &CrashReport, input: &[u8], command: &str) -> String {
-    let name: String = target
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
-        .collect();
-    let bytes: String =
-        input.iter().flat_map(|byte| std::ascii::escape_default(*byte)).map(char::from).collect();
-    let title: String = report.title().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!(
-        "/// {title}\n#[test]\nfn fuzz_{name}_{}() {{\n    let input: &[u8] = b\"{bytes}\";\n    \
-         let path = std::env::temp_dir().join(\"fuzz-{name}-{}\");\n    std::fs::write(&path, input).unwrap();\n    \
-         let command = format!(\"{{}} {{}}\", {command:?}, path.display());\n    \
-         let status = std::process::Command::new(\"sh\").args([\"-c\", &command]).status().unwrap();\n    \
-         assert!(status.success(), \"{{command}}: {{status}}\");\n}}\n",
-        &report.major.as_str()[..12],
-        &report.major.as_str()[..12],
-    )
-}
-
 /// A process that did not start, as a module's error.
 pub(super) fn module_error(error: ProcessError) -> ModuleError {
     match error {
@@ -352,4 +310,29 @@ pub(super) fn module_error(error: ProcessError) -> ModuleError {
 pub(super) fn root(cx: &ModuleContext) -> PathBuf {
     let root = cx.workspace().root();
     std::path::absolute(root).unwrap_or_else(|_| root.to_owned())
+}
+
+/// A folder to work in, which goes away with it.
+pub(super) fn work() -> Result<tempfile::TempDir, ModuleError> {
+    tempfile::Builder::new()
+        .prefix("crashwise-fuzz-")
+        .tempdir()
+        .map_err(|error| ModuleError::failed_to("making a working directory failed", error))
+}
+
+/// Copies the files of `seeds` into the corpus, where one that crashes can be taken out.
+fn sow(seeds: &[PathBuf], corpus: &Path) {
+    let mut left = 100_000;
+    for entry in seeds.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten()) {
+        let fits = |data: fs::Metadata| data.is_file() && data.len() <= 16 << 20;
+        if left > 0
+            && fs::symlink_metadata(entry.path()).is_ok_and(fits)
+            && fs::create_dir_all(corpus).is_ok()
+            && let Ok(input) = fs::read(entry.path())
+        {
+            left -= 1;
+            // A seed less is no fault.
+            let _ = fs::write(corpus.join(&blake3::hash(&input).to_hex()[..40]), input);
+        }
+    }
 }

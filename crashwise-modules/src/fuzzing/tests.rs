@@ -4,7 +4,8 @@ use crashwise_core::testing::{ModuleTest, ModuleTestResult};
 use crashwise_core::{CancellationToken, CoverageStatus, ModuleError, Stats};
 use serde_json::json;
 
-use super::{AtherisFuzzer, CargoFuzzer, LibfuzzerFuzzer};
+use super::{AtherisFuzzer, CargoFuzzer, LibfuzzerFuzzer, RegressionFuzzer};
+use crashwise_core::store::{CorpusId, Store};
 
 const MANIFEST: &str = "[package]\nname = \"demo-fuzz\"\nversion = \"0.0.0\"\n[package.metadata]\ncargo-fuzz = true\n\
     [dependencies]\nlibfuzzer-sys = \"0.4\"\n[[bin]]\nname = \"parse\"\npath = \"fuzz_targets/parse.rs\"\n\
@@ -12,10 +13,11 @@ const MANIFEST: &str = "[package]\nname = \"demo-fuzz\"\nversion = \"0.0.0\"\n[p
 
 /// Behaves like a libFuzzer target: crashes at once on what contains `boom`, and after a while otherwise.
 const TARGET: &str = r#"#!/bin/sh
-prefix=./; input=
+prefix=./; input=; replay=
 for arg in "$@"; do
   case $arg in
     -artifact_prefix=*) prefix=${arg#*=} ;;
+    -runs=0) replay=1 ;;
     -*) ;;
     *) [ -d "$arg" ] || input=$arg ;;
   esac
@@ -31,6 +33,7 @@ crash() {
 if [ -n "$input" ]; then grep -q boom "$input" && crash; exit 0; fi
 echo "INFO: Loaded 1 modules   (40 inline 8-bit counters): 40 [0x55, 0x56)," >&2
 printf '#2\tINITED cov: 3 ft: 4 corp: 1/1b exec/s: 0 rss: 30Mb\n#1000\tNEW    cov: 10 ft: 9 corp: 2/3b exec/s: 500 rss: 31Mb\n' >&2
+[ -z "$replay" ] || { echo 'stat::number_of_executed_units: 2' >&2; exit 0; }
 sleep 0.2
 echo "xxboomxx" > "${prefix}crash-01"
 echo "artifact_prefix='$prefix'; Test unit written to ${prefix}crash-01" >&2
@@ -131,4 +134,72 @@ async fn a_cancelled_run_ends_soon_with_what_it_has() {
     let (result, ()) = tokio::join!(test.cancel(cancel.clone()).run(), stop);
     assert!(begin.elapsed() < std::time::Duration::from_secs(20));
     assert_eq!(result.expect("a result").findings.len(), 1);
+}
+
+/// The script in a tree, and a module over it.
+fn kept(module: impl crashwise_core::AnyModule, target: &str) -> (tempfile::TempDir, ModuleTest) {
+    let config =
+        json!({"targets": ["target"], "timeout_seconds": 3, "minimise_seconds": 20, "project": "demo"});
+    let (tree, _) = scripted(target, &config);
+    let test = ModuleTest::new(module).tree(tree.path()).config(config);
+    (tree, test)
+}
+
+#[tokio::test]
+async fn what_a_run_learns_the_next_one_knows() {
+    let store = Store::memory();
+    let fuzzer = || LibfuzzerFuzzer::new().with_store(store.clone());
+    let replay = || RegressionFuzzer::new().with_store(store.clone());
+    // It also writes an input into the corpus, as a fuzzer does.
+    let growing = TARGET.replace(
+        "sleep 0.2\n",
+        "sleep 0.2\nfor arg in \"$@\"; do [ -d \"$arg\" ] && echo seed > \"$arg/seed\"; done\n",
+    );
+    let (_tree, test) = kept(fuzzer(), &growing);
+    let first = test.run().await.expect("runs");
+    assert_eq!(first.findings.len(), 1);
+    assert_eq!(first.summary.values["known_crashes"], 0);
+
+    let id = CorpusId::of("demo", "target");
+    let mut corpus = store.corpus(&id);
+    assert_eq!(corpus.count().await.expect("reads").inputs, 1);
+    let crashes = corpus.crashes().await.expect("reads");
+    assert_eq!(corpus.crash_input(&crashes[0].key).await.expect("reads").as_deref(), Some(&b"boom"[..]));
+
+    let (_tree, test) = kept(replay(), TARGET);
+    let still = test.run().await.expect("runs");
+    assert_eq!(still.places(), first.places());
+    assert_eq!(still.findings[0].fingerprint, first.findings[0].fingerprint);
+    assert!(still.findings[0].evidence.contains_key("first_found_by"));
+    assert_eq!(
+        (&still.summary.values["known_crashes"], &still.summary.values["fixed_crashes"]),
+        (&json!(1), &json!(0))
+    );
+
+    let mended = TARGET.replace("grep -q boom", "grep -q never");
+    let (_tree, test) = kept(replay(), &mended);
+    let fixed = test.run().await.expect("runs");
+    assert!(fixed.findings.is_empty());
+    assert_eq!(fixed.summary.values["fixed_crashes"], 1);
+    assert!(
+        fixed.summary.values["fixed"][0].as_str().is_some_and(|text| text.contains("heap-buffer-overflow"))
+    );
+    assert_eq!(corpus.crashes().await.expect("reads")[0].about["fixed"], true);
+
+    // Broken again.
+    let (_tree, test) = kept(replay(), TARGET);
+    assert_eq!(test.run().await.expect("runs").findings[0].evidence["was_fixed"], true);
+}
+
+#[tokio::test]
+async fn a_damaged_corpus_is_a_gap_and_no_end() {
+    let place = tempfile::tempdir().expect("directory");
+    let store = Store::local(place.path()).expect("a store");
+    let pack = place.path().join("corpora/demo/target/inputs");
+    std::fs::create_dir_all(&pack).expect("directory");
+    std::fs::write(pack.join("00"), "garbage").expect("write");
+    let (_tree, test) = kept(LibfuzzerFuzzer::new().with_store(store), TARGET);
+    let result = test.run().await.expect("runs");
+    assert_eq!(result.findings.len(), 1);
+    assert_eq!(result.coverage.status, CoverageStatus::Partial);
 }

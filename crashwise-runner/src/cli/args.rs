@@ -40,6 +40,9 @@ pub(super) struct Globals {
     /// Keep runs and their results in this folder [default: ~/.local/state/crashwise]
     #[arg(long, global = true, env = "CRASHWISE_STATE", value_name = "DIR", hide_env_values = true)]
     pub(super) state_dir: Option<PathBuf>,
+    /// Keep corpora and known crashes of fuzz targets in this store: a folder, file:// or s3:// [default: the state folder]
+    #[arg(long, global = true, env = "CRASHWISE_CORPORA", value_name = "STORE", hide_env_values = true)]
+    pub(super) corpora: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,6 +73,9 @@ pub(super) enum Command {
     /// Keep targets in a store, so that other machines can look at them
     #[command(subcommand)]
     Store(super::store::StoreCommand),
+    /// Look after the corpora and known crashes of fuzz targets
+    #[command(subcommand)]
+    Corpus(super::corpus::CorpusCommand),
     /// Show what this machine offers and what each workflow lacks
     Doctor(super::doctor::DoctorCommand),
     /// Print the completions of a shell

@@ -2,11 +2,16 @@
 
 use super::args::Globals;
 use super::exit::Failure;
+use super::state::StateFolder;
+use super::workspaces;
 use crate::definition::{Definition, discover, load};
 use crate::workflows;
+use crashwise_core::store::Store;
 use crashwise_core::workflow::AnyWorkflow;
 use crashwise_core::{AnyModule, Metadata, ModuleRegistry, nearest};
 use crashwise_modules::dependencies::{DependencyScanner, VulnerabilityAnalyzer};
+#[cfg(target_os = "linux")]
+use crashwise_modules::fuzzing;
 use crashwise_modules::secrets::SecretScan;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +35,15 @@ pub(super) struct Known {
 impl Catalogue {
     /// What comes with the program, and the definitions in `--workflows`.
     pub(super) fn load(globals: &Globals) -> Result<Self, Failure> {
-        let modules = modules();
+        Self::with(globals, modules(None))
+    }
+
+    /// The same for runs that are kept: fuzzers keep their corpora too.
+    pub(super) fn for_runs(globals: &Globals) -> Result<Self, Failure> {
+        Self::with(globals, modules(corpora(globals)?.as_ref()))
+    }
+
+    fn with(globals: &Globals, modules: ModuleRegistry) -> Result<Self, Failure> {
         let mut catalogue = Self { modules, workflows: BTreeMap::new() };
         for code in workflows::builtin() {
             let metadata = code.metadata();
@@ -104,21 +117,29 @@ impl Catalogue {
     }
 }
 
+/// The store that corpora are kept in; none if the usual one cannot be used, for then runs are not kept either.
+pub(super) fn corpora(globals: &Globals) -> Result<Option<Store>, Failure> {
+    if let Some(asked) = &globals.corpora {
+        return workspaces::store(asked).map(Some);
+    }
+    Ok(StateFolder::of(globals).and_then(|state| Store::local(state.path()).ok()))
+}
+
 /// Every module that comes with the program.
-fn modules() -> ModuleRegistry {
+fn modules(corpora: Option<&Store>) -> ModuleRegistry {
     let all: [Arc<dyn AnyModule>; 3] = [
         Arc::new(DependencyScanner::default()),
         Arc::new(VulnerabilityAnalyzer::default()),
         Arc::new(SecretScan::default()),
     ];
-    let mut modules = crashwise_modules::registry();
-    for module in all {
-        // One that the registry has already is the same.
-        let _ = modules.add_shared(module);
-    }
+    let mut modules = ModuleRegistry::new();
     #[cfg(target_os = "linux")]
-    for module in crashwise_modules::fuzzing::modules() {
-        let _ = modules.add_shared(module);
+    let fuzzers = corpora.map_or_else(fuzzing::modules, fuzzing::modules_with_store);
+    #[cfg(not(target_os = "linux"))]
+    let fuzzers: Vec<Arc<dyn AnyModule>> = corpora.map_or_else(Vec::new, |_| Vec::new());
+    for module in fuzzers.iter().chain(crashwise_modules::registry().iter()).chain(&all) {
+        // One that is there already is the same, or knows less.
+        let _ = modules.add_shared(Arc::clone(module));
     }
     modules
 }

@@ -17,6 +17,7 @@ mod args;
 mod cache;
 mod catalogue;
 mod completions;
+mod corpus;
 mod db;
 mod doctor;
 mod exit;
@@ -79,6 +80,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<Exit, exit::Failure> {
         Command::Runs(command) => runs::run(command, globals, terminal),
         Command::Cache(command) => cache::run(&command, terminal),
         Command::Store(command) => store::run(command, terminal),
+        Command::Corpus(command) => corpus::run(command, globals, terminal),
         Command::Doctor(command) => doctor::run(&command, globals, terminal),
         Command::Completions(command) => completions::run(&command, terminal),
     }

@@ -8,7 +8,7 @@ use super::report::ReportArgs;
 use super::runs::owner::{self, Task};
 use super::standard_input::StandardInput;
 use super::state::StateFolder;
-use super::terminal::Terminal;
+use super::terminal::{GOOD, Terminal, plain};
 use super::workspaces::{Mode, Workspaces};
 use super::{interrupt, params, workspaces};
 use crate::{RunHandle, RunReport, RunRequest, Runner, RunnerBuilder, RunnerError};
@@ -53,6 +53,11 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
+    /// Sets a parameter over those that are given.
+    pub(super) fn assign(&mut self, assignment: &str) {
+        self.assignments.push(assignment.to_owned());
+    }
+
     /// The target and the parameters: where there is no target, the first parameter stands in its place.
     fn place_and_assignments(&self) -> (Option<String>, Vec<String>) {
         let mut assignments = self.assignments.clone();
@@ -170,6 +175,10 @@ pub(super) fn execute(
     let request = ask.request();
     let run =
         drive(Some(code), state.as_ref(), catalogue, terminal, async |runner| runner.submit(request).await)?;
+    let fixed = run.output.get("fixed").and_then(Value::as_array).into_iter().flatten();
+    for title in fixed.filter_map(Value::as_str) {
+        terminal.note(&format!("{GOOD}fixed:{GOOD:#} {}", plain(title)));
+    }
     args.report.report(&run, prepared, terminal)
 }
 

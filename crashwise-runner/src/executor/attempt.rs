@@ -134,7 +134,8 @@ impl Attempt<'_> {
     ) -> ModuleContext {
         let identity =
             StepIdentity::new(self.run.info.run.clone(), self.run.info.workflow.clone(), self.key.as_str())
-                .with_attempt(self.number);
+                .with_attempt(self.number)
+                .with_project(self.run.live.submission.target.project());
         ModuleContext::new(identity, self.info, workspace, host)
             .with_cancel(token)
             .with_deadline(super::earlier(self.limit, self.run.deadline()))

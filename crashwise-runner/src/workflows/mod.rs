@@ -8,7 +8,7 @@ mod security_assessment;
 
 pub use dependency_analysis::{DependencyAnalysis, DependencyAnalysisOutput, DependencyAnalysisParams};
 #[cfg(target_os = "linux")]
-pub use fuzzing::{AtherisFuzzing, CargoFuzzing, FuzzingOutput, LibfuzzerFuzzing};
+pub use fuzzing::{AtherisFuzzing, CargoFuzzing, FuzzRegression, FuzzingOutput, LibfuzzerFuzzing};
 pub use secret_detection::{SecretDetection, SecretDetectionOutput, SecretDetectionParams};
 pub use security_assessment::{SecurityAssessment, SecurityAssessmentOutput, SecurityAssessmentParams};
 
@@ -31,6 +31,8 @@ pub fn builtin() -> Vec<Arc<dyn AnyWorkflow>> {
         #[cfg(target_os = "linux")]
         Arc::new(CargoFuzzing),
         Arc::new(DependencyAnalysis),
+        #[cfg(target_os = "linux")]
+        Arc::new(FuzzRegression),
         #[cfg(target_os = "linux")]
         Arc::new(LibfuzzerFuzzing),
         Arc::new(SecretDetection),

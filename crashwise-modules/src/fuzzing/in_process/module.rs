@@ -3,18 +3,16 @@
 use super::child;
 use super::engine::{CoverageGuided, Engine, EngineOptions};
 use super::flags::{FLAGS, Flags, SEPARATOR, TARGET};
-use crate::fuzzing::cargo_fuzzer::Confinement;
+use crate::fuzzing::config::{Options, fuzzer_config};
 use crate::fuzzing::libfuzzer::{FlagsBy, Target};
-use crate::fuzzing::session::{self, Options, Ready};
+use crate::fuzzing::session::{self, Ready};
+use crashwise_core::store::Store;
 use crashwise_core::{Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, Summary, async_trait};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What is fuzzed.
 pub(super) type Closure = Arc<dyn Fn(&[u8]) + Send + Sync>;
@@ -44,58 +42,23 @@ pub struct FuzzModule {
     name: String,
     program: PathBuf,
     args: Vec<OsString>,
+    store: Option<Store>,
 }
 
-/// Configuration of [`FuzzModule`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct FuzzConfig {
-    /// Seconds to fuzz.
-    #[schemars(range(min = 1, max = 604_800))]
-    pub timeout_seconds: u64,
-    /// Inputs to run; no limit without.
-    #[schemars(range(min = 1))]
-    pub max_iterations: Option<u64>,
-    /// Processes at once.
-    #[schemars(range(min = 1, max = 256))]
-    pub jobs: usize,
-    /// Seconds of CPU time that one input may take.
-    #[schemars(range(min = 1, max = 3600))]
-    pub input_timeout_seconds: u64,
-    /// Memory that the process may take, in MiB.
-    #[schemars(range(min = 16))]
-    pub memory_mib: u64,
-    /// Seconds to spend on making each crashing input smaller.
-    pub minimise_seconds: u64,
-    /// Seed of the first process; 0 takes another each time.
-    pub seed: u32,
-    /// Looks for recursion without bound: the target runs on a small stack, and parts of inputs are repeated many times.
-    /// What overflows is reported when it does so on the default stack too.
-    pub recursion: bool,
-    /// A directory of inputs to begin with, which grows. Without one, inputs are forgotten at the end.
-    pub corpus: Option<PathBuf>,
-    /// A file of words in the format of libFuzzer.
-    pub dictionary: Option<PathBuf>,
-    /// How far the processes are confined.
-    pub sandbox: Confinement,
-}
-
-impl Default for FuzzConfig {
-    fn default() -> Self {
-        Self {
-            timeout_seconds: 60,
-            max_iterations: None,
-            jobs: 1,
-            input_timeout_seconds: 10,
-            memory_mib: 2048,
-            minimise_seconds: 10,
-            seed: 0,
-            recursion: true,
-            corpus: None,
-            dictionary: None,
-            sandbox: Confinement::Sandbox,
-        }
+fuzzer_config! {
+    /// Configuration of [`FuzzModule`]. The seconds of one input are those of CPU time.
+    pub struct FuzzConfig, 60 seconds {
+        /// Inputs to run; no limit without.
+        #[schemars(range(min = 1))]
+        pub max_iterations: Option<u64> = None,
+        /// Looks for recursion without bound: the target runs on a small stack, and parts of inputs are repeated many
+        /// times. What overflows is reported when it does so on the default stack too.
+        pub recursion: bool = true,
+        /// A directory of inputs to begin with, which grows. Without one and without a store, inputs are forgotten at the
+        /// end.
+        pub corpus: Option<PathBuf> = None,
+        /// A file of words in the format of libFuzzer.
+        pub dictionary: Option<PathBuf> = None,
     }
 }
 
@@ -118,7 +81,14 @@ impl FuzzModule {
         }
         let program = env::current_exe().unwrap_or_default();
         let args = child_args(&program, std::any::type_name::<T>());
-        Self { name, program, args }
+        Self { name, program, args, store: None }
+    }
+
+    /// Keeps the corpus and known crashes in a store, so that a run begins where the last one ended.
+    #[must_use]
+    pub fn with_store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
     }
 }
 
@@ -170,36 +140,36 @@ impl Module for FuzzModule {
     }
 
     async fn run(&self, cx: &ModuleContext, config: FuzzConfig) -> Result<Summary, ModuleError> {
-        let folder = |error| ModuleError::failed_to("making a working directory failed", error);
-        let work = tempfile::Builder::new().prefix("crashwise-fuzz-").tempdir().map_err(folder)?;
-        let mut target = Target::new(&self.name, &self.program)
-            .with_level(config.sandbox.level())
-            .with_memory(config.memory_mib)
-            .with_patience(config.input_timeout_seconds)
+        let work = session::work()?;
+        let mut target = config
+            .confine(Target::new(&self.name, &self.program))
             .with_env(TARGET, &self.name)
             .with_flags(FlagsBy::Variable { name: FLAGS, separator: SEPARATOR });
         target.args = self.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let program = self.program.file_name().unwrap_or_default().to_string_lossy();
         let words: Vec<String> = target.args.iter().map(|arg| format!(" {arg}")).collect();
+        let command = format!("{TARGET}={} {program}{}", self.name, words.concat());
+        let options = Options {
+            executions: config.max_iterations,
+            project: Some(config.project.clone().unwrap_or_else(|| project(&program).to_owned())),
+            sources: env::current_dir().into_iter().collect(),
+            ..config.options(self.store.as_ref())
+        };
         let ready = Ready {
-            command: format!("{TARGET}={} {program}{}", self.name, words.concat()),
-            base: String::new(),
-            seeds: Vec::new(),
             corpus: config.corpus,
             dictionary: config.dictionary,
             recursion: config.recursion,
-            target,
-        };
-        let options = Options {
-            budget: Duration::from_secs(config.timeout_seconds),
-            executions: config.max_iterations,
-            jobs: config.jobs,
-            seed: config.seed,
-            minimise: Duration::from_secs(config.minimise_seconds),
-            engine: "crashwise",
-            sources: env::current_dir().into_iter().collect(),
+            ..Ready::new(target, "crashwise", command)
         };
         session::fuzz(cx, vec![ready], options, work.path().to_owned()).await
+    }
+}
+
+/// The name of a program without the hash that cargo gives to tests.
+fn project(program: &str) -> &str {
+    match program.rsplit_once('-') {
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => name,
+        _ => program,
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Campaign {
     pub longest: Option<u64>,
     /// Seed of the first process; each later one adds one. 0 lets libFuzzer choose.
     pub seed: u32,
+    /// Runs the inputs of the corpus and the seeds once and makes no others.
+    pub replay: bool,
     /// Whether targets that understand it run on a small stack and get inputs with parts repeated many times, which finds
     /// recursion without bound in seconds. Turned off, here or by whoever shares it, when an input overflows that stack alone.
     pub small_stack: Arc<AtomicBool>,
@@ -134,6 +136,7 @@ impl Campaign {
             jobs: 1,
             longest: None,
             seed: 0,
+            replay: false,
             small_stack: Arc::default(),
         }
     }
@@ -241,7 +244,10 @@ impl Campaign {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let spent = lock(shared).done;
-            let runs = self.executions.map(|all| all.saturating_sub(spent) / self.jobs as u64);
+            let runs = self
+                .executions
+                .filter(|_| !self.replay)
+                .map(|all| all.saturating_sub(spent) / self.jobs as u64);
             if left < Duration::from_millis(200) || cancel.is_cancelled() || runs == Some(0) {
                 return Ok(());
             }
@@ -285,6 +291,9 @@ impl Campaign {
                 Ending::Done => {
                     if round.executions == 0 {
                         lock(shared).cut_short = Some("the target executed nothing".into());
+                        return Ok(());
+                    }
+                    if self.replay {
                         return Ok(());
                     }
                 }
@@ -343,7 +352,9 @@ impl Campaign {
             "-print_final_stats=1".into(),
             format!("-max_total_time={seconds}").into(),
         ];
-        if let Some(runs) = runs {
+        if self.replay {
+            flags.push("-runs=0".into());
+        } else if let Some(runs) = runs {
             flags.push(format!("-runs={runs}").into());
         }
         if self.seed != 0 {
@@ -446,7 +457,7 @@ fn reckoned(shared: &mut Shared, begin: Instant, before: &mut (u64, Instant), co
 }
 
 /// The last lines of a log, for an error message.
-fn tail(log: &str) -> String {
+pub(crate) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(3)..].join(" | ")
 }

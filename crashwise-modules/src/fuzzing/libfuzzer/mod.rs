@@ -7,16 +7,19 @@
 mod campaign;
 mod job;
 mod left;
+mod merge;
 mod outcome;
 mod replay;
 mod status;
 mod target;
 
+pub(super) use campaign::tail;
 pub use campaign::{Campaign, CampaignEvent, Progress, Totals};
 #[cfg(all(test, feature = "in-process"))]
 pub(super) use left::left_behind;
 #[cfg(feature = "in-process")]
 pub(super) use left::{CAUGHT, HEADER, LONGEST, MAILBOX};
+pub use merge::Merge;
 pub use outcome::{ArtifactKind, Ending};
 pub use replay::{Replay, Replayed};
 pub use status::{FinalStats, Status, StatusEvent, StatusLine};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crashwise_core::process::{Cause, Level, ProcessError, Status};
+use memchr::memmem;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,16 @@ impl Replay {
     /// [`ProcessError`] if the target cannot be started, or the input not be written.
     pub async fn run(&self, input: &[u8], cancel: &CancellationToken) -> Result<Replayed, ProcessError> {
         self.once(input, true, cancel).await
+    }
+
+    /// Whether leaks can be looked for: the sanitizers of some compilers cannot read about their own threads in the sandbox,
+    /// and end each process as if it had crashed.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn finds_leaks(&self, cancel: &CancellationToken) -> Result<bool, ProcessError> {
+        let log = self.once(b"", false, cancel).await?.log;
+        Ok(memmem::find(&log, b"LeakSanitizer has encountered a fatal error").is_none())
     }
 
     async fn once(

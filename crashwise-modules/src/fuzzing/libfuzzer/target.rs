@@ -24,6 +24,8 @@ pub struct Target {
     pub memory: u64,
     /// Seconds that one input may take.
     pub patience: u64,
+    /// Whether leaks are looked for, where it can do that.
+    pub leaks: bool,
     /// How it takes its flags.
     pub flags: FlagsBy,
 }
@@ -72,6 +74,7 @@ impl Target {
             level: Level::Sandbox,
             memory: 2048,
             patience: 10,
+            leaks: true,
             flags: FlagsBy::Arguments,
         }
     }
@@ -130,7 +133,8 @@ impl Target {
     pub(super) fn spec(&self, directory: &Path, names: bool, flags: &[OsString]) -> Spec {
         let symbolizer = symbolizer().filter(|_| names).map(|path| path.to_string_lossy().into_owned());
         let symbolize = format!("symbolize={}", u8::from(names));
-        let asan = format!("detect_odr_violation=0:{symbolize}");
+        let leaks = if self.leaks { "" } else { ":detect_leaks=0" };
+        let asan = format!("detect_odr_violation=0:{symbolize}{leaks}");
         let undefined = format!("print_stacktrace=1:halt_on_error=1:{symbolize}");
         let mut spec = Spec::new(&self.program)
             .args(&self.args)

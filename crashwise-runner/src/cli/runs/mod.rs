@@ -315,7 +315,7 @@ impl Room<'_> {
             let task = Task::Again { id, from };
             return owner::start(&task, &self.state, self.globals, self.terminal);
         }
-        let catalogue = Catalogue::load(self.globals)?;
+        let catalogue = Catalogue::for_runs(self.globals)?;
         let report = drive(None, Some(&self.state), catalogue, self.terminal, async |runner| match &from {
             Some(step) => runner.fork(&id, step).await,
             None => runner.retry(&id).await,

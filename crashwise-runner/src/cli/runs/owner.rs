@@ -73,6 +73,9 @@ fn spawn(state: &StateFolder, globals: &Globals) -> io::Result<Child> {
     if let Some(folder) = &globals.workflows {
         command.arg("--workflows").arg(std::path::absolute(folder)?);
     }
+    if let Some(corpora) = &globals.corpora {
+        command.arg("--corpora").arg(corpora);
+    }
     command.args(["runs", "own"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     #[cfg(unix)]
     {
@@ -90,7 +93,7 @@ pub(super) fn run(globals: &Globals) -> Result<Exit, Failure> {
     let workspaces = Workspaces::from_environment(None);
     let begun = read_task().and_then(|task| {
         let state = StateFolder::of(globals).ok_or_else(|| Failure::usage("no state folder is known"))?;
-        let catalogue = Catalogue::load(globals)?;
+        let catalogue = Catalogue::for_runs(globals)?;
         let workspaces = workspaces.as_ref().map_err(|failure| Failure::usage(failure.to_string()))?;
         runtime.block_on(async {
             outlive_the_terminal();

@@ -1,9 +1,11 @@
 //! `cargo_fuzzing`, `libfuzzer_fuzzing` and `atheris_fuzzing`: one step each, which builds, fuzzes within its budget,
-//! confirms and minimises what it finds.
+//! confirms and minimises what it finds. `fuzz_regression` replays what they know.
 
 use crashwise_core::workflow::{Retry, Workflow, WorkflowContext, WorkflowError};
 use crashwise_core::{Metadata, ModuleOutput, SeverityCounts};
-use crashwise_modules::fuzzing::{AtherisFuzzerConfig, CargoFuzzerConfig, LibfuzzerFuzzerConfig};
+use crashwise_modules::fuzzing::{
+    AtherisFuzzerConfig, CargoFuzzerConfig, LibfuzzerFuzzerConfig, RegressionFuzzerConfig,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +20,10 @@ pub struct FuzzingOutput {
     pub crashes_found: u64,
     /// Crashes, known ones too.
     pub total_crashes: u64,
+    /// Crashes of earlier runs that still happen.
+    pub known_crashes: u64,
+    /// Crashes of earlier runs that no longer happen: target and title of each.
+    pub fixed: Vec<String>,
     /// Inputs in the corpora.
     pub corpus_size: u64,
     /// Share of known edges reached, in percent, where the targets know how many there are.
@@ -36,6 +42,8 @@ impl FuzzingOutput {
             total_executions: count("total_executions"),
             crashes_found: count("crashes_found"),
             total_crashes: count("total_crashes"),
+            known_crashes: count("known_crashes"),
+            fixed: value("fixed").and_then(|fixed| Vec::deserialize(fixed).ok()).unwrap_or_default(),
             corpus_size: count("corpus_size"),
             coverage: value("coverage").and_then(Value::as_f64),
             execution_time: count("execution_time"),
@@ -99,6 +107,14 @@ fuzzing_workflow!(
     AtherisFuzzerConfig,
     "atheris_fuzzer",
     "atheris_fuzzing.yaml"
+);
+
+fuzzing_workflow!(
+    /// Replays corpora and known crashes, and nothing else (step `fuzz`).
+    FuzzRegression,
+    RegressionFuzzerConfig,
+    "regression_fuzzer",
+    "fuzz_regression.yaml"
 );
 
 #[cfg(test)]

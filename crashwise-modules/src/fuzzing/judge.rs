@@ -1,0 +1,213 @@
+//! What becomes of a crash: confirmed, made smaller, kept, and reported once.
+
+use std::time::Duration;
+
+use crashwise_core::{Gap, GapReason, ModuleError};
+use tokio::time::Instant;
+
+use super::corpora::{About, Kept};
+use super::finding;
+use super::libfuzzer::{ArtifactKind, Replay, tail};
+use super::session::{Ready, Session, module_error};
+use super::triage::{CrashReport, Sighting, triage};
+
+/// A crash as a campaign tells of it.
+pub(super) struct Seen {
+    pub(super) kind: Option<ArtifactKind>,
+    pub(super) input: Option<Vec<u8>>,
+    pub(super) log: Vec<u8>,
+    pub(super) executions: u64,
+}
+
+/// What is said of a crash beside its report.
+struct Telling<'a> {
+    log: &'a [u8],
+    input: Option<&'a [u8]>,
+    sure: bool,
+    executions: Option<u64>,
+    /// Of a crash that an earlier run found.
+    known: Option<&'a About>,
+}
+
+impl Session<'_> {
+    /// Replays the crashes that earlier runs found: those that still happen are reported, the others noted as fixed. Those
+    /// for which `budget` does not suffice are a gap when nothing else is replayed.
+    pub(super) async fn known(
+        &self,
+        ready: &Ready,
+        replay: &Replay,
+        kept: &Kept<'_>,
+        budget: Duration,
+    ) -> Result<(), ModuleError> {
+        let until = Instant::now() + budget;
+        let cancel = self.cx.cancel_token();
+        for (crash, about, input) in kept.crashes().await {
+            let what = format!("known crash {} of {}", crash.key, ready.target.name);
+            let Some(input) = input else {
+                self.cx.not_covered(Gap::new(what, GapReason::Failed, "its input was not kept"));
+                continue;
+            };
+            if cancel.is_cancelled() || Instant::now() >= until {
+                if self.options.replay {
+                    self.cx.not_covered(Gap::new(what, GapReason::Failed, "there was no time to replay it"));
+                }
+                continue;
+            }
+            let replayed = replay.run(&input, cancel).await.map_err(module_error)?;
+            if cancel.is_cancelled() {
+                continue;
+            }
+            self.state().replayed += 1;
+            let Some(report) = replayed.report else {
+                if replayed.crashed {
+                    let why = "the target died without a report";
+                    self.cx.not_covered(Gap::new(what, GapReason::Malformed, why));
+                } else {
+                    kept.mark(&crash.key, &about, true).await;
+                    self.state().fixed.push(format!("{}: {}", ready.target.name, about.title));
+                }
+                continue;
+            };
+            kept.mark(&crash.key, &about, false).await;
+            if self.state().known.see(&report) == Sighting::New {
+                self.state().recurring += 1;
+                let telling = Telling {
+                    log: &replayed.log,
+                    input: Some(&input),
+                    sure: true,
+                    executions: None,
+                    known: Some(&about),
+                };
+                self.report(ready, &report, &telling)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Confirms a crash and reports it when it is new. False when it is a stack overflow of the small stack alone.
+    pub(super) async fn crash(
+        &self,
+        ready: &Ready,
+        replay: &Replay,
+        kept: &Kept<'_>,
+        seen: Seen,
+    ) -> Result<bool, ModuleError> {
+        let Seen { kind, mut input, log, executions } = seen;
+        let cancel = self.cx.cancel_token();
+        let mut confirmed = None;
+        let mut tries = 0;
+        if let Some(input) = &input {
+            while confirmed.is_none() && tries < 3 && !cancel.is_cancelled() {
+                tries += 1;
+                let replayed = replay.run(input, cancel).await.map_err(module_error)?;
+                confirmed = replayed.report.map(|report| (report, replayed.log));
+            }
+        }
+        let overflow = |report: &CrashReport| report.kind == "stack-overflow";
+        if ready.recursion
+            && confirmed.is_none()
+            && triage(&log, &self.scope).is_some_and(|report| overflow(&report))
+        {
+            // It overflowed the small stack; a longer one of its kind must overflow the default one.
+            let longer = match &input {
+                Some(input) => replay
+                    .amplify(input, self.options.minimise.max(Duration::from_secs(5)), cancel)
+                    .await
+                    .map_err(module_error)?,
+                None => None,
+            };
+            let Some((longer, replayed)) = longer else { return Ok(false) };
+            confirmed = replayed.report.map(|report| (report, replayed.log));
+            input = Some(longer);
+        }
+        let sure = confirmed.is_some();
+        let found = confirmed.or_else(|| Some((triage(&log, &self.scope)?, log.clone())));
+        let Some((report, log)) = found else {
+            let what = format!("a crash of {}", ready.target.name);
+            let why = format!("the target died without a report: {}", tail(&String::from_utf8_lossy(&log)));
+            self.cx.not_covered(Gap::new(what, GapReason::Malformed, why));
+            return Ok(true);
+        };
+        if self.state().known.see(&report) != Sighting::New {
+            return Ok(true);
+        }
+        let quick = !matches!(kind, Some(ArtifactKind::Timeout | ArtifactKind::Oom));
+        // Kept before it is made smaller, which takes a while.
+        if let Some(input) = input.as_ref().filter(|_| sure) {
+            kept.keep(&report, input).await;
+        }
+        let small = match &input {
+            Some(input) if sure && quick => {
+                let small =
+                    replay.minimise(input, self.options.minimise, cancel).await.map_err(module_error)?;
+                if small != *input {
+                    kept.keep(&report, &small).await;
+                }
+                Some(small)
+            }
+            Some(input) => Some(input.clone()),
+            None => None,
+        };
+        let telling =
+            Telling { log: &log, input: small.as_deref(), sure, executions: Some(executions), known: None };
+        self.report(ready, &report, &telling)?;
+        Ok(true)
+    }
+
+    fn report(&self, ready: &Ready, report: &CrashReport, telling: &Telling<'_>) -> Result<(), ModuleError> {
+        let name = format!("crashes/{}-{}", ready.target.name, &report.major.as_str()[..12]);
+        let bases = ["", ready.base.as_str()];
+        let mut finding = finding::of(report, self.cx.workspace(), &bases).map_err(ModuleError::failed)?;
+        finding = finding
+            .with_evidence("target", ready.target.name.as_str())
+            .with_evidence("engine", ready.engine)
+            .with_evidence("reproducible", telling.sure)
+            .with_artifact(self.cx.store(&format!("{name}/report.txt"), telling.log)?);
+        if let Some(executions) = telling.executions {
+            finding = finding.with_evidence("executions_at_discovery", executions);
+        }
+        if let Some(about) = telling.known {
+            finding = finding
+                .with_evidence("first_found_by", about.run.as_str())
+                .with_evidence("was_fixed", about.fixed);
+        }
+        if let Some(input) = telling.input {
+            let file = format!("{name}/input");
+            let command = if ready.command.contains("@@") {
+                ready.command.replace("@@", &file)
+            } else {
+                format!("{} {file}", ready.command)
+            };
+            let test = regression(&ready.target.name, report, input, &ready.command);
+            finding = finding
+                .with_evidence("input_size", input.len() as u64)
+                .with_evidence("replay", command)
+                .with_artifact(self.cx.store(&file, input)?)
+                .with_artifact(self.cx.store(&format!("{name}/regression.rs"), test.as_bytes())?);
+        }
+        self.cx.report(finding)?;
+        self.state().reported += 1;
+        Ok(())
+    }
+}
+
+/// A test that replays the input through the target, to be put among the project's own tests.
+fn regression(target: &str, report: &CrashReport, input: &[u8], command: &str) -> String {
+    let name: String = target
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+        .collect();
+    let bytes: String =
+        input.iter().flat_map(|byte| std::ascii::escape_default(*byte)).map(char::from).collect();
+    let title: String = report.title().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let command = if command.contains("@@") { command.to_owned() } else { format!("{command} @@") };
+    format!(
+        "/// {title}\n#[test]\nfn fuzz_{name}_{}() {{\n    let input: &[u8] = b\"{bytes}\";\n    \
+         let path = std::env::temp_dir().join(\"fuzz-{name}-{}\");\n    std::fs::write(&path, input).unwrap();\n    \
+         let command = {command:?}.replace(\"@@\", &path.display().to_string());\n    \
+         let status = std::process::Command::new(\"sh\").args([\"-c\", &command]).status().unwrap();\n    \
+         assert!(status.success(), \"{{command}}: {{status}}\");\n}}\n",
+        &report.major.as_str()[..12],
+        &report.major.as_str()[..12],
+    )
+}
