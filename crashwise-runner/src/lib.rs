@@ -62,6 +62,8 @@ mod results;
 mod runner;
 #[cfg(feature = "local")]
 mod store;
+#[cfg(feature = "temporal")]
+pub mod temporal;
 #[cfg(all(test, feature = "local"))]
 mod tests;
 pub mod workflows;

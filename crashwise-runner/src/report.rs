@@ -185,13 +185,16 @@ pub struct StepReport {
 impl StepReport {
     /// The report of a step that ended; none for values that need no work.
     pub(crate) fn of(end: &StepEnd) -> Option<Self> {
-        let output = match &end.outcome {
+        Self::with_output(end, Self::output_of(end))
+    }
+
+    pub(crate) fn output_of(end: &StepEnd) -> Option<ModuleOutput> {
+        match &end.outcome {
             Outcome::Value { value, .. } if matches!(end.kind.as_str(), "module" | "closure") => {
                 ModuleOutput::deserialize(value).ok()
             }
             _ => None,
-        };
-        Self::with_output(end, output)
+        }
     }
 
     /// The same with the result of its module or closure at hand.

@@ -33,16 +33,27 @@ pub struct Fetched {
 }
 
 pub(super) async fn target(store: &Store, id: &TargetId, into: &Path) -> Result<Fetched, StoreError> {
-    let key = store.target_key(id);
+    let version = store.found.as_ref().filter(|found| found.id == *id).and_then(|found| found.e_tag.clone());
+    let hash = is_content_hash(id).then_some(id.as_str());
+    content(store, &store.target_key(id), version, hash, into).await
+}
+
+/// Downloads an object into a new file; with a hash, verifies it. What does not arrive whole is removed.
+pub(super) async fn content(
+    store: &Store,
+    key: &Key,
+    version: Option<String>,
+    hash: Option<&str>,
+    into: &Path,
+) -> Result<Fetched, StoreError> {
     let file = File::options()
         .write(true)
         .create_new(true)
         .open(into)
         .map_err(|error| StoreError::io(into.display(), error))?;
-    let version = store.found.as_ref().filter(|found| found.id == *id).and_then(|found| found.e_tag.clone());
-    let result = fetch(store, &key, version, (file, into)).await.and_then(|fetched| {
-        if is_content_hash(id) && fetched.hash != id.as_str() {
-            return Err(StoreError::of(StoreErrorKind::Damaged, &key));
+    let result = fetch(store, key, version, (file, into)).await.and_then(|fetched| {
+        if hash.is_some_and(|hash| fetched.hash != hash) {
+            return Err(StoreError::of(StoreErrorKind::Damaged, key));
         }
         Ok(fetched)
     });

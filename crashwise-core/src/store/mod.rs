@@ -42,7 +42,7 @@ pub use self::error::{StoreError, StoreErrorKind};
 pub use self::lifetime::{Lifetimes, Swept};
 #[cfg(feature = "s3")]
 pub use self::s3::{InvalidS3Config, S3Config};
-use crate::{InvalidId, RelPath, RunId, TargetId};
+use crate::{ArtifactRef, InvalidId, RelPath, RunId, TargetId};
 
 /// Objects of four kinds, each below a prefix of its own:
 ///
@@ -207,6 +207,45 @@ impl Store {
         download::small(self, &key, most).await
     }
 
+    /// Stores a file of a run below `results/{run_id}/artifacts/`, under the hash of its bytes, unless it is there already.
+    pub async fn put_artifact(
+        &self,
+        run: &RunId,
+        name: &str,
+        file: &Path,
+    ) -> Result<ArtifactRef, StoreError> {
+        let size = std::fs::metadata(file).map_err(|error| StoreError::io(file.display(), error))?.len();
+        let digest = upload::content(self, file, |hash| self.artifact_key(run, hash)).await?;
+        Ok(ArtifactRef { name: name.to_owned(), digest, size })
+    }
+
+    /// Downloads a file of a run into a new file and verifies it on arrival; what does not arrive whole is removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_target`](Self::fetch_target).
+    pub async fn fetch_artifact(
+        &self,
+        run: &RunId,
+        artifact: &ArtifactRef,
+        into: &Path,
+    ) -> Result<(), StoreError> {
+        let key = self.artifact_key(run, &artifact.digest);
+        download::content(self, &key, None, Some(&artifact.digest), into).await.map(drop)
+    }
+
+    /// Stores something that can be computed again, as `cache/{name}`.
+    pub async fn put_cached(&self, name: &RelPath, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let key = self.key(&format!("cache/{name}"));
+        self.objects.put(&key, bytes.into()).await.map_err(|error| StoreError::new(key.as_ref(), &error))?;
+        Ok(())
+    }
+
+    /// What [`put_cached`](Self::put_cached) stored, refused if it is larger than `most` bytes.
+    pub async fn cached(&self, name: &RelPath, most: u64) -> Result<Vec<u8>, StoreError> {
+        download::small(self, &self.key(&format!("cache/{name}")), most).await
+    }
+
     /// All objects of a kind, sorted by key.
     pub async fn list(&self, prefix: Prefix) -> Result<Vec<Object>, StoreError> {
         self.list_below(prefix.as_str()).await
@@ -249,6 +288,10 @@ impl Store {
             return found.key.clone();
         }
         self.key(&format!("targets/{id}/target"))
+    }
+
+    fn artifact_key(&self, run: &RunId, digest: &str) -> Key {
+        self.key(&format!("results/{run}/artifacts/{digest}"))
     }
 
     fn result_key(&self, run: &RunId, name: &RelPath) -> Key {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::buffered::BufWriter;
+use object_store::path::Path as Key;
 use tokio::io::AsyncWriteExt;
 
 use super::{Store, StoreError};
@@ -17,13 +18,23 @@ const PART: usize = 8 << 20;
 const PARTS: usize = 4;
 
 pub(super) async fn target(store: &Store, path: &Path) -> Result<TargetId, StoreError> {
+    let hash = content(store, path, |hash| store.key(&format!("targets/{hash}/target"))).await?;
+    TargetId::new(hash).map_err(|error| StoreError::io(path.display(), io::Error::other(error)))
+}
+
+/// Uploads a file below a key that its hash decides, unless it is there already; gives the hash.
+pub(super) async fn content(
+    store: &Store,
+    path: &Path,
+    key: impl FnOnce(&str) -> Key,
+) -> Result<String, StoreError> {
     let local = |error: io::Error| StoreError::io(path.display(), error);
     let owned = path.to_owned();
     let hash = blocking(move || hash(&owned)).await.map_err(local)?;
-    let id = TargetId::new(hash.to_hex().as_str()).map_err(|error| local(io::Error::other(error)))?;
-    let key = store.target_key(&id);
+    let name = hash.to_hex().to_string();
+    let key = key(&name);
     if store.has(&key).await? {
-        return Ok(id);
+        return Ok(name);
     }
     let mut file = File::open(path).map_err(local)?;
     let mut out =
@@ -56,7 +67,7 @@ pub(super) async fn target(store: &Store, path: &Path) -> Result<TargetId, Store
         }
     };
     match result {
-        Ok(()) => Ok(id),
+        Ok(()) => Ok(name),
         Err(error) => {
             // Parts of an upload that is not aborted stay, invisible; a lifecycle rule of the bucket removes those.
             let _ = out.abort().await;
@@ -65,7 +76,7 @@ pub(super) async fn target(store: &Store, path: &Path) -> Result<TargetId, Store
     }
 }
 
-fn failed(key: &object_store::path::Path, error: io::Error) -> StoreError {
+fn failed(key: &Key, error: io::Error) -> StoreError {
     match error.downcast::<object_store::Error>() {
         Ok(error) => StoreError::new(key.as_ref(), &error),
         Err(error) => StoreError::new(

@@ -76,6 +76,9 @@ pub(super) enum Command {
     /// Look after the corpora and known crashes of fuzz targets
     #[command(subcommand)]
     Corpus(super::corpus::CorpusCommand),
+    /// Carry out runs of a Temporal cluster
+    #[cfg(feature = "temporal")]
+    Worker(super::worker::WorkerCommand),
     /// Show what this machine offers and what each workflow lacks
     Doctor(super::doctor::DoctorCommand),
     /// Print the completions of a shell

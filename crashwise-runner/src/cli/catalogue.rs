@@ -30,6 +30,9 @@ pub(super) struct Known {
     /// Set for workflows as data: their steps are known before a run.
     pub(super) definition: Option<Definition>,
     pub(super) folder: Option<PathBuf>,
+    /// The texts of a workflow as data.
+    #[cfg_attr(not(feature = "temporal"), allow(dead_code, reason = "clusters are sent it"))]
+    pub(super) source: Option<crate::definition::Source>,
 }
 
 impl Catalogue {
@@ -43,11 +46,21 @@ impl Catalogue {
         Self::with(globals, modules(corpora(globals)?.as_ref()))
     }
 
+    /// The same for a worker: fuzzers keep their corpora where all workers find them, unless another place is named.
+    #[cfg(feature = "temporal")]
+    pub(super) fn for_worker(globals: &Globals, store: &Store) -> Result<Self, Failure> {
+        let store = match &globals.corpora {
+            Some(asked) => workspaces::store(asked)?,
+            None => store.clone(),
+        };
+        Self::with(globals, modules(Some(&store)))
+    }
+
     fn with(globals: &Globals, modules: ModuleRegistry) -> Result<Self, Failure> {
         let mut catalogue = Self { modules, workflows: BTreeMap::new() };
         for code in workflows::builtin() {
             let metadata = code.metadata();
-            let known = Known { metadata, code, definition: None, folder: None };
+            let known = Known { metadata, code, definition: None, folder: None, source: None };
             catalogue.workflows.insert(known.metadata.name.clone(), known);
         }
         if let Some(folder) = &globals.workflows {
@@ -66,7 +79,8 @@ impl Catalogue {
             names.push(Metadata::from_yaml(&source.metadata.0, &source.metadata.1)?.name);
         }
         for (path, source) in sources {
-            let definition = Definition::parse(&source.with_workflows(names.iter().cloned()), &self.modules)?;
+            let source = source.with_workflows(names.iter().cloned());
+            let definition = Definition::parse(&source, &self.modules)?;
             let metadata = definition.metadata();
             let name = metadata.name.clone();
             if let Some(other) = self.workflows.get(&name) {
@@ -79,8 +93,8 @@ impl Catalogue {
                 return Err(Failure::usage(text));
             }
             let code = Arc::new(definition.clone());
-            self.workflows
-                .insert(name, Known { metadata, code, definition: Some(definition), folder: Some(path) });
+            let (definition, folder, source) = (Some(definition), Some(path), Some(source));
+            self.workflows.insert(name, Known { metadata, code, definition, folder, source });
         }
         Ok(())
     }

@@ -161,6 +161,14 @@ fn tools(known: &[&Known], catalogue: &Catalogue) -> BTreeMap<String, Check> {
     names.into_iter().map(|name| (name.clone(), look_for(name))).collect()
 }
 
+/// The programs that this machine lacks of those that its workflows need.
+#[cfg(feature = "temporal")]
+pub(super) fn lacking(catalogue: &Catalogue) -> Vec<String> {
+    let known: Vec<&Known> = catalogue.workflows().collect();
+    let tools = tools(&known, catalogue).into_values();
+    tools.filter(|tool| !tool.available).map(|tool| tool.name).collect()
+}
+
 #[cfg(target_os = "linux")]
 fn look_for(name: String) -> Check {
     if let Ok(path) = crashwise_core::process::find_tool(&name) {
@@ -187,7 +195,7 @@ fn modules(known: &Known) -> BTreeSet<String> {
     names
 }
 
-fn programs(known: &Known, catalogue: &Catalogue) -> BTreeSet<String> {
+pub(super) fn programs(known: &Known, catalogue: &Catalogue) -> BTreeSet<String> {
     let is_module = |name: &String| catalogue.modules.find(name).is_ok();
     let mut programs: BTreeSet<String> =
         known.metadata.requirements.tools.iter().filter(|name| !is_module(name)).cloned().collect();

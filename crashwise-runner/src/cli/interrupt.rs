@@ -2,12 +2,11 @@
 
 use super::exit::Exit;
 use super::terminal::Terminal;
-use crate::RunHandle;
 use std::io;
 
 /// Waits for the end of `work` and stops the run when the user asks for it. Gives what `work` gave.
 pub(super) async fn until_done<T>(
-    handle: &RunHandle,
+    cancel: impl AsyncFnOnce(),
     terminal: &Terminal,
     work: impl Future<Output = T>,
 ) -> io::Result<T> {
@@ -18,12 +17,24 @@ pub(super) async fn until_done<T>(
         () = stop.asked() => {}
     }
     terminal.note("stopping the run; Ctrl-C again ends at once");
-    // A run that is over already needs no stop.
-    let _ = handle.cancel().await;
+    cancel().await;
     tokio::select! {
         done = &mut work => Ok(done),
         () = stop.asked() => end_at_once(),
     }
+}
+
+/// Completes when the user, or the system, wants this process to stop. The next wish ends it at once.
+#[cfg(feature = "temporal")]
+pub(super) async fn wish(terminal: &Terminal, said: &str) -> io::Result<()> {
+    let mut stop = Stop::new()?;
+    stop.asked().await;
+    terminal.note(said);
+    tokio::spawn(async move {
+        stop.asked().await;
+        end_at_once()
+    });
+    Ok(())
 }
 
 /// Wishes of the user, or of the system, to stop.

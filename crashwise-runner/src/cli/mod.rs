@@ -16,6 +16,8 @@
 mod args;
 mod cache;
 mod catalogue;
+#[cfg(feature = "temporal")]
+mod cluster;
 mod completions;
 mod corpus;
 mod db;
@@ -39,6 +41,8 @@ mod state;
 mod store;
 mod terminal;
 mod update;
+#[cfg(feature = "temporal")]
+mod worker;
 mod workflow;
 mod workspaces;
 
@@ -81,6 +85,8 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<Exit, exit::Failure> {
         Command::Cache(command) => cache::run(&command, terminal),
         Command::Store(command) => store::run(command, terminal),
         Command::Corpus(command) => corpus::run(command, globals, terminal),
+        #[cfg(feature = "temporal")]
+        Command::Worker(command) => worker::run(&command, globals, terminal),
         Command::Doctor(command) => doctor::run(&command, globals, terminal),
         Command::Completions(command) => completions::run(&command, terminal),
     }

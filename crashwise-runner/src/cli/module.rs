@@ -35,7 +35,7 @@ pub(super) enum ModuleCommand {
         /// The module
         name: String,
         #[command(flatten)]
-        args: RunArgs,
+        args: Box<RunArgs>,
     },
 }
 

@@ -51,6 +51,19 @@ impl Progress {
             })
     }
 
+    /// Tells what happens in a run that is carried out elsewhere.
+    #[cfg(feature = "temporal")]
+    pub(super) fn seen(&self, seen: &crate::temporal::Seen) {
+        use crate::temporal::Seen;
+        let Some(view) = &self.view else { return };
+        let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen {
+            Seen::Event(event) => view.event(event, self.durable),
+            Seen::Stats(event) => view.stats(event),
+            Seen::Stuck(why) => view.tell(why),
+        }
+    }
+
     /// Tells of a cache what it does.
     pub(super) fn cache_listener(&self) -> Option<CacheListener> {
         let view = Arc::clone(self.view.as_ref()?);

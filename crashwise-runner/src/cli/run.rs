@@ -48,6 +48,9 @@ pub(super) struct RunArgs {
     /// Let the run go on in the background and print its id; `crashwise runs` looks after it
     #[arg(long)]
     detach: bool,
+    #[cfg(feature = "temporal")]
+    #[command(flatten)]
+    engine: super::cluster::EngineArgs,
     #[command(flatten)]
     report: ReportArgs,
 }
@@ -157,8 +160,6 @@ pub(super) fn execute(
         None => workspaces::target(&place)?,
     };
     let isolation = args.isolation.map(Isolation::from);
-    let state =
-        if keep == Keep::Durable && !from_input { StateFolder::usable(globals, terminal)? } else { None };
     let ask = Ask {
         workflow: metadata.name,
         target,
@@ -168,6 +169,20 @@ pub(super) fn execute(
         idempotency_key: args.idempotency_key.clone(),
         isolation,
     };
+    #[cfg(feature = "temporal")]
+    if let Some(cluster) = args.engine.cluster()? {
+        if keep == Keep::Passing {
+            return Err(Failure::usage(
+                "single modules run on this machine: --engine temporal takes a workflow",
+            ));
+        }
+        let (request, detach) = (ask.request(), args.detach);
+        return super::cluster::execute(&cluster, request, code, &catalogue, detach, terminal, |run| {
+            args.report.report(run, prepared, terminal)
+        });
+    }
+    let state =
+        if keep == Keep::Durable && !from_input { StateFolder::usable(globals, terminal)? } else { None };
     if args.detach {
         let Some(state) = state else { return Err(Failure::usage("--detach needs a state folder")) };
         return owner::start(&Task::Submit(Box::new(ask)), &state, globals, terminal);
@@ -196,7 +211,11 @@ pub(super) fn drive(
     let report = runtime.block_on(async {
         let runner = progress.attach(builder(extra, state, catalogue, &workspaces)).build()?;
         let handle = begin(&runner).await?;
-        let waited = interrupt::until_done(&handle, terminal, handle.wait()).await;
+        let cancel = async || {
+            // A run that is over already needs no stop.
+            let _ = handle.cancel().await;
+        };
+        let waited = interrupt::until_done(cancel, terminal, handle.wait()).await;
         let report =
             waited.map_err(|error| Failure::failed(format!("signals could not be received: {error}")))?;
         Ok::<_, Failure>(report?)

@@ -38,7 +38,7 @@ pub(super) enum WorkflowCommand {
         /// The workflow
         name: String,
         #[command(flatten)]
-        args: RunArgs,
+        args: Box<RunArgs>,
     },
     /// Check workflows as data: folders with metadata.yaml and workflow.yaml
     Validate {

@@ -63,6 +63,17 @@ impl Workspaces {
             .object_stores(|url| Ok(bucket(url)?))
     }
 
+    /// Lets a worker get its trees here.
+    #[cfg(feature = "temporal")]
+    pub(super) fn attach_worker(&self) -> crate::temporal::WorkerBuilder {
+        let Self { config, opened } = self.clone();
+        crate::temporal::Worker::builder(move || {
+            let cache = Cache::open(config.clone())?;
+            Ok(opened.get_or_init(|| cache).clone())
+        })
+        .object_stores(|url| Ok(bucket(url)?))
+    }
+
     /// Waits until the trees of the ended runs are gone. Called last.
     pub(super) fn settle(&self) {
         if let Some(cache) = self.opened.get() {

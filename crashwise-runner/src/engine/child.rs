@@ -118,7 +118,7 @@ async fn begin_child(run: &Rc<RunState>, key: &StepKey, call: ChildCall) -> Resu
 }
 
 /// The id of a child: the same each time the parent comes by, and sorted by the time of its parent.
-fn child_id(parent: &RunId, key: &StepKey) -> Result<RunId, crashwise_core::InvalidId> {
+pub(crate) fn child_id(parent: &RunId, key: &StepKey) -> Result<RunId, crashwise_core::InvalidId> {
     let time: String = parent.as_str().chars().take(13).collect();
     let digest = Fingerprint::of(["child", parent.as_str(), key.as_str()]);
     RunId::new(format!("{time}-{}", &digest.as_str()[..20]))

@@ -25,6 +25,11 @@ impl Mailbox {
         value
     }
 
+    #[cfg(feature = "temporal")]
+    pub(crate) fn has_signal(&self, name: &str) -> bool {
+        self.signals.contains_key(name)
+    }
+
     pub(crate) fn put_decision(&mut self, name: &str, decision: Decision) {
         self.decisions.insert(name.to_owned(), decision);
     }

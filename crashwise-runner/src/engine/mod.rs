@@ -31,3 +31,5 @@ pub(crate) use queue::Places;
 pub(crate) use shard::Shards;
 pub(crate) use state::RunState;
 pub(crate) use step::why_stopped;
+#[cfg(feature = "temporal")]
+pub(crate) use {child::child_id, mailbox::Mailbox};

@@ -5,11 +5,15 @@ use super::live::{Live, Progress};
 use super::mailbox::Mailbox;
 use super::memo::{Memo, Past};
 use super::queue::Place;
-use crate::executor::Prepared;
+use super::step::why_stopped;
+use crate::executor::{Prepared, Stage};
 use crate::journal::{Event, JournalError, RunLog, StepEnd, When};
+use crate::results::ResultStore;
 use crate::{RunEvent, RunEventKind, RunStatus, StepReport};
 use crashwise_core::workflow::{RunInfo, StepFailure, StepKey};
-use crashwise_core::{CancellationToken, Fingerprint, Isolation, Metadata, ModuleOutput, Workspace};
+use crashwise_core::{
+    CancellationToken, Fingerprint, Isolation, Metadata, ModuleOutput, StatsFeed, Workspace,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::future::poll_fn;
@@ -17,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -364,6 +369,44 @@ impl RunState {
         self.tell(|| RunEventKind::RunStopping { status });
         self.stop.cancel();
         self.change();
+    }
+}
+
+impl Stage for RunState {
+    fn results(&self) -> &ResultStore {
+        &self.core.results
+    }
+
+    fn stats(&self) -> &StatsFeed {
+        &self.core.stats
+    }
+
+    fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    fn workflow_version(&self) -> &str {
+        &self.live.submission.version
+    }
+
+    fn project(&self) -> String {
+        self.live.submission.target.project()
+    }
+
+    fn pool(&self) -> &Handle {
+        self.core.pool.handle()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn why_stopped(&self) -> &'static str {
+        why_stopped(self)
+    }
+
+    async fn workspace(&self) -> Result<Workspace, StepFailure> {
+        self.workspace().await
     }
 }
 

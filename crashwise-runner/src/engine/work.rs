@@ -6,12 +6,11 @@ use super::step::{Begin, Underway};
 use crate::executor::{self, Ended, Work};
 use crate::journal::{Cached, Event, Outcome};
 use crate::{CacheHit, RunEventKind};
-use crashwise_core::workflow::{Command, ModuleCall, Request, StepError, StepErrorKind, StepOptions};
-use crashwise_core::{CoverageStatus, Fingerprint, ModuleOutput, Summary, Target};
+use crashwise_core::workflow::{StepError, StepErrorKind, StepOptions};
+use crashwise_core::{CoverageStatus, Fingerprint, ModuleOutput, Summary};
 use serde::Deserialize;
 use serde_json::Value;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) async fn module_step(
@@ -108,25 +107,13 @@ pub(super) async fn module_step(
     }
 }
 
-/// Under which key other runs find the result: module, version, rules, configuration, what is looked at, and what is read
-/// beside it. Closures have none: what they capture cannot be told.
+/// Under which key other runs find the result. Closures have none: what they capture cannot be told.
 async fn cache_key(run: &RunState, step: &Begin, work: &Work, options: &StepOptions) -> Option<Fingerprint> {
     let Work::Module(module, config) = work else { return None };
     if !options.cached || options.at_most_once || !run.live.submission.use_cache {
         return None;
     }
-    let info = module.info();
-    let content = if info.requires_workspace { run.content().await? } else { Fingerprint::of(["none"]) };
-    // With defaults filled in, so that it does not matter who wrote them down.
-    let config = module.check_config((**config).clone()).ok()?;
-    let mut read = Vec::new();
-    for path in module.reads(&config) {
-        read.push(run.core.workspaces.content(&Target::from_path(path).ok()?).await?);
-    }
-    let asked = ModuleCall::of(Arc::clone(module), config);
-    let asked = Request::new(step.key.clone(), Command::Module(asked)).fingerprint;
-    let parts = ["cache", asked.as_str(), content.as_str()];
-    Some(Fingerprint::of(parts.into_iter().chain(read.iter().map(Fingerprint::as_str))))
+    executor::cache_key(&step.key, module, config, run.content(), &*run.core.workspaces).await
 }
 
 struct Hit {

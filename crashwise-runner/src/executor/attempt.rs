@@ -1,7 +1,8 @@
 //! One attempt of a step.
 
-use super::host::Host;
-use crate::engine::{RunState, at, panic_text, why_stopped};
+use super::host::{Beat, Host};
+use super::stage::Stage;
+use crate::engine::{at, panic_text};
 use crashwise_core::workflow::{InlineStep, StepErrorKind, StepFailure, StepKey};
 use crashwise_core::{
     AnyModule, CancellationToken, ModuleContext, ModuleHost, ModuleInfo, ModuleKind, ModuleOutput,
@@ -9,7 +10,6 @@ use crashwise_core::{
 };
 use serde_json::Value;
 use std::borrow::Cow;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinHandle};
@@ -29,12 +29,12 @@ impl Work {
     }
 
     /// What is said of it; of a closure, that it belongs to its workflow.
-    pub(crate) fn info(&self, run: &RunState) -> ModuleInfo {
+    pub(crate) fn info(&self, stage: &impl Stage) -> ModuleInfo {
         match self {
             Self::Module(module, _) => module.info(),
             Self::Closure(_) => ModuleInfo::new(
-                run.info.workflow.clone(),
-                &run.live.submission.version,
+                stage.info().workflow.clone(),
+                stage.workflow_version(),
                 ModuleKind::Analyzer,
                 "",
             ),
@@ -43,8 +43,8 @@ impl Work {
 }
 
 /// One attempt of a step.
-pub(crate) struct Attempt<'a> {
-    pub(crate) run: &'a Rc<RunState>,
+pub(crate) struct Attempt<'a, S> {
+    pub(crate) stage: &'a S,
     pub(crate) key: &'a StepKey,
     pub(crate) number: u32,
     pub(crate) info: &'a ModuleInfo,
@@ -53,6 +53,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) limit_text: Cow<'static, str>,
     pub(crate) silence: Option<Duration>,
     pub(crate) heartbeat: Option<Value>,
+    pub(crate) beat: Beat,
 }
 
 /// What came of an attempt.
@@ -64,7 +65,7 @@ pub(crate) struct Finished {
 
 type Done = (Result<Summary, StepFailure>, ModuleOutput);
 
-impl Attempt<'_> {
+impl<S: Stage> Attempt<'_, S> {
     pub(crate) async fn carry_out(self, work: &Work) -> Finished {
         let mut found = ModuleOutput::default();
         if let Work::Module(..) = work {
@@ -80,21 +81,22 @@ impl Attempt<'_> {
             Workspace::in_place("")
         };
         let host = Arc::new(Host::new(
-            self.run.core.results.clone(),
-            self.run.core.stats.clone(),
-            self.run.info.run.clone(),
-            self.run.info.workflow.clone(),
+            self.stage.results().clone(),
+            self.stage.stats().clone(),
+            self.stage.info().run.clone(),
+            self.stage.info().workflow.clone(),
             self.key.as_str().to_owned(),
+            Arc::clone(&self.beat),
         ));
         // Not a child of the stop token: what stops an attempt also cuts it off in the end, see below.
         let token = CancellationToken::new();
         let cx = self.context(workspace, Arc::clone(&host) as Arc<dyn ModuleHost>, token.clone());
         let task = self.spawn(work, cx.clone(), Arc::clone(&host), found.clone());
-        let mut task = Running { task: Some(task), token, pool: self.run.core.pool.handle().clone() };
+        let mut task = Running { task: Some(task), token, pool: self.stage.pool().clone() };
         let why = tokio::select! {
             biased;
             joined = task.join() => return self.joined(joined, cx, &host, found).await,
-            () = self.stop.cancelled() => StepFailure::new(StepErrorKind::Cancelled, why_stopped(self.run)),
+            () = self.stop.cancelled() => StepFailure::new(StepErrorKind::Cancelled, self.stage.why_stopped()),
             () = at(self.limit) => StepFailure::new(StepErrorKind::TimedOut, self.limit_text.as_ref()),
             silence = silent(&host, self.silence) => StepFailure::new(
                 StepErrorKind::TimedOut,
@@ -119,7 +121,7 @@ impl Attempt<'_> {
     }
 
     async fn workspace(&self, work: &Work) -> Result<Workspace, StepFailure> {
-        match self.run.workspace().await {
+        match self.stage.workspace().await {
             // A closure need not look at the target at all.
             Err(_) if !work.is_module() => Ok(Workspace::in_place("")),
             other => other,
@@ -132,13 +134,16 @@ impl Attempt<'_> {
         host: Arc<dyn ModuleHost>,
         token: CancellationToken,
     ) -> ModuleContext {
-        let identity =
-            StepIdentity::new(self.run.info.run.clone(), self.run.info.workflow.clone(), self.key.as_str())
-                .with_attempt(self.number)
-                .with_project(self.run.live.submission.target.project());
+        let identity = StepIdentity::new(
+            self.stage.info().run.clone(),
+            self.stage.info().workflow.clone(),
+            self.key.as_str(),
+        )
+        .with_attempt(self.number)
+        .with_project(self.stage.project());
         ModuleContext::new(identity, self.info, workspace, host)
             .with_cancel(token)
-            .with_deadline(super::earlier(self.limit, self.run.deadline()))
+            .with_deadline(super::earlier(self.limit, self.stage.deadline()))
             .with_last_heartbeat(self.heartbeat.clone())
     }
 
@@ -150,7 +155,7 @@ impl Attempt<'_> {
         host: Arc<Host>,
         mut found: ModuleOutput,
     ) -> JoinHandle<Done> {
-        let pool = self.run.core.pool.handle();
+        let pool = self.stage.pool();
         match work {
             Work::Module(module, config) => {
                 let (module, config) = (Arc::clone(module), Arc::clone(config));
@@ -202,7 +207,7 @@ impl Attempt<'_> {
     ) -> Finished {
         let kept = {
             let (host, mut found) = (Arc::clone(host), found.clone());
-            self.run.core.pool.handle().spawn(async move {
+            self.stage.pool().spawn(async move {
                 let kept = keep(&cx, &host, &mut found).await;
                 (kept, found)
             })

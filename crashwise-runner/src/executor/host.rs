@@ -6,8 +6,16 @@ use crashwise_core::{
 };
 use serde_json::Value;
 use std::io::{self, Read};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
+
+/// When a step last said that it is alive, and what with. Shared with whoever watches the step.
+pub(crate) type Beat = Arc<Mutex<(Instant, Option<Value>)>>;
+
+/// A beat of a step that begins now.
+pub(crate) fn first_beat() -> Beat {
+    Arc::new(Mutex::new((Instant::now(), None)))
+}
 
 /// Takes what one attempt of a step pushes.
 pub(crate) struct Host {
@@ -17,7 +25,7 @@ pub(crate) struct Host {
     workflow: String,
     step: String,
     spool: RwLock<Spool>,
-    beat: Mutex<(Instant, Option<Value>)>,
+    beat: Beat,
 }
 
 enum Spool {
@@ -34,16 +42,9 @@ impl Host {
         run: RunId,
         workflow: String,
         step: String,
+        beat: Beat,
     ) -> Self {
-        Self {
-            results,
-            stats,
-            run,
-            workflow,
-            step,
-            spool: RwLock::new(Spool::Empty),
-            beat: Mutex::new((Instant::now(), None)),
-        }
+        Self { results, stats, run, workflow, step, spool: RwLock::new(Spool::Empty), beat }
     }
 
     /// When the step last said that it is alive.

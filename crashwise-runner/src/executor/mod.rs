@@ -5,21 +5,29 @@ mod attempt;
 mod cached;
 mod content;
 mod host;
+mod stage;
 mod workspace;
 
 pub(crate) use attempt::Work;
 #[cfg(feature = "workspace")]
 pub(crate) use cached::{Cached, OpenCache, OpenStore};
+#[cfg(feature = "temporal")]
+pub(crate) use host::{Beat, first_beat};
+pub(crate) use stage::Stage;
 pub(crate) use workspace::{InPlace, Prepared, WorkspaceSource};
 
 use crate::RunEventKind;
 use crate::engine::{RunState, after, at, millis, why_stopped};
 use crate::journal::Event;
-use attempt::{Attempt, Finished};
-use crashwise_core::workflow::{StepErrorKind, StepFailure, StepKey, StepOptions};
-use crashwise_core::{CancellationToken, ModuleOutput};
+pub(crate) use attempt::{Attempt, Finished};
+use crashwise_core::workflow::{
+    Command, ModuleCall, Request, StepErrorKind, StepFailure, StepKey, StepOptions,
+};
+use crashwise_core::{AnyModule, CancellationToken, Fingerprint, ModuleOutput, Target};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Where in a run a step is.
@@ -41,7 +49,7 @@ pub(crate) struct Ended {
 /// Carries out a step.
 pub(crate) async fn run(run: &Rc<RunState>, place: Place<'_>, work: &Work, options: &StepOptions) -> Ended {
     let stop = if place.detached { CancellationToken::new() } else { run.stop.child_token() };
-    let info = work.info(run);
+    let info = work.info(&**run);
     let mut ended = Ended {
         result: Err(StepFailure::new(StepErrorKind::Cancelled, why_stopped(run))),
         attempts: 0,
@@ -75,7 +83,7 @@ pub(crate) async fn run(run: &Rc<RunState>, place: Place<'_>, work: &Work, optio
         });
         let limit = options.timeout.and_then(|limit| after(limit.duration()));
         let attempt = Attempt {
-            run,
+            stage: &**run,
             key: place.key,
             number: ended.attempts,
             info: &info,
@@ -84,6 +92,7 @@ pub(crate) async fn run(run: &Rc<RunState>, place: Place<'_>, work: &Work, optio
             limit_text: limit_text(options, limit, last_moment),
             silence: options.heartbeat_timeout.map(crashwise_core::Span::duration),
             heartbeat: heartbeat.take(),
+            beat: host::first_beat(),
         };
         let Finished { result, found, heartbeat: left } = attempt.carry_out(work).await;
         heartbeat = left;
@@ -129,7 +138,30 @@ pub(crate) async fn run(run: &Rc<RunState>, place: Place<'_>, work: &Work, optio
     }
 }
 
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+/// Under which key other runs find the result of a module: its name, version, rules and configuration, what it looks at, and
+/// what it reads beside it. `content` identifies what the run looks at, and is asked only if the module does.
+pub(crate) async fn cache_key(
+    step: &StepKey,
+    module: &Arc<dyn AnyModule>,
+    config: &Value,
+    content: impl Future<Output = Option<Fingerprint>>,
+    workspaces: &dyn WorkspaceSource,
+) -> Option<Fingerprint> {
+    let info = module.info();
+    let content = if info.requires_workspace { content.await? } else { Fingerprint::of(["none"]) };
+    // With defaults filled in, so that it does not matter who wrote them down.
+    let config = module.check_config(config.clone()).ok()?;
+    let mut read = Vec::new();
+    for path in module.reads(&config) {
+        read.push(workspaces.content(&Target::from_path(path).ok()?).await?);
+    }
+    let asked = ModuleCall::of(Arc::clone(module), config);
+    let asked = Request::new(step.clone(), Command::Module(asked)).fingerprint;
+    let parts = ["cache", asked.as_str(), content.as_str()];
+    Some(Fingerprint::of(parts.into_iter().chain(read.iter().map(Fingerprint::as_str))))
+}
+
+pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (one, None) | (None, one) => one,

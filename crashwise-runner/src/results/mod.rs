@@ -18,6 +18,17 @@ struct Inner {
     place: Place,
     /// Whether a file is on the disk before its reference is handed out.
     sync: bool,
+    /// Where files come from that are not here.
+    elsewhere: Option<Arc<dyn Elsewhere>>,
+}
+
+/// A place beyond this machine in which files are.
+pub(crate) trait Elsewhere: Send + Sync + std::fmt::Debug {
+    /// Writes a stored file to a path at which there is none. Blocks.
+    fn fetch(&self, artifact: &ArtifactRef, into: &Path) -> io::Result<()>;
+
+    /// Takes note of a file that was stored here.
+    fn stored(&self, artifact: &ArtifactRef);
 }
 
 #[derive(Debug)]
@@ -30,20 +41,42 @@ enum Place {
 impl ResultStore {
     /// A store that goes away.
     pub(crate) fn temporary() -> Self {
-        Self { inner: Arc::new(Inner { place: Place::Temporary(OnceLock::new()), sync: false }) }
+        Self {
+            inner: Arc::new(Inner { place: Place::Temporary(OnceLock::new()), sync: false, elsewhere: None }),
+        }
+    }
+
+    /// A store that goes away, and finds elsewhere what it does not have.
+    #[cfg(feature = "temporal")]
+    pub(crate) fn temporary_with(elsewhere: Arc<dyn Elsewhere>) -> Self {
+        let place = Place::Temporary(OnceLock::new());
+        Self { inner: Arc::new(Inner { place, sync: false, elsewhere: Some(elsewhere) }) }
+    }
+
+    /// A stored file on this machine.
+    #[cfg(feature = "temporal")]
+    pub(crate) fn file(&self, artifact: &ArtifactRef) -> Option<PathBuf> {
+        self.path(&artifact.digest).ok().filter(|path| path.exists())
+    }
+
+    /// Takes over a file that is known to have the content of a reference.
+    pub(crate) fn take(&self, artifact: &ArtifactRef, file: &Path) -> io::Result<()> {
+        let path = self.path(&artifact.digest)?;
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        fs::rename(file, path)
     }
 
     /// A store that stays.
     pub(crate) fn at(root: impl Into<PathBuf>, sync: bool) -> io::Result<Self> {
         let root = root.into();
         fs::create_dir_all(root.join("tmp"))?;
-        Ok(Self { inner: Arc::new(Inner { place: Place::Folder(root), sync }) })
+        Ok(Self { inner: Arc::new(Inner { place: Place::Folder(root), sync, elsewhere: None }) })
     }
 
     /// A store that is only read.
     #[cfg(feature = "local")]
     pub(crate) fn reader(root: impl Into<PathBuf>) -> Self {
-        Self { inner: Arc::new(Inner { place: Place::Folder(root.into()), sync: false }) }
+        Self { inner: Arc::new(Inner { place: Place::Folder(root.into()), sync: false, elsewhere: None }) }
     }
 
     /// The folder, made if it is not there yet.
@@ -101,7 +134,11 @@ impl ResultStore {
 
     /// Stores what a reader gives.
     pub(crate) fn put(&self, name: &str, content: &mut dyn Read) -> io::Result<ArtifactRef> {
-        self.put_with(name, |out| io::copy(content, out)).map(|(artifact, _)| artifact)
+        let (artifact, _) = self.put_with(name, |out| io::copy(content, out))?;
+        if let Some(elsewhere) = &self.inner.elsewhere {
+            elsewhere.stored(&artifact);
+        }
+        Ok(artifact)
     }
 
     /// Opens a stored file. One that is gone or was cut is an error that names it.
@@ -112,7 +149,16 @@ impl ResultStore {
                 format!("stored file {:?} ({}): {error}", artifact.name, artifact.digest),
             )
         };
-        let file = File::open(self.path(&artifact.digest)?).map_err(named)?;
+        let path = self.path(&artifact.digest)?;
+        if let Some(elsewhere) = &self.inner.elsewhere
+            && !path.exists()
+        {
+            let place = TempDir::new_in(self.scratch()?)?;
+            let file = place.path().join("file");
+            elsewhere.fetch(artifact, &file).map_err(named)?;
+            self.take(artifact, &file)?;
+        }
+        let file = File::open(path).map_err(named)?;
         let size = file.metadata().map_err(named)?.len();
         if size == artifact.size {
             Ok(Box::new(file))

@@ -1,0 +1,145 @@
+//! Looking at runs of a cluster.
+
+use super::cluster::Cluster;
+use super::error::ClusterError;
+use super::handle::{ClusterRun, status_of};
+use crate::engine::millis;
+use crate::{RunFilter, RunSummary};
+use crashwise_core::RunId;
+use futures::StreamExt;
+use std::time::{SystemTime, UNIX_EPOCH};
+use temporalio_client::errors::ClientError;
+use temporalio_client::{Memo, WorkflowExecutionStatus, WorkflowListOptions};
+
+/// How many runs are looked through at most.
+const LOOKED_THROUGH: usize = 10_000;
+
+impl Cluster {
+    /// A run by its id, whether it goes on or not. That there is one shows when something is asked of it.
+    pub fn run(&self, id: &RunId) -> ClusterRun {
+        ClusterRun::new(self.clone(), id.clone())
+    }
+
+    /// Runs, newest first. The server forgets runs some time after their end.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError::Unreachable`].
+    pub async fn list(&self, filter: &RunFilter) -> Result<Vec<RunSummary>, ClusterError> {
+        let mut runs =
+            self.client.list_workflows("WorkflowType = 'crashwise'", WorkflowListOptions::default());
+        let mut found = Vec::new();
+        let mut seen = 0;
+        while let Some(run) = runs.next().await {
+            let run = run.map_err(|error| self.listing(error))?;
+            seen += 1;
+            let told = Told {
+                id: run.id(),
+                status: run.status(),
+                memo: run.memo(),
+                parent: run.parent_id(),
+                started: run.start_time(),
+                closed: run.close_time(),
+            };
+            let Some(summary) = told.summary() else { continue };
+            let fits = summary.parent == filter.parent
+                && filter.workflow.as_ref().is_none_or(|name| *name == summary.workflow)
+                && filter.status.is_none_or(|status| status == summary.status);
+            if fits {
+                found.push(summary);
+            }
+            let enough = filter.limit != 0 && found.len() >= filter.limit as usize;
+            if enough || seen >= LOOKED_THROUGH {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The runs whose id begins so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::list`].
+    pub async fn matching(&self, begin: &str) -> Result<Vec<RunId>, ClusterError> {
+        if !begin.is_empty() && begin.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            let query = format!("WorkflowType = 'crashwise' AND WorkflowId STARTS_WITH '{begin}'");
+            let mut runs = self.client.list_workflows(query, WorkflowListOptions::default());
+            let mut found = Vec::new();
+            while let Some(run) = runs.next().await {
+                let run = run.map_err(|error| self.listing(error))?;
+                found.extend(RunId::new(run.id()));
+                if found.len() >= 100 {
+                    break;
+                }
+            }
+            return Ok(found);
+        }
+        Ok(Vec::new())
+    }
+
+    fn listing(&self, error: ClientError) -> ClusterError {
+        match error {
+            ClientError::Rpc(status) => self.status("listing runs failed", status),
+            other => ClusterError::server("listing runs failed", other),
+        }
+    }
+}
+
+impl ClusterRun {
+    /// A line about the run.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::RunnerError::UnknownRun`], [`ClusterError::Unreachable`].
+    pub async fn summary(&self) -> Result<RunSummary, ClusterError> {
+        let run = self.describe().await?;
+        let told = Told {
+            id: run.id(),
+            status: run.status(),
+            memo: run.memo(),
+            parent: run.parent_id(),
+            started: run.start_time(),
+            closed: run.close_time(),
+        };
+        told.summary().ok_or_else(|| crate::RunnerError::UnknownRun { id: self.id.clone() }.into())
+    }
+}
+
+/// What the server tells of a run.
+struct Told<'a> {
+    id: &'a str,
+    status: WorkflowExecutionStatus,
+    memo: Memo,
+    parent: Option<&'a str>,
+    started: Option<SystemTime>,
+    closed: Option<SystemTime>,
+}
+
+impl Told<'_> {
+    fn summary(self) -> Option<RunSummary> {
+        let text = |key: &str| self.memo.get::<String>(key).ok().flatten();
+        let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, millis);
+        let word = text("status");
+        let status = status_of(self.status, word.as_deref());
+        let submitted_ms = self.memo.get::<u64>("submitted_ms").ok().flatten();
+        let started_ms = self.started.map_or(0, ms);
+        let ended_ms = self.closed.map(ms).filter(|_| status.is_final());
+        Some(RunSummary {
+            run_id: RunId::new(self.id).ok()?,
+            workflow: text("workflow").unwrap_or_default(),
+            workflow_version: text("version").unwrap_or_default(),
+            target: text("target").unwrap_or_default(),
+            status,
+            // The cluster carries it out as soon as a worker has room.
+            owned: !status.is_final(),
+            error: (self.status == WorkflowExecutionStatus::Terminated)
+                .then(|| "terminated by way of the server".to_owned()),
+            parent: self.parent.filter(|parent| !parent.is_empty()).and_then(|id| RunId::new(id).ok()),
+            forked_from: None,
+            submitted_ms: submitted_ms.unwrap_or(started_ms),
+            updated_ms: ended_ms.unwrap_or(started_ms),
+            ended_ms,
+        })
+    }
+}

@@ -1,0 +1,211 @@
+//! What travels between client, workflow and worker. All of it is small: findings and files are references.
+
+use crate::{RunStatus, StepReport};
+use crashwise_core::workflow::{ApprovalRequest, Decision, StepError, StepErrorKind, StepKey};
+use crashwise_core::{ArtifactRef, Isolation, ModuleOutput, RunId, Stats, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The most bytes of a payload. The server refuses more than twice as much.
+pub(crate) const PAYLOAD: usize = 1 << 20;
+
+/// The most bytes of one page of steps, and of what a step hands to its workflow without going through the store.
+pub(crate) const PAGE: usize = 256 << 10;
+
+/// The queue whose workers serve a vertical.
+///
+/// ```
+/// assert_eq!(crashwise_runner::temporal::queue_of("rust"), "rust-queue");
+/// ```
+pub fn queue_of(vertical: &str) -> String {
+    format!("{vertical}-queue")
+}
+
+/// The release that this is, which client and worker tell each other.
+pub(crate) const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
+/// The input of a hosted workflow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) run: RunId,
+    /// The run at the top, below which the files of all are kept.
+    pub(crate) root: RunId,
+    pub(crate) parent: Option<RunId>,
+    pub(crate) workflow: String,
+    pub(crate) version: String,
+    /// The release of the client.
+    pub(crate) release: String,
+    pub(crate) params: Value,
+    /// Where workers find what is looked at.
+    pub(crate) target: Target,
+    /// What is looked at, as it was asked for.
+    pub(crate) asked: Target,
+    /// What that is called over runs.
+    pub(crate) project: String,
+    /// How the tree is shared with others, and whether the client said so.
+    pub(crate) isolation: Isolation,
+    pub(crate) isolation_asked: Option<Isolation>,
+    pub(crate) vertical: String,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) use_cache: bool,
+    pub(crate) priority: i32,
+    pub(crate) submitted_ms: u64,
+    /// Workflows as data, which workers need not have.
+    #[serde(default)]
+    pub(crate) definitions: Vec<DefinitionText>,
+}
+
+/// A workflow as data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DefinitionText {
+    pub(crate) metadata: (String, String),
+    pub(crate) workflow: (String, String),
+}
+
+/// The end of a hosted workflow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    pub(crate) status: RunStatus,
+    #[serde(default)]
+    pub(crate) output: Value,
+    #[serde(default)]
+    pub(crate) error: Option<String>,
+    #[serde(default)]
+    pub(crate) failed_step: Option<StepKey>,
+    pub(crate) started_ms: u64,
+    pub(crate) duration_ms: u64,
+    /// How many pages of steps are in the store beside the record.
+    pub(crate) pages: usize,
+}
+
+/// What is kept of a run in the store, beside its steps and files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    pub(crate) order: Order,
+    pub(crate) ended: Ended,
+    /// The steps that are on no page.
+    #[serde(default)]
+    pub(crate) lines: Vec<Line>,
+}
+
+/// One step of a hosted workflow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) report: StepReport,
+    /// What was decided, for approvals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) decision: Option<Decision>,
+    /// The whole output of a module, where it was too large to travel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) whole: Option<ArtifactRef>,
+}
+
+/// A step that goes on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Going {
+    pub(crate) key: StepKey,
+    pub(crate) kind: String,
+    pub(crate) module: String,
+    pub(crate) since_ms: u64,
+    pub(crate) until_ms: Option<u64>,
+}
+
+/// What a run is doing, for the query `status`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Doings {
+    pub(crate) paused: bool,
+    /// Whether nothing of a paused run goes on any more.
+    pub(crate) at_rest: bool,
+    pub(crate) stopping: bool,
+    pub(crate) done: usize,
+    pub(crate) going: Vec<Going>,
+    pub(crate) approvals: Vec<ApprovalRequest>,
+    /// Approvals that were decided before they were asked for.
+    pub(crate) decided: Vec<String>,
+}
+
+/// The input of a module's activity.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ModuleTask {
+    pub(crate) place: Place,
+    pub(crate) module: String,
+    /// Version and rules that the workflow expects; empty where it knows the name only.
+    pub(crate) version: String,
+    pub(crate) rules: String,
+    pub(crate) config: Value,
+    pub(crate) cached: bool,
+}
+
+/// Where an attempt belongs, and how long it may take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) run: RunId,
+    pub(crate) root: RunId,
+    pub(crate) workflow: String,
+    pub(crate) workflow_version: String,
+    pub(crate) step: StepKey,
+    pub(crate) target: Target,
+    /// What the target is called over runs.
+    pub(crate) project: String,
+    pub(crate) isolation: Isolation,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) total_timeout: Option<Duration>,
+    pub(crate) silence: Option<Duration>,
+    pub(crate) cleanup: bool,
+}
+
+/// The input of the local activity that runs a closure.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ClosureTask {
+    /// Where the closure waits, see [`super::closures::Closures`].
+    pub(crate) token: u64,
+    pub(crate) place: Place,
+}
+
+/// What an activity hands to its workflow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StepDone {
+    pub(crate) output: ModuleOutput,
+    pub(crate) attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) whole: Option<ArtifactRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cached: Option<crate::CacheHit>,
+}
+
+/// How an activity failed, as the details of its failure.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StepNotDone {
+    pub(crate) kind: StepErrorKind,
+    pub(crate) message: String,
+    pub(crate) attempts: u32,
+    /// Whether it was no fault of the step: its worker stopped, or the store was away.
+    #[serde(default)]
+    pub(crate) again: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) partial: Option<Box<StepDone>>,
+}
+
+impl StepNotDone {
+    pub(crate) fn error(self, key: &StepKey) -> StepError {
+        StepError::new(key.clone(), self.kind, self.message).with_attempts(self.attempts)
+    }
+}
+
+/// The details of a heartbeat: what a later attempt goes on from, and the newest statistics.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pulse {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) details: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stats: Option<Stats>,
+}
+
+/// The input of the activity that keeps something of a run in the store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeepTask {
+    pub(crate) run: RunId,
+    pub(crate) name: String,
+    pub(crate) content: Value,
+}
