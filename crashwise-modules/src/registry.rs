@@ -37,6 +37,8 @@ fn modules() -> Vec<Arc<dyn AnyModule>> {
         #[cfg(all(feature = "fuzzing", target_os = "linux"))]
         Arc::new(crate::fuzzing::AtherisFuzzer::new()),
         #[cfg(all(feature = "fuzzing", target_os = "linux"))]
+        Arc::new(crate::fuzzing::AflFuzzer::new()),
+        #[cfg(all(feature = "fuzzing", target_os = "linux"))]
         Arc::new(crate::fuzzing::RegressionFuzzer::new()),
     ]
 }

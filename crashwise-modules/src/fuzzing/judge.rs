@@ -138,8 +138,20 @@ impl Session<'_> {
         }
         let small = match &input {
             Some(input) if sure && quick => {
-                let small =
-                    replay.minimise(input, self.options.minimise, cancel).await.map_err(module_error)?;
+                let until = Instant::now() + self.options.minimise;
+                let mut first = input.clone();
+                if let Some(afl) = ready.afl().filter(|_| input.len() > 64) {
+                    let half = self.options.minimise / 2;
+                    let small = afl.tmin(input, &self.place(ready).join("tmin"), half, cancel).await;
+                    if let Ok(Some(small)) = small
+                        && let Ok(replayed) = replay.run(&small, cancel).await
+                        && replayed.report.is_some_and(|other| other.major == report.major)
+                    {
+                        first = small;
+                    }
+                }
+                let left = until.saturating_duration_since(Instant::now());
+                let small = replay.minimise(&first, left, cancel).await.map_err(module_error)?;
                 if small != *input {
                     kept.keep(&report, &small).await;
                 }

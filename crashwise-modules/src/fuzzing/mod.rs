@@ -1,6 +1,6 @@
 //! Fuzzing: modules that drive fuzzers, and triage of what crashes print.
 //!
-//! - [`CargoFuzzer`], [`LibfuzzerFuzzer`], [`AtherisFuzzer`]: the modules; [`RegressionFuzzer`] replays what they know.
+//! - [`CargoFuzzer`], [`LibfuzzerFuzzer`], [`AtherisFuzzer`], [`AflFuzzer`]: the modules; [`RegressionFuzzer`] replays what they know.
 //! - `FuzzModule` (feature `in-process`): fuzzes a closure of the program that holds it.
 //! - [`libfuzzer`]: campaigns over libFuzzer targets, and their replay.
 //! - [`triage`]: reads crash reports and tells one crash from another.
@@ -9,6 +9,10 @@
 
 pub mod triage;
 
+#[cfg(target_os = "linux")]
+mod afl;
+#[cfg(target_os = "linux")]
+mod afl_fuzzer;
 #[cfg(target_os = "linux")]
 mod atheris_fuzzer;
 #[cfg(target_os = "linux")]
@@ -35,6 +39,8 @@ mod regression_fuzzer;
 mod session;
 
 #[cfg(target_os = "linux")]
+pub use afl_fuzzer::{AflFuzzer, AflFuzzerConfig, CSanitizer};
+#[cfg(target_os = "linux")]
 pub use atheris_fuzzer::{AtherisFuzzer, AtherisFuzzerConfig};
 #[cfg(target_os = "linux")]
 pub use cargo::Sanitizer;
@@ -56,12 +62,13 @@ pub use regression_fuzzer::{RegressionFuzzer, RegressionFuzzerConfig};
 /// ```
 /// let names: Vec<String> =
 ///     crashwise_modules::fuzzing::modules().iter().map(|module| module.info().name).collect();
-/// assert_eq!(names, ["atheris_fuzzer", "cargo_fuzzer", "libfuzzer_fuzzer", "regression_fuzzer"]);
+/// assert_eq!(names, ["afl_fuzzer", "atheris_fuzzer", "cargo_fuzzer", "libfuzzer_fuzzer", "regression_fuzzer"]);
 /// ```
 #[cfg(target_os = "linux")]
 pub fn modules() -> Vec<std::sync::Arc<dyn crashwise_core::AnyModule>> {
     use std::sync::Arc;
     vec![
+        Arc::new(AflFuzzer::new()),
         Arc::new(AtherisFuzzer::new()),
         Arc::new(CargoFuzzer::new()),
         Arc::new(LibfuzzerFuzzer::new()),
@@ -76,6 +83,7 @@ pub fn modules_with_store(
 ) -> Vec<std::sync::Arc<dyn crashwise_core::AnyModule>> {
     use std::sync::Arc;
     vec![
+        Arc::new(AflFuzzer::new().with_store(store.clone())),
         Arc::new(AtherisFuzzer::new().with_store(store.clone())),
         Arc::new(CargoFuzzer::new().with_store(store.clone())),
         Arc::new(LibfuzzerFuzzer::new().with_store(store.clone())),

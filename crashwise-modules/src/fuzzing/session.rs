@@ -16,10 +16,11 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::afl::{AflCampaign, AflTarget};
 use super::config::Options;
 use super::corpora::Kept;
 use super::judge::Seen;
-use super::libfuzzer::{Campaign, CampaignEvent, Merge, Progress, Replay, Target};
+use super::libfuzzer::{Campaign, CampaignEvent, FlagsBy, Merge, Progress, Replay, Target, Totals};
 use super::triage::{Known, Scope, StackHash, signature};
 
 /// How often new inputs are kept: what a kill costs at most.
@@ -41,9 +42,17 @@ pub(super) struct Ready {
     pub(super) command: String,
     /// Where relative paths of its stacks may start, below the workspace.
     pub(super) base: String,
+    /// The arguments under AFL++, for a target that it drives.
+    pub(super) afl: Option<Vec<String>>,
 }
 
 impl Ready {
+    /// The target as AFL++ runs it, if it does.
+    pub(super) fn afl(&self) -> Option<AflTarget> {
+        let args = self.afl.clone()?;
+        Some(AflTarget { target: self.target.clone(), args })
+    }
+
     /// A target without anything beside it.
     pub(super) fn new(target: Target, engine: &'static str, command: String) -> Self {
         Self {
@@ -55,6 +64,7 @@ impl Ready {
             dictionary: None,
             command,
             base: String::new(),
+            afl: None,
         }
     }
 }
@@ -144,23 +154,22 @@ impl Session<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where the files of a target are.
+    pub(super) fn place(&self, ready: &Ready) -> PathBuf {
+        self.work.join(format!("fuzz-{}", ready.target.name))
+    }
+
     async fn target(&self, mut ready: Ready, share: Duration) -> Result<(), ModuleError> {
         let begin = Instant::now();
         let name = ready.target.name.clone();
-        let place = self.work.join(format!("fuzz-{name}"));
+        let place = self.place(&ready);
         let corpus = ready.corpus.clone().unwrap_or_else(|| place.join("corpus"));
         let kept = Kept::of(self.cx, &self.options, &name);
         let loaded = kept.load(&corpus).await;
         let (seeds, into) = (ready.seeds.clone(), corpus.clone());
         self.cx.blocking(move |_| sow(&seeds, &into)).await;
-        let replay_by =
-            |target: &Target| Replay::new(target.clone(), place.join("replay"), self.scope.clone());
-        if !replay_by(&ready.target).finds_leaks(self.cx.cancel_token()).await.map_err(module_error)? {
-            ready.target.leaks = false;
-            let why = "its LeakSanitizer does not work in the sandbox; with `sandbox: limits` it may";
-            self.cx.not_covered(Gap::new(format!("leaks of {name}"), GapReason::Unsupported, why));
-        }
-        let replay = replay_by(&ready.target);
+        self.probe_leaks(&mut ready).await?;
+        let replay = self.replay(&ready, "replay");
         let part = if self.options.replay { share } else { share / 4 };
         self.known(&ready, &replay, &kept, part).await?;
         let left = share.saturating_sub(begin.elapsed()).max(Duration::from_secs(1));
@@ -176,7 +185,7 @@ impl Session<'_> {
         let (sender, mut events) = mpsc::channel(64);
         let ended = CancellationToken::new();
         let run = async {
-            let totals = campaign.run(self.cx.cancel_token(), &sender).await;
+            let totals = self.drive(&ready, &campaign, &sender).await;
             drop(sender);
             ended.cancel();
             totals
@@ -207,39 +216,89 @@ impl Session<'_> {
             }
             Ok::<(), ModuleError>(())
         };
-        let save = async {
-            loop {
-                tokio::select! {
-                    () = ended.cancelled() => break,
-                    // Who is cancelled is left behind soon.
-                    () = self.cx.cancelled() => {
-                        let _ = kept.save(&corpus).await;
-                        break;
-                    }
-                    () = tokio::time::sleep(SAVE_EVERY) => drop(kept.save(&corpus).await),
-                }
-            }
-        };
-        let (totals, (), looked, ()) = tokio::join!(run, listen, look, save);
+        let (totals, (), looked, ()) =
+            tokio::join!(run, listen, look, self.save_until(&ended, &kept, &corpus));
         let grew = kept.finish(&corpus, loaded).await;
-        let totals = totals.map_err(|error| {
-            self.cx.not_covered(Gap::new(&name, GapReason::Failed, error.to_string()));
-            module_error(error)
-        })?;
+        self.conclude(&name, totals)?;
         looked?;
-        self.state().progress.insert(name.clone(), totals.last);
-        if let Some(why) = totals.cut_short {
-            self.state().why.get_or_insert_with(|| format!("{name}: {why}"));
-            self.cx.not_covered(Gap::new(&name, GapReason::Failed, why));
-        } else if totals.last.executions == 0 {
-            self.cx.not_covered(Gap::new(&name, GapReason::Failed, "it executed nothing"));
-        } else {
-            self.cx.covered("targets", 1);
-        }
         if !self.cx.is_cancelled() && (grew || self.options.minimise_corpus || kept.is_scattered().await) {
             let minimise = (grew && !self.options.replay) || self.options.minimise_corpus;
             let time = (share / 5).clamp(Duration::from_secs(10), Duration::from_mins(5));
             self.rewrite(&ready, &kept, &place, minimise.then_some(time)).await;
+        }
+        Ok(())
+    }
+
+    fn replay(&self, ready: &Ready, folder: &str) -> Replay {
+        Replay::new(ready.target.clone(), self.place(ready).join(folder), self.scope.clone())
+    }
+
+    /// Turns the search for leaks off where it ends each process.
+    async fn probe_leaks(&self, ready: &mut Ready) -> Result<(), ModuleError> {
+        if !ready.target.leaks || ready.target.flags != FlagsBy::Arguments {
+            return Ok(());
+        }
+        let works = self.replay(ready, "replay").finds_leaks(self.cx.cancel_token()).await;
+        if !works.map_err(module_error)? {
+            ready.target.leaks = false;
+            let why = "its LeakSanitizer does not work in the sandbox; with `sandbox: limits` it may";
+            let what = format!("leaks of {}", ready.target.name);
+            self.cx.not_covered(Gap::new(what, GapReason::Unsupported, why));
+        }
+        Ok(())
+    }
+
+    /// Runs the campaign, by libFuzzer or what speaks like it, or by AFL++.
+    async fn drive(
+        &self,
+        ready: &Ready,
+        campaign: &Campaign,
+        events: &mpsc::Sender<CampaignEvent>,
+    ) -> Result<Totals, ProcessError> {
+        let cancel = self.cx.cancel_token();
+        let Some(target) = ready.afl() else { return campaign.run(cancel, events).await };
+        let afl = AflCampaign {
+            target: &target,
+            // Crashes are judged beside the campaign, so each has a folder of its own to replay in.
+            replay: &self.replay(ready, "replay-quick"),
+            corpus: &campaign.corpus,
+            work: campaign.work.clone(),
+            dictionary: campaign.dictionary.as_deref(),
+            budget: campaign.budget,
+            executions: campaign.executions,
+            jobs: campaign.jobs,
+            seed: campaign.seed,
+        };
+        afl.run(cancel, events).await
+    }
+
+    async fn save_until(&self, ended: &CancellationToken, kept: &Kept<'_>, corpus: &Path) {
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => break,
+                // Who is cancelled is left behind soon.
+                () = self.cx.cancelled() => {
+                    let _ = kept.save(corpus).await;
+                    break;
+                }
+                () = tokio::time::sleep(SAVE_EVERY) => drop(kept.save(corpus).await),
+            }
+        }
+    }
+
+    fn conclude(&self, name: &str, totals: Result<Totals, ProcessError>) -> Result<(), ModuleError> {
+        let totals = totals.map_err(|error| {
+            self.cx.not_covered(Gap::new(name, GapReason::Failed, error.to_string()));
+            module_error(error)
+        })?;
+        self.state().progress.insert(name.to_owned(), totals.last);
+        if let Some(why) = totals.cut_short {
+            self.state().why.get_or_insert_with(|| format!("{name}: {why}"));
+            self.cx.not_covered(Gap::new(name, GapReason::Failed, why));
+        } else if totals.last.executions == 0 {
+            self.cx.not_covered(Gap::new(name, GapReason::Failed, "it executed nothing"));
+        } else {
+            self.cx.covered("targets", 1);
         }
         Ok(())
     }
@@ -249,8 +308,13 @@ impl Session<'_> {
         let (all, small) = (place.join("all"), place.join("small"));
         let choose = async || {
             let Some(time) = time else { return all.as_path() };
+            let cancel = self.cx.cancel_token();
+            if let Some(afl) = ready.afl() {
+                let fewer = afl.cmin((&all, &small), &place.join("merge"), time, cancel).await;
+                return if let Ok(true) = fewer { small.as_path() } else { all.as_path() };
+            }
             let merge = Merge::new(ready.target.clone(), place.join("merge")).with_budget(time);
-            match merge.run(&all, &small, self.cx.cancel_token()).await {
+            match merge.run(&all, &small, cancel).await {
                 Ok(true) => small.as_path(),
                 _ => all.as_path(),
             }
@@ -275,6 +339,9 @@ impl Session<'_> {
         let seconds = |value: fn(&Progress) -> Duration| all().map(value).min().unwrap_or_default().as_secs();
         details.insert("last_find".to_owned(), seconds(|progress| progress.last_find).into());
         details.insert("stale_for".to_owned(), seconds(|progress| progress.stale_for).into());
+        if let Some(stability) = all().filter_map(|progress| progress.stability).reduce(f64::min) {
+            details.insert("stability".to_owned(), stability.into());
+        }
         details.insert("targets".to_owned(), state.progress.keys().cloned().collect::<Vec<_>>().into());
         self.cx.stats(Stats::FuzzingLiveUpdate {
             executions: all().map(|progress| progress.executions).sum(),

@@ -4,7 +4,7 @@ use crashwise_core::testing::{ModuleTest, ModuleTestResult};
 use crashwise_core::{CancellationToken, CoverageStatus, ModuleError, Stats};
 use serde_json::json;
 
-use super::{AtherisFuzzer, CargoFuzzer, LibfuzzerFuzzer, RegressionFuzzer};
+use super::{AflFuzzer, AtherisFuzzer, CargoFuzzer, LibfuzzerFuzzer, RegressionFuzzer};
 use crashwise_core::store::{CorpusId, Store};
 
 const MANIFEST: &str = "[package]\nname = \"demo-fuzz\"\nversion = \"0.0.0\"\n[package.metadata]\ncargo-fuzz = true\n\
@@ -202,4 +202,59 @@ async fn a_damaged_corpus_is_a_gap_and_no_end() {
     let result = test.run().await.expect("runs");
     assert_eq!(result.findings.len(), 1);
     assert_eq!(result.coverage.status, CoverageStatus::Partial);
+}
+
+const HARNESS: &str = "#include <stddef.h>\n#include <stdint.h>\n#include <stdlib.h>\n\
+    int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {\n  \
+    if (size < 2 || data[0] != 'n') return 0;\n  \
+    uint8_t *copy = malloc(size);\n  copy[size + (data[1] == '!')] = 1;\n  free(copy);\n  return 0;\n}\n";
+
+#[tokio::test]
+async fn afl_finds_what_is_there_or_is_missed() {
+    let config =
+        json!({"timeout_seconds": 8, "minimise_seconds": 5, "jobs": 2, "seed": 1, "sandbox": "limits"});
+    let result = ModuleTest::new(AflFuzzer::new()).file("harness.c", HARNESS).config(config).run().await;
+    let installed = ["afl-fuzz", "afl-clang-fast"]
+        .map(|tool| crashwise_core::process::find_tool(tool).is_ok())
+        .into_iter()
+        .all(|there| there);
+    if !installed {
+        let text = result.expect_err("it is not installed").to_string();
+        assert!(text.contains("afl-") && text.contains("afl++"), "{text}");
+        return;
+    }
+    let result = result.expect("runs");
+    assert_eq!(result.findings.len(), 1, "{:?}", result.places());
+    assert!(result.places()[0].starts_with("fuzz/heap-buffer-overflow harness.c:7"), "{:?}", result.places());
+    let finding = &result.findings[0];
+    assert_eq!(
+        (&finding.evidence["engine"], &finding.evidence["reproducible"]),
+        (&json!("AFL++"), &json!(true))
+    );
+    assert!(finding.evidence["input_size"].as_u64().is_some_and(|size| size <= 4), "{:?}", finding.evidence);
+    let Some(Stats::FuzzingLiveUpdate { executions, details, .. }) = result.stats.last() else {
+        panic!("no statistics: {:?}", result.stats);
+    };
+    assert!(*executions > 1000 && details.contains_key("stability"), "{executions} {details:?}");
+}
+
+#[tokio::test]
+async fn afl_says_what_does_not_build_and_what_is_missing() {
+    let installed = crashwise_core::process::find_tool("afl-fuzz").is_ok();
+    for (module, config, expect) in [
+        (ModuleTest::new(AflFuzzer::new()).file("a.c", "int x;"), json!({}), "no targets for AFL++"),
+        (
+            ModuleTest::new(AflFuzzer::new()).file("a.c", "int LLVMFuzzerTestOneInput(nonsense"),
+            json!({"sandbox": "limits"}),
+            "a.c:1",
+        ),
+        (
+            ModuleTest::new(AflFuzzer::new()).file("a", "x"),
+            json!({"command": ["gone", "@@"]}),
+            "there is no file \"gone\"",
+        ),
+    ] {
+        let text = module.config(config).run().await.expect_err("cannot run").to_string();
+        assert!(text.contains(if installed { expect } else { "afl-fuzz" }), "{text}");
+    }
 }

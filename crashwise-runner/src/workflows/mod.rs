@@ -8,7 +8,9 @@ mod security_assessment;
 
 pub use dependency_analysis::{DependencyAnalysis, DependencyAnalysisOutput, DependencyAnalysisParams};
 #[cfg(target_os = "linux")]
-pub use fuzzing::{AtherisFuzzing, CargoFuzzing, FuzzRegression, FuzzingOutput, LibfuzzerFuzzing};
+pub use fuzzing::{
+    AflFuzzing, AtherisFuzzing, CargoFuzzing, FuzzRegression, FuzzingOutput, LibfuzzerFuzzing,
+};
 pub use secret_detection::{SecretDetection, SecretDetectionOutput, SecretDetectionParams};
 pub use security_assessment::{SecurityAssessment, SecurityAssessmentOutput, SecurityAssessmentParams};
 
@@ -26,6 +28,8 @@ use std::sync::Arc;
 pub fn builtin() -> Vec<Arc<dyn AnyWorkflow>> {
     vec![
         // One line for each workflow, sorted by name.
+        #[cfg(target_os = "linux")]
+        Arc::new(AflFuzzing),
         #[cfg(target_os = "linux")]
         Arc::new(AtherisFuzzing),
         #[cfg(target_os = "linux")]

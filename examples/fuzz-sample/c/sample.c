@@ -1,5 +1,6 @@
 // A small C parser with one bug of each kind, for fuzzers to find. Build:
 //   clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined sample.c -o sample
+// for `crashwise workflow run libfuzzer_fuzzing .`; `crashwise workflow run afl_fuzzing .` builds it itself.
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -96,6 +96,8 @@ pub struct Progress {
     pub stale_for: Duration,
     /// Since coverage last grew.
     pub last_find: Duration,
+    /// Percent of the edges that behave alike over runs of one input, where the fuzzer tells.
+    pub stability: Option<f64>,
 }
 
 /// What a campaign did.

@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crashwise_core::process::{Cause, Level, ProcessError, Status};
+use crashwise_core::process::{Cause, Exit, Level, ProcessError, Status, Stdin};
 use memchr::memmem;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::left::LONGEST;
-use super::target::Target;
+use super::target::{FlagsBy, Target};
 use crate::fuzzing::triage::{CrashReport, Scope, StackHash, signature, triage};
 
 /// Runs single inputs of a target.
@@ -49,6 +49,15 @@ impl Replay {
         self.once(input, true, cancel).await
     }
 
+    /// The same without names in its report, which is quicker.
+    pub(crate) async fn quick(
+        &self,
+        input: &[u8],
+        cancel: &CancellationToken,
+    ) -> Result<Replayed, ProcessError> {
+        self.once(input, false, cancel).await
+    }
+
     /// Whether leaks can be looked for: the sanitizers of some compilers cannot read about their own threads in the sandbox,
     /// and end each process as if it had crashed.
     ///
@@ -69,14 +78,22 @@ impl Replay {
         fs::create_dir_all(&self.work).map_err(failed)?;
         let path = self.work.join("input");
         fs::write(&path, input).map_err(failed)?;
-        let patience = Duration::from_secs(self.target.patience + 20);
+        let plain = self.target.flags == FlagsBy::Input;
+        let patience = Duration::from_secs(self.target.patience + if plain { 0 } else { 20 });
         let prefix = format!("-artifact_prefix={}/again-", self.work.display());
         let flags = [prefix.into(), "-runs=1".into(), path.into_os_string()];
-        let spec = self.target.spec(&self.work, names, &flags).deadline(patience);
+        let mut spec = self.target.spec(&self.work, names, &flags).deadline(patience);
+        if plain && !self.target.args.iter().any(|arg| arg.contains("@@")) {
+            spec = spec.stdin(Stdin::Bytes(input.to_vec()));
+        }
         let exit = spec.run(cancel).await?;
-        let log = [exit.stdout.bytes(), exit.stderr.bytes()].concat();
+        let mut log = [exit.stdout.bytes(), exit.stderr.bytes()].concat();
+        if plain {
+            log.extend(ending(&exit, self.target.patience));
+        }
         let crashed = match exit.cause {
             Cause::Cancelled => false,
+            Cause::Own if plain => fatal(&exit, &log),
             Cause::Own => !exit.status.success(),
             _ => true,
         };
@@ -186,6 +203,34 @@ impl Replay {
         let args: Vec<String> = target.args.iter().map(|arg| format!(" {arg}")).collect();
         format!("{}{}{} {input}", env.concat(), target.program.display(), args.concat())
     }
+}
+
+/// Whether a program that is no libFuzzer target crashed: an exit code alone may be its opinion of the input.
+fn fatal(exit: &Exit, log: &[u8]) -> bool {
+    matches!(exit.status, Status::Signal(_)) || (!exit.status.success() && signature(log).is_some())
+}
+
+/// What libFuzzer would have said about the end of a program that does without it.
+fn ending(exit: &Exit, patience: u64) -> Vec<u8> {
+    let text = match (exit.cause, exit.status) {
+        (Cause::Deadline, _) => format!("\n==1== ERROR: libFuzzer: timeout after {patience} seconds\n"),
+        (Cause::Memory, _) => "\n==1== ERROR: libFuzzer: out-of-memory\n".to_owned(),
+        (Cause::Own, Status::Signal(number)) => {
+            let name = match number {
+                4 => "SIGILL",
+                5 => "SIGTRAP",
+                6 => "SIGABRT",
+                7 => "SIGBUS",
+                8 => "SIGFPE",
+                11 => "SIGSEGV",
+                31 => "SIGSYS",
+                _ => "SIGKILL",
+            };
+            format!("\nthe program received signal {name}\n")
+        }
+        _ => String::new(),
+    };
+    text.into_bytes()
 }
 
 /// The longest stretch in which a part of at most eight bytes is repeated, and the length of the part.

@@ -44,6 +44,8 @@ pub enum FlagsBy {
         /// What stands between two flags.
         separator: char,
     },
+    /// Not at all: it reads one input from the file whose path stands for `@@` in its arguments, else from standard input.
+    Input,
 }
 
 impl FlagsBy {
@@ -52,9 +54,17 @@ impl FlagsBy {
         matches!(self, Self::Variable { .. })
     }
 
+    /// An argument of the target's own, with the input in its place.
+    fn argument(self, arg: &str, flags: &[OsString]) -> OsString {
+        match flags.last() {
+            Some(path) if self == Self::Input => arg.replace("@@", &path.to_string_lossy()).into(),
+            _ => arg.into(),
+        }
+    }
+
     fn give(self, spec: Spec, flags: &[OsString]) -> Spec {
         match self {
-            Self::Arguments => spec.args(flags),
+            Self::Arguments | Self::Input => spec.args(flags),
             Self::Variable { name, separator } => {
                 spec.env(name, flags.join(OsStr::new(separator.encode_utf8(&mut [0; 4]))))
             }
@@ -137,7 +147,7 @@ impl Target {
         let asan = format!("detect_odr_violation=0:{symbolize}{leaks}");
         let undefined = format!("print_stacktrace=1:halt_on_error=1:{symbolize}");
         let mut spec = Spec::new(&self.program)
-            .args(&self.args)
+            .args(self.args.iter().map(|arg| self.flags.argument(arg, flags)))
             .directory(directory)
             .level(self.level)
             .env("TMPDIR", directory)
@@ -165,6 +175,9 @@ impl Target {
         }
         for (name, value) in &self.env {
             spec = spec.env(name, value);
+        }
+        if self.flags == FlagsBy::Input {
+            return spec;
         }
         let limits = [format!("-rss_limit_mb={}", self.memory), format!("-timeout={}", self.patience)];
         let flags: Vec<OsString> = limits.into_iter().map(Into::into).chain(flags.iter().cloned()).collect();

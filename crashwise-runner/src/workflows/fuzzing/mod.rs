@@ -1,10 +1,10 @@
-//! `cargo_fuzzing`, `libfuzzer_fuzzing` and `atheris_fuzzing`: one step each, which builds, fuzzes within its budget,
+//! `cargo_fuzzing`, `libfuzzer_fuzzing`, `atheris_fuzzing` and `afl_fuzzing`: one step each, which builds, fuzzes within its budget,
 //! confirms and minimises what it finds. `fuzz_regression` replays what they know.
 
 use crashwise_core::workflow::{Retry, Workflow, WorkflowContext, WorkflowError};
 use crashwise_core::{Metadata, ModuleOutput, SeverityCounts};
 use crashwise_modules::fuzzing::{
-    AtherisFuzzerConfig, CargoFuzzerConfig, LibfuzzerFuzzerConfig, RegressionFuzzerConfig,
+    AflFuzzerConfig, AtherisFuzzerConfig, CargoFuzzerConfig, LibfuzzerFuzzerConfig, RegressionFuzzerConfig,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,14 @@ fuzzing_workflow!(
     AtherisFuzzerConfig,
     "atheris_fuzzer",
     "atheris_fuzzing.yaml"
+);
+
+fuzzing_workflow!(
+    /// Fuzzes C and C++ targets by AFL++ (step `fuzz`).
+    AflFuzzing,
+    AflFuzzerConfig,
+    "afl_fuzzer",
+    "afl_fuzzing.yaml"
 );
 
 fuzzing_workflow!(

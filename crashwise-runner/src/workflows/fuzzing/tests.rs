@@ -15,6 +15,7 @@ fn metadata_and_modules_agree_on_defaults() {
     assert_eq!(params(&CargoFuzzing, Value::Null), CargoFuzzerConfig::default());
     assert_eq!(params(&LibfuzzerFuzzing, Value::Null), LibfuzzerFuzzerConfig::default());
     assert_eq!(params(&AtherisFuzzing, Value::Null), AtherisFuzzerConfig::default());
+    assert_eq!(params(&AflFuzzing, Value::Null), AflFuzzerConfig::default());
     assert_eq!(params(&FuzzRegression, Value::Null), RegressionFuzzerConfig::default());
     let wrong = json!({"sanitizer": "undefined"});
     let problems = Workflow::metadata(&CargoFuzzing).check_parameters(wrong).unwrap_err().to_string();
