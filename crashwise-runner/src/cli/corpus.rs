@@ -50,7 +50,7 @@ pub(super) enum CorpusCommand {
     #[command(alias = "minimise")]
     Minimize {
         #[command(flatten)]
-        args: RunArgs,
+        args: Box<RunArgs>,
     },
     /// Let go of a corpus and its known crashes
     Remove {

@@ -86,7 +86,7 @@ impl Activities {
 }
 
 fn refused(kind: StepErrorKind, message: String, attempts: u32) -> ActivityError {
-    failed(StepNotDone { kind, message, attempts, again: false, partial: None })
+    failed(StepNotDone { kind, message, attempts, version: String::new(), again: false, partial: None })
 }
 
 /// A failure as Temporal keeps it: typed by our kind, final unless trying again can help. What is begun again at once by the
@@ -190,6 +190,13 @@ impl Activities {
 impl From<StepFailure> for StepNotDone {
     fn from(failure: StepFailure) -> Self {
         let message = failure.message().to_owned();
-        Self { kind: failure.kind(), message, attempts: 1, again: false, partial: None }
+        Self {
+            kind: failure.kind(),
+            message,
+            attempts: 1,
+            version: String::new(),
+            again: false,
+            partial: None,
+        }
     }
 }

@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::IncomingError;
-use temporalio_common::{Priority, RetryPolicy, UntypedActivity};
+use temporalio_common::{MemoValue, Priority, RetryPolicy, UntypedActivity};
 use temporalio_sdk::{
     ActivityCancellationType, ActivityCloseTimeouts, ActivityExecutionError, ActivityOptions,
     LocalActivityOptions, SignalWorkflowOptions, TimeoutType, TimerOptions, WaitConditionOptions,
@@ -71,7 +71,7 @@ impl TemporalBackend {
                 info,
                 group: WorkflowCancellationToken::new(),
                 forever: WorkflowCancellationToken::new(),
-                why: Cell::new("the run was cancelled"),
+                why: Cell::new("nobody waits for it any more"),
                 next_index: Cell::default(),
                 asked: RefCell::default(),
                 children: RefCell::default(),
@@ -168,6 +168,18 @@ impl TemporalBackend {
                     let _ = handle.signal(Hosted::resume, (), SignalWorkflowOptions::default()).await;
                 }
             }
+        }
+    }
+
+    /// Lets the list of runs say whether the run is paused, for ever.
+    pub(super) async fn show_rest(&self) {
+        let mut shown = false;
+        loop {
+            self.wait_for(|hosted| hosted.at_rest() != shown).await;
+            shown = !shown;
+            let word = shown.then(|| MemoValue::new(RunStatus::Paused.as_str().to_owned()));
+            // What cannot be shown is no reason to stop.
+            let _ = self.ctx().upsert_memo([("status", word)]);
         }
     }
 
@@ -412,8 +424,14 @@ struct NotDone {
 
 /// Our failure behind Temporal's.
 fn explain(error: &ActivityExecutionError) -> NotDone {
-    let failure =
-        |kind, message: String, again| StepNotDone { kind, message, attempts: 1, again, partial: None };
+    let failure = |kind, message: String, again| StepNotDone {
+        kind,
+        message,
+        attempts: 1,
+        version: String::new(),
+        again,
+        partial: None,
+    };
     if let Some(IncomingError::Application(known)) = error.reason() {
         if let Ok(Some(details)) = known.details::<StepNotDone>() {
             return NotDone { failure: details, worker_lost: false };

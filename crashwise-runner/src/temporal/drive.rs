@@ -53,7 +53,8 @@ pub(super) async fn carry_out(
         let run = AssertUnwindSafe(session.run(order.params.clone())).catch_unwind();
         let control = pin!(control(ctx, &backend));
         let relay = pin!(backend.relay());
-        let control = select(control, relay);
+        let rest = pin!(backend.show_rest());
+        let control = select(control, select(relay, rest));
         match select(run.boxed_local(), control).await {
             Either::Left((Ok(result), _)) => Body::Returned(result),
             Either::Left((Err(panic), _)) => Body::Panicked(panic_text(panic.as_ref())),
@@ -161,8 +162,8 @@ fn newer(one: &str, other: &str) -> bool {
 
 /// The step of the last approval of a name.
 fn asked(ctx: &WorkflowContext<Hosted>, name: &str) -> Option<StepKey> {
-    let lines = ctx.state(|hosted| Rc::clone(&hosted.lines));
-    let lines = lines.borrow();
+    let lines = ctx.state(|hosted| hosted.lines.clone());
+    let lines = lines.lock();
     let approval =
         |line: &&super::messages::Line| line.report.kind == "approval" && line.report.module == name;
     lines.iter().rfind(approval).map(|line| line.report.key.clone())
@@ -194,8 +195,8 @@ async fn keep(
     ended: &mut Ended,
 ) -> Result<(), ApplicationFailure> {
     let order = backend.order();
-    let lines = ctx.state(|hosted| Rc::clone(&hosted.lines));
-    let mut pages: Vec<Vec<Line>> = paged(&lines.borrow()).map(<[Line]>::to_vec).collect();
+    let lines = ctx.state(|hosted| hosted.lines.clone());
+    let mut pages: Vec<Vec<Line>> = paged(&lines.lock()).map(<[Line]>::to_vec).collect();
     let lines = pages.pop().unwrap_or_default();
     ended.pages = pages.len();
     let kept = Kept { order: order.clone(), ended: ended.clone(), lines };

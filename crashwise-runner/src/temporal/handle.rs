@@ -15,8 +15,8 @@ use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError
 use temporalio_client::tonic::Code;
 use temporalio_client::{
     Client, RpcOptions, WorkflowCancelOptions, WorkflowDescribeOptions, WorkflowExecutionDescription,
-    WorkflowExecutionStatus, WorkflowGetResultOptions, WorkflowHandle, WorkflowQueryOptions,
-    WorkflowSignalOptions,
+    WorkflowExecutionStatus, WorkflowFetchHistoryOptions, WorkflowGetResultOptions, WorkflowHandle,
+    WorkflowQueryOptions, WorkflowSignalOptions,
 };
 
 /// How long a server that is away is waited for.
@@ -85,6 +85,18 @@ impl ClusterRun {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    /// The history of the run as the server tells it, as JSON that [`super::Replayer`] reads.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError::UnknownRun`], [`ClusterError::Unreachable`].
+    pub async fn history(&self) -> Result<Vec<u8>, ClusterError> {
+        // Whether there is one is told by another question.
+        self.describe().await?;
+        let history = self.handle().fetch_history(WorkflowFetchHistoryOptions::default());
+        history.to_json().await.map_err(|error| ClusterError::server("reading the history failed", error))
     }
 
     /// What the run did, from what is kept of it in the store.

@@ -8,10 +8,8 @@ use crate::RunStatus;
 use crate::engine::{Known, Mailbox};
 use crashwise_core::workflow::{ApprovalRequest, Decision, StepKey};
 use serde_json::Value;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
 
@@ -21,6 +19,16 @@ pub(crate) struct Repertoire {
     pub(crate) workflows: Arc<BTreeMap<String, Known>>,
     pub(crate) modules: crashwise_core::ModuleRegistry,
     pub(crate) closures: Closures,
+}
+
+/// Steps that ended. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Lines(Arc<Mutex<Vec<Line>>>);
+
+impl Lines {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What parts of a workflow are doing.
@@ -46,7 +54,7 @@ pub(crate) struct Hosted {
     pub(super) going: BTreeMap<StepKey, Going>,
     pub(super) counts: Counts,
     /// Steps that ended. Beside the state, because a step that is dropped ends while the state may be in use.
-    pub(super) lines: Rc<RefCell<Vec<Line>>>,
+    pub(super) lines: Lines,
 }
 
 impl Hosted {
@@ -60,7 +68,7 @@ impl Hosted {
             asking: BTreeMap::new(),
             going: BTreeMap::new(),
             counts: Counts::default(),
-            lines: Rc::default(),
+            lines: Lines::default(),
         }
     }
 
@@ -119,7 +127,7 @@ impl Hosted {
             paused: self.paused,
             at_rest: self.at_rest(),
             stopping: self.stopping.is_some(),
-            done: self.lines.borrow().len(),
+            done: self.lines.lock().len(),
             going: self.going.values().take(500).cloned().collect(),
             approvals: self.asking.values().take(100).cloned().collect(),
             decided: self.decided.clone(),
@@ -129,7 +137,7 @@ impl Hosted {
     /// The steps that ended, from one on, as many as fit.
     #[query]
     pub(crate) fn steps(&self, _ctx: &WorkflowContextView, from: usize) -> Vec<Line> {
-        let lines = self.lines.borrow();
+        let lines = self.lines.lock();
         let rest = lines.get(from..).unwrap_or_default();
         paged(rest).next().unwrap_or_default().to_vec()
     }

@@ -180,6 +180,9 @@ pub(crate) struct StepNotDone {
     pub(crate) kind: StepErrorKind,
     pub(crate) message: String,
     pub(crate) attempts: u32,
+    /// The version of the module.
+    #[serde(default)]
+    pub(crate) version: String,
     /// Whether it was no fault of the step: its worker stopped, or the store was away.
     #[serde(default)]
     pub(crate) again: bool,

@@ -211,6 +211,9 @@ impl Shop {
         };
         let again = away || (handed_back && failure.kind() == StepErrorKind::Cancelled);
         let mut not_done = StepNotDone { attempts: attempt, again, ..failure.into() };
+        if work.is_module() {
+            not_done.version.clone_from(&info.version);
+        }
         if found.findings.is_some()
             || !found.artifacts.is_empty()
             || found.coverage != crashwise_core::Coverage::new()
@@ -232,6 +235,7 @@ impl Shop {
             kind: StepErrorKind::Storage,
             message: format!("keeping the results failed: {}", error_chain(error)),
             attempts,
+            version: String::new(),
             again: error.is_retryable(),
             partial: None,
         };

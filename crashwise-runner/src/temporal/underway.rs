@@ -153,6 +153,7 @@ impl Underway {
 
     pub(super) fn not_done(mut self, mut failure: StepNotDone) -> Result<Value, StepError> {
         self.attempts = failure.attempts;
+        self.version.clone_from(&failure.version);
         let partial = failure.partial.take();
         if failure.kind == StepErrorKind::Cancelled && failure.message.is_empty() {
             self.backend.why_stopped().clone_into(&mut failure.message);
@@ -208,8 +209,8 @@ impl Underway {
         };
         let (decision, whole) = (self.decision.take(), self.whole.take());
         if let Some(report) = StepReport::with_output(&end, StepReport::output_of(&end)) {
-            let lines = self.backend.ctx().state(|hosted| std::rc::Rc::clone(&hosted.lines));
-            lines.borrow_mut().push(Line { report, decision, whole });
+            let lines = self.backend.ctx().state(|hosted| hosted.lines.clone());
+            lines.lock().push(Line { report, decision, whole });
         }
         let (key, counted) = (&self.key, self.counted.take());
         self.backend.ctx().state_mut(|hosted| {

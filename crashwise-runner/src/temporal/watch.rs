@@ -52,8 +52,8 @@ impl ClusterRun {
             }
         };
         if let Ok(report) = &report {
-            let lines = report.steps.iter().skip(follower.done).cloned();
-            for report in lines {
+            let lines = report.steps.iter().filter(|step| !follower.over.contains(&step.key)).cloned();
+            for report in lines.collect::<Vec<_>>() {
                 follower.ended(&Line { report, decision: None, whole: None }, &mut tell);
             }
         }
@@ -65,6 +65,7 @@ struct Follower<'r> {
     run: &'r ClusterRun,
     done: usize,
     going: BTreeSet<StepKey>,
+    over: BTreeSet<StepKey>,
     asked: BTreeSet<String>,
     paused: bool,
     stats: BTreeMap<String, Pulse>,
@@ -80,6 +81,7 @@ impl<'r> Follower<'r> {
             run,
             done: 0,
             going: BTreeSet::new(),
+            over: BTreeSet::new(),
             asked: BTreeSet::new(),
             paused: false,
             stats: BTreeMap::new(),
@@ -147,6 +149,7 @@ impl<'r> Follower<'r> {
     fn ended(&mut self, line: &Line, tell: &mut impl FnMut(Seen)) {
         let report = &line.report;
         self.going.remove(&report.key);
+        self.over.insert(report.key.clone());
         let (step, module) = (report.key.clone(), report.module.clone());
         if let Some(decision) = &line.decision {
             let (name, decision) = (module, decision.clone());

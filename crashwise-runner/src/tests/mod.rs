@@ -9,5 +9,6 @@ mod full_disk;
 mod golden;
 mod parked;
 pub(crate) mod power;
+mod program;
 mod programs;
 mod random;

@@ -1,0 +1,55 @@
+//! Findings by the hundred thousand, and outputs that are too large to travel.
+
+use crate::support::{Bench, largest_event, vertical};
+use crashwise_core::Metadata;
+use crashwise_core::workflow::{AnyWorkflow, Workflow, WorkflowContext, WorkflowError};
+use crashwise_runner::RunStatus;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+struct Many(String);
+
+impl Workflow for Many {
+    type Params = BTreeMap<String, Value>;
+    type Output = Value;
+
+    fn metadata(&self) -> Metadata {
+        let mut metadata =
+            Metadata::new("many", semver::Version::new(1, 0, 0), "Finds much.").with_vertical(&self.0);
+        metadata.parameters =
+            json!({"type": "object", "properties": {"bytes": {"type": "integer", "default": 0}}});
+        metadata
+    }
+
+    async fn run(&self, cx: &WorkflowContext, params: Self::Params) -> Result<Value, WorkflowError> {
+        let bytes = usize::try_from(params["bytes"].as_u64().unwrap_or(0)).unwrap_or(0);
+        if bytes > 0 {
+            let text = cx.step("long").run(move |_| async move { Ok("x".repeat(bytes)) }).await?;
+            return Ok(text.into());
+        }
+        let output = cx.step("probe").call_named("probe", json!({"findings": 100_000})).await?;
+        Ok(json!(output.counts.total()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_payload_grows_with_the_findings() {
+    let workflow: Arc<dyn AnyWorkflow> = Arc::new(Many(vertical("many")));
+    let bench = Bench::new(&[Arc::clone(&workflow)], |_| ()).await;
+    let run = bench.submit(&workflow, Value::Null).await;
+    let report = run.wait().await.unwrap();
+    assert_eq!((report.status, &report.output), (RunStatus::Completed, &json!(100_000)), "{report:?}");
+    assert_eq!(report.findings().unwrap().filter(Result::is_ok).count(), 100_000);
+    let (largest, events) = largest_event(&run.history().await.unwrap());
+    assert!(largest < 64 << 10, "an event of {largest} bytes in {events}");
+
+    // What is too large says so.
+    let run = bench.submit(&workflow, json!({"bytes": 700_000})).await;
+    let report = run.wait().await.unwrap();
+    assert_eq!(report.status, RunStatus::Failed, "{report:?}");
+    let error = report.error.unwrap();
+    assert!(error.contains("bytes") && error.contains("artifact"), "{error}");
+    let (largest, _) = largest_event(&run.history().await.unwrap());
+    assert!(largest < 1 << 20, "an event of {largest} bytes");
+}
