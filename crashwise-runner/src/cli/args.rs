@@ -66,8 +66,7 @@ pub(super) enum Command {
     /// Write the inventory of a project as CycloneDX or SPDX
     Sbom(super::sbom::SbomCommand),
     /// Look after runs: list, show, watch, pause, approve, retry and more
-    #[command(subcommand)]
-    Runs(super::runs::RunsCommand),
+    Runs(super::runs::RunsArgs),
     /// Look after the cache of workspaces
     Cache(super::cache::CacheCommand),
     /// Keep targets in a store, so that other machines can look at them

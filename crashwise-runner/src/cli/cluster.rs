@@ -28,7 +28,7 @@ pub(super) enum Engine {
 #[derive(Debug, Args)]
 pub(super) struct EngineArgs {
     /// Who carries out the run
-    #[arg(long, value_enum, env = "CRASHWISE_ENGINE", default_value_t = Engine::Local, hide_env_values = true)]
+    #[arg(long, global = true, value_enum, env = "CRASHWISE_ENGINE", default_value_t = Engine::Local, hide_env_values = true)]
     engine: Engine,
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -49,11 +49,18 @@ impl EngineArgs {
 #[command(next_help_heading = "Temporal cluster")]
 pub(super) struct ClusterArgs {
     /// The Temporal server: HOST:PORT, http:// or https://
-    #[arg(long = "temporal", env = "TEMPORAL_ADDRESS", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long = "temporal",
+        global = true,
+        env = "TEMPORAL_ADDRESS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     address: Option<String>,
     /// Its namespace
     #[arg(
         long,
+        global = true,
         env = "TEMPORAL_NAMESPACE",
         value_name = "NAME",
         default_value = "default",
@@ -63,20 +70,33 @@ pub(super) struct ClusterArgs {
     #[arg(
         help = "Where targets and findings are kept: s3://BUCKET[/PREFIX], or a folder that all workers see"
     )]
-    #[arg(long, env = "CRASHWISE_STORE", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "CRASHWISE_STORE", value_name = "URL", hide_env_values = true)]
     store: Option<String>,
     /// Key that is sent to the server
-    #[arg(long, env = "TEMPORAL_API_KEY", value_name = "KEY", hide_env_values = true)]
+    #[arg(long, global = true, env = "TEMPORAL_API_KEY", value_name = "KEY", hide_env_values = true)]
     temporal_api_key: Option<String>,
     /// Certificate of the authority that signed the server's, in PEM
-    #[arg(long, env = "TEMPORAL_TLS_SERVER_CA_CERT_PATH", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "TEMPORAL_TLS_SERVER_CA_CERT_PATH",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     temporal_ca: Option<PathBuf>,
     /// Name in the server's certificate, where it is another than that of the address
-    #[arg(long, env = "TEMPORAL_TLS_SERVER_NAME", value_name = "NAME", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "TEMPORAL_TLS_SERVER_NAME",
+        value_name = "NAME",
+        hide_env_values = true
+    )]
     temporal_server_name: Option<String>,
     /// Own certificate, in PEM
     #[arg(
         long,
+        global = true,
         env = "TEMPORAL_TLS_CLIENT_CERT_PATH",
         value_name = "FILE",
         requires = "temporal_key",
@@ -86,6 +106,7 @@ pub(super) struct ClusterArgs {
     /// Its key, in PEM
     #[arg(
         long,
+        global = true,
         env = "TEMPORAL_TLS_CLIENT_KEY_PATH",
         value_name = "FILE",
         requires = "temporal_cert",
@@ -93,7 +114,13 @@ pub(super) struct ClusterArgs {
     )]
     temporal_key: Option<PathBuf>,
     /// File with a key of 32 bytes, as 64 hexadecimal digits: payloads are encrypted with it
-    #[arg(long, env = "CRASHWISE_PAYLOAD_KEY_FILE", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "CRASHWISE_PAYLOAD_KEY_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     payload_key: Option<PathBuf>,
 }
 

@@ -1,12 +1,13 @@
 //! What a run did, from what is kept of it in the store.
 
 use super::error::ClusterError;
-use super::messages::{Kept, Line};
+use super::messages::{Ended, Kept, Line};
 use super::remote::Remote;
 use crate::journal::{RunEnd, Submission};
 use crate::results::ResultStore;
 use crate::{RunReport, RunStatus, RunSummary, StepReport, report};
 use crashwise_core::store::{Store, StoreErrorKind};
+use crashwise_core::workflow::{Decision, StepKey};
 use crashwise_core::{ArtifactRef, ModuleOutput, RelPath, RunId, SeverityCounts, Target};
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt, stream};
@@ -36,21 +37,11 @@ fn fetch<'a>(
     depth: u32,
 ) -> BoxFuture<'a, Result<Option<RunReport>, ClusterError>> {
     async move {
-        let Some(kept) = stored::<Kept>(store, run, super::RECORD).await? else { return Ok(None) };
-        let Kept { order, ended, lines } = kept;
+        let Some((Kept { order, ended, .. }, lines)) = lines(store, run).await? else { return Ok(None) };
         let remote = Arc::new(Remote::new(store.clone(), order.root.clone()));
         let results = ResultStore::temporary_with(Arc::clone(&remote) as _);
         let fetcher = Fetcher { store, remote: &remote, results: &results, run };
         let mut steps = Vec::new();
-        for page in 0..ended.pages {
-            let name = format!("steps-{page}.json");
-            let Some(lines) = stored::<Vec<Line>>(store, run, &name).await? else {
-                return Err(broken(run, format!("{name} is missing")));
-            };
-            for line in lines {
-                steps.push(fetcher.complete(line, depth).await?);
-            }
-        }
         for line in lines {
             steps.push(fetcher.complete(line, depth).await?);
         }
@@ -101,6 +92,43 @@ fn fetch<'a>(
         Ok(Some(RunReport::new(&submission, end, steps, results)))
     }
     .boxed()
+}
+
+/// The end of a run and its steps, without the findings; none when nothing is kept of it.
+pub(super) async fn steps(store: &Store, run: &RunId) -> Result<Option<KeptRun>, ClusterError> {
+    let Some((kept, lines)) = lines(store, run).await? else { return Ok(None) };
+    let remote = Arc::new(Remote::new(store.clone(), kept.order.root.clone()));
+    let results = ResultStore::temporary_with(Arc::clone(&remote) as _);
+    let fetcher = Fetcher { store, remote: &remote, results: &results, run };
+    let decided = |line: &Line| Some((line.report.key.clone(), line.decision.clone()?));
+    let decisions = lines.iter().filter_map(decided).collect();
+    let mut steps = Vec::new();
+    for line in lines {
+        steps.push(fetcher.complete(line, DEPTH).await?);
+    }
+    Ok(Some(KeptRun { ended: kept.ended, steps: report::in_order(steps), decisions }))
+}
+
+/// The end of a run, and its steps.
+pub(super) struct KeptRun {
+    pub(super) ended: Ended,
+    pub(super) steps: Vec<StepReport>,
+    pub(super) decisions: Vec<(StepKey, Decision)>,
+}
+
+/// The record of a run, and all its steps.
+async fn lines(store: &Store, run: &RunId) -> Result<Option<(Kept, Vec<Line>)>, ClusterError> {
+    let Some(mut kept) = stored::<Kept>(store, run, super::RECORD).await? else { return Ok(None) };
+    let mut lines = Vec::new();
+    for page in 0..kept.ended.pages {
+        let name = format!("steps-{page}.json");
+        let Some(page) = stored::<Vec<Line>>(store, run, &name).await? else {
+            return Err(broken(run, format!("{name} is missing")));
+        };
+        lines.extend(page);
+    }
+    lines.append(&mut kept.lines);
+    Ok(Some((kept, lines)))
 }
 
 struct Fetcher<'a> {

@@ -3,13 +3,16 @@
 use super::cluster::Cluster;
 use super::error::ClusterError;
 use super::handle::{ClusterRun, status_of};
+use super::messages::{Going, Pulse};
 use crate::engine::millis;
-use crate::{RunFilter, RunSummary};
+use crate::{LatestStats, OpenStep, RunFilter, RunSummary, StepReport};
 use crashwise_core::RunId;
+use crashwise_core::workflow::{ApprovalRequest, Decision, StepKey};
 use futures::StreamExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use temporalio_client::errors::ClientError;
-use temporalio_client::{Memo, WorkflowExecutionStatus, WorkflowListOptions};
+use temporalio_client::{Memo, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowListOptions};
+use temporalio_common::data_converters::{SerializationContextData, WorkflowSerializationContext};
 
 /// How many runs are looked through at most.
 const LOOKED_THROUGH: usize = 10_000;
@@ -86,7 +89,92 @@ impl Cluster {
     }
 }
 
+/// What a run did and does.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Look {
+    /// A line about it.
+    pub summary: RunSummary,
+    /// The steps that ended.
+    pub steps: Vec<StepReport>,
+    /// How long it took, when it is over.
+    pub duration: Duration,
+    /// The approvals that are waited for.
+    pub waiting: Vec<ApprovalRequest>,
+    /// What was decided, by step.
+    pub decisions: Vec<(StepKey, Decision)>,
+    /// The steps that go on.
+    pub open: Vec<OpenStep>,
+    /// Their newest statistics.
+    pub stats: Vec<LatestStats>,
+}
+
 impl ClusterRun {
+    /// What the run did and does. Of one that goes on, as far as a worker tells.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::RunnerError::UnknownRun`], [`ClusterError::Unreachable`], [`ClusterError::NoAnswer`], and for runs that are
+    /// over as [`ClusterRun::report`].
+    pub async fn look(&self) -> Result<Look, ClusterError> {
+        let summary = self.summary().await?;
+        let mut look = Look {
+            summary,
+            steps: Vec::new(),
+            duration: Duration::ZERO,
+            waiting: Vec::new(),
+            decisions: Vec::new(),
+            open: Vec::new(),
+            stats: Vec::new(),
+        };
+        if look.summary.status.is_final() {
+            match super::fetch::steps(&self.cluster.store, &self.id).await? {
+                Some(kept) => {
+                    look.summary.error = kept.ended.error;
+                    look.duration = Duration::from_millis(kept.ended.duration_ms);
+                    (look.steps, look.decisions) = (kept.steps, kept.decisions);
+                }
+                None => look.summary.error = self.report().await?.error,
+            }
+            return Ok(look);
+        }
+        let doings = self.doings().await?;
+        while look.steps.len() < doings.done {
+            let lines = self.lines(look.steps.len()).await?;
+            if lines.is_empty() {
+                break;
+            }
+            for line in lines {
+                look.decisions.extend(line.decision.map(|decision| (line.report.key.clone(), decision)));
+                look.steps.push(line.report);
+            }
+        }
+        look.steps = crate::report::in_order(look.steps);
+        look.waiting = doings.approvals;
+        look.open = doings.going.into_iter().map(OpenStep::from).collect();
+        let now = UNIX_EPOCH.elapsed().map_or(0, millis);
+        let pulses = self.pulses(&self.describe().await?).await.into_iter();
+        look.stats = pulses
+            .filter_map(|(step, pulse)| Some(LatestStats { step, at_ms: now, stats: pulse.stats? }))
+            .collect();
+        Ok(look)
+    }
+
+    /// The newest heartbeats of the steps that run.
+    pub(super) async fn pulses(&self, described: &WorkflowExecutionDescription) -> Vec<(String, Pulse)> {
+        let converter = self.cluster.data_converter();
+        let context = SerializationContextData::Workflow(WorkflowSerializationContext::new());
+        let mut pulses = Vec::new();
+        for pending in &described.raw().pending_activities {
+            let payload = pending.heartbeat_details.as_ref().and_then(|details| details.payloads.first());
+            let Some(payload) = payload else { continue };
+            if let Ok(pulse) = converter.from_payload::<Pulse>(&context, payload.clone()).await {
+                pulses.push((pending.activity_id.clone(), pulse));
+            }
+        }
+        pulses
+    }
+
     /// A line about the run.
     ///
     /// # Errors
@@ -103,6 +191,13 @@ impl ClusterRun {
             closed: run.close_time(),
         };
         told.summary().ok_or_else(|| crate::RunnerError::UnknownRun { id: self.id.clone() }.into())
+    }
+}
+
+impl From<Going> for OpenStep {
+    fn from(going: Going) -> Self {
+        let Going { key, kind, module, since_ms, until_ms } = going;
+        Self { key, kind, module, since_ms, until_ms }
     }
 }
 

@@ -31,6 +31,7 @@ mod worker;
 pub use cluster::{Cluster, ClusterOptions, Tls};
 pub use error::ClusterError;
 pub use handle::ClusterRun;
+pub use look::Look;
 pub use messages::queue_of;
 pub use replay::Replayer;
 pub use submit::Submission;

@@ -9,7 +9,6 @@ use crashwise_core::StatsEvent;
 use crashwise_core::workflow::StepKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use temporalio_common::data_converters::{SerializationContextData, WorkflowSerializationContext};
 
 /// How often the run is looked at.
 const EVERY: Duration = Duration::from_millis(500);
@@ -183,26 +182,15 @@ impl<'r> Follower<'r> {
             self.workflow = described.memo().get::<String>("workflow").ok().flatten().unwrap_or_default();
             self.vertical = described.task_queue().strip_suffix("-queue").map(str::to_owned);
         }
-        for pending in &described.raw().pending_activities {
-            let payload = pending.heartbeat_details.as_ref().and_then(|details| details.payloads.first());
-            let Some(payload) = payload else { continue };
-            let context = SerializationContextData::Workflow(WorkflowSerializationContext::new());
-            let converter = self.run.cluster.data_converter();
-            let Ok(pulse) = converter.from_payload::<Pulse>(&context, payload.clone()).await else {
-                continue;
-            };
-            if self.stats.get(&pending.activity_id) == Some(&pulse) {
+        for (step, pulse) in self.run.pulses(&described).await {
+            if self.stats.get(&step) == Some(&pulse) {
                 continue;
             }
             if let Some(stats) = pulse.stats.clone() {
-                tell(Seen::Stats(Box::new(StatsEvent {
-                    run_id: self.run.id().clone(),
-                    workflow_type: self.workflow.clone(),
-                    step: pending.activity_id.clone(),
-                    stats,
-                })));
+                let (run_id, workflow_type) = (self.run.id().clone(), self.workflow.clone());
+                tell(Seen::Stats(Box::new(StatsEvent { run_id, workflow_type, step: step.clone(), stats })));
             }
-            self.stats.insert(pending.activity_id.clone(), pulse);
+            self.stats.insert(step, pulse);
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::explain;
 use crate::cli::terminal::{BAD, BOLD, DIM, GOOD, Terminal, WARN, plain};
-use crate::{RunFilter, RunStatus, RunStore, RunSummary};
+use crate::{RunFilter, RunStatus, RunSummary};
 use anstyle::Style;
 use clap::Args;
 use std::time::{Duration, UNIX_EPOCH};
@@ -32,15 +32,21 @@ fn status(word: &str) -> Result<RunStatus, String> {
     })
 }
 
-pub(super) fn list(args: &ListArgs, store: &RunStore, terminal: &Terminal) -> Result<Exit, Failure> {
-    let mut filter = RunFilter::new().with_limit(args.limit);
-    if let Some(name) = &args.workflow {
-        filter = filter.with_workflow(name);
+impl ListArgs {
+    /// Which runs are meant.
+    pub(super) fn filter(&self) -> RunFilter {
+        let mut filter = RunFilter::new().with_limit(self.limit);
+        if let Some(name) = &self.workflow {
+            filter = filter.with_workflow(name);
+        }
+        if let Some(status) = self.status {
+            filter = filter.with_status(status);
+        }
+        filter
     }
-    if let Some(status) = args.status {
-        filter = filter.with_status(status);
-    }
-    let runs = store.list(&filter)?;
+}
+
+pub(super) fn show(args: &ListArgs, runs: &[RunSummary], terminal: &Terminal) -> Result<Exit, Failure> {
     if args.json {
         terminal.print(|out| explain::json(out, &runs))?;
         return Ok(Exit::Clean);
@@ -58,7 +64,7 @@ pub(super) fn list(args: &ListArgs, store: &RunStore, terminal: &Terminal) -> Re
             "{BOLD}{:13}  {:10}  {:workflow$}  {:20}  TARGET{BOLD:#}",
             "RUN", "STATUS", "WORKFLOW", "BEGAN"
         )?;
-        for run in &runs {
+        for run in runs {
             let (word, style) = word(run);
             let name = explain::shortened(&run.workflow, workflow);
             let target = tail(&plain(&run.target), room);

@@ -5,10 +5,11 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::explain::shortened;
 use crate::cli::progress::statistics;
 use crate::cli::terminal::{DIM, Terminal, plain};
-use crate::{LatestStats, RunStore};
+use crate::{HistoryEvent, LatestStats, RunStore};
 use crashwise_core::RunId;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::time::Duration;
 
 const EVERY: Duration = Duration::from_millis(200);
@@ -41,17 +42,8 @@ pub(super) fn print(
         let summary = store.summary(id)?;
         let history = store.history(id)?;
         terminal.print(|out| {
-            for event in history.iter().filter(|event| event.seq > seen) {
-                let step = event.step.as_deref().map(|step| format!(" {}", plain(step))).unwrap_or_default();
-                let details = details(&event.event);
-                writeln!(
-                    out,
-                    "{DIM}{}{DIM:#} {}{step}{details}",
-                    time(event.at_ms),
-                    event.kind.replace('_', " ")
-                )?;
-            }
-            Ok(())
+            let mut news = history.iter().filter(|event| event.seq > seen);
+            news.try_for_each(|event| line(out, event))
         })?;
         seen = history.last().map_or(seen, |event| event.seq);
         if until == Until::TheEndWithStatistics {
@@ -79,6 +71,13 @@ pub(super) fn print(
         }
         std::thread::sleep(EVERY);
     }
+}
+
+/// Writes an event as a line.
+pub(super) fn line(out: &mut dyn Write, event: &HistoryEvent) -> io::Result<()> {
+    let step = event.step.as_deref().map(|step| format!(" {}", plain(step))).unwrap_or_default();
+    let details = details(&event.event);
+    writeln!(out, "{DIM}{}{DIM:#} {}{step}{details}", time(event.at_ms), event.kind.replace('_', " "))
 }
 
 /// What is worth a look in an event: errors, states, names, who decided. Not parameters, which may hold secrets.

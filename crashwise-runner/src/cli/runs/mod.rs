@@ -1,5 +1,7 @@
 //! `crashwise runs`: looks after the runs of the state folder, whichever process carries them out.
 
+#[cfg(feature = "temporal")]
+mod cluster;
 mod list;
 mod logs;
 pub(super) mod owner;
@@ -14,10 +16,21 @@ use super::state::StateFolder;
 use super::terminal::{BAD, GOOD, Terminal};
 use crate::{RunFilter, RunStatus, RunStore, RunnerError, Verdict};
 use clap::{Args, Subcommand};
+use crashwise_core::workflow::ApprovalRequest;
 use crashwise_core::{RunId, Span};
 use logs::Until;
 use owner::Task;
 use std::time::{SystemTime, UNIX_EPOCH};
+use timeline::View;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RunsArgs {
+    #[cfg(feature = "temporal")]
+    #[command(flatten)]
+    engine: super::cluster::EngineArgs,
+    #[command(subcommand)]
+    command: RunsCommand,
+}
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum RunsCommand {
@@ -155,7 +168,45 @@ pub(in crate::cli) struct AnswerArgs {
     by: String,
 }
 
-pub(super) fn run(command: RunsCommand, globals: &Globals, terminal: &Terminal) -> Result<Exit, Failure> {
+impl AnswerArgs {
+    /// The approval that is meant.
+    fn name_of(&self, id: &RunId, waiting: &[ApprovalRequest]) -> Result<String, Failure> {
+        match (&self.name, waiting) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, [one]) => Ok(one.name.clone()),
+            (None, []) => Err(Failure::usage(format!("run {id} waits for no approval: give its name"))),
+            (None, several) => {
+                let names: Vec<&str> = several.iter().map(|request| request.name.as_str()).collect();
+                let names = names.join(", ");
+                Err(Failure::usage(format!("run {id} waits for several approvals: {names}")))
+            }
+        }
+    }
+}
+
+/// The one of these runs that is meant.
+fn one_of(found: &[RunId], asked: &str) -> Result<RunId, Failure> {
+    match found {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::usage(format!(
+            "there is no run {asked:?}; `crashwise runs list` shows those there are"
+        ))),
+        several => match several.iter().find(|id| id.as_str() == asked) {
+            Some(exact) => Ok(exact.clone()),
+            None => Err(Failure::usage(format!(
+                "{} runs begin with {asked:?}: give more of the id",
+                several.len()
+            ))),
+        },
+    }
+}
+
+pub(super) fn run(args: RunsArgs, globals: &Globals, terminal: &Terminal) -> Result<Exit, Failure> {
+    let command = args.command;
+    #[cfg(feature = "temporal")]
+    if let Some(cluster) = args.engine.cluster()? {
+        return cluster::run(command, &cluster, terminal);
+    }
     if matches!(command, RunsCommand::Own) {
         return owner::run(globals);
     }
@@ -165,12 +216,12 @@ pub(super) fn run(command: RunsCommand, globals: &Globals, terminal: &Terminal) 
     let store = state.store()?;
     let room = Room { state, store, globals, terminal };
     match command {
-        RunsCommand::List(args) => list::list(&args, &room.store, terminal),
-        RunsCommand::Show { run } => timeline::show(&room.store, &room.find(&run)?, terminal),
+        RunsCommand::List(args) => list::show(&args, &room.store.list(&args.filter())?, terminal),
+        RunsCommand::Show { run } => timeline::show(&View::of(&room.store, &room.find(&run)?)?, terminal),
         RunsCommand::Watch { run } => {
             let id = room.find(&run)?;
             logs::print(&room.store, &id, Until::TheEndWithStatistics, terminal)?;
-            timeline::show(&room.store, &id, terminal)?;
+            timeline::show(&View::of(&room.store, &id)?, terminal)?;
             Ok(verdict(room.store.status(&id)?))
         }
         RunsCommand::Logs { run, follow } => {
@@ -238,22 +289,7 @@ struct Room<'a> {
 impl Room<'_> {
     /// The run whose id begins so.
     fn find(&self, run: &Run) -> Result<RunId, Failure> {
-        let found = self.store.matching(&run.id)?;
-        match found.as_slice() {
-            [one] => Ok(one.clone()),
-            [] => Err(Failure::usage(format!(
-                "there is no run {:?}; `crashwise runs list` shows those there are",
-                run.id
-            ))),
-            several => match several.iter().find(|id| id.as_str() == run.id) {
-                Some(exact) => Ok(exact.clone()),
-                None => Err(Failure::usage(format!(
-                    "{} runs begin with {:?}: give more of the id",
-                    several.len(),
-                    run.id
-                ))),
-            },
-        }
+        one_of(&self.store.matching(&run.id)?, &run.id)
     }
 
     /// Asks something of a run. When nobody carries it out, a process in the background takes it, so that it is obeyed.
@@ -288,20 +324,7 @@ impl Room<'_> {
     fn answer(&self, run: &Run, answer: &AnswerArgs, approved: bool) -> Result<Exit, Failure> {
         let id = self.find(run)?;
         let waiting = self.store.waiting_approvals(&id)?;
-        let name = match (&answer.name, waiting.as_slice()) {
-            (Some(name), _) => name.clone(),
-            (None, [one]) => one.name.clone(),
-            (None, []) => {
-                return Err(Failure::usage(format!("run {id} waits for no approval: give its name")));
-            }
-            (None, several) => {
-                let names: Vec<&str> = several.iter().map(|request| request.name.as_str()).collect();
-                return Err(Failure::usage(format!(
-                    "run {id} waits for several approvals: {}",
-                    names.join(", ")
-                )));
-            }
-        };
+        let name = answer.name_of(&id, &waiting)?;
         let word = if approved { "approved" } else { "rejected" };
         self.ask(run, &format!("{name} is {word}"), async |store, id| {
             store.decide(id, &name, approved, &answer.by, &answer.comment).await

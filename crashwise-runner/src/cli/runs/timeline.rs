@@ -5,33 +5,59 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::explain::shortened;
 use crate::cli::progress::{seconds, statistics};
 use crate::cli::terminal::{BAD, BOLD, DIM, GOOD, Terminal, WARN, plain};
-use crate::{CacheHit, LatestStats, OpenStep, RunReport, RunStore, StepReport, StepStatus};
+use crate::{CacheHit, LatestStats, OpenStep, RunStore, RunSummary, StepReport, StepStatus};
 use anstyle::Style;
 use crashwise_core::RunId;
-use crashwise_core::workflow::Decision;
+use crashwise_core::workflow::{ApprovalRequest, Decision, StepKey};
 use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-pub(super) fn show(store: &RunStore, id: &RunId, terminal: &Terminal) -> Result<Exit, Failure> {
-    let summary = store.summary(id)?;
-    let report = store.report(id)?;
-    let waiting = store.waiting_approvals(id)?;
+/// What is shown of a run.
+pub(super) struct View {
+    pub(super) summary: RunSummary,
+    /// The steps that ended.
+    pub(super) steps: Vec<StepReport>,
+    /// How long the run took, when it is over.
+    pub(super) duration: Duration,
+    pub(super) waiting: Vec<ApprovalRequest>,
+    pub(super) decisions: Vec<(StepKey, Decision)>,
+    /// The steps that go on.
+    pub(super) open: Vec<OpenStep>,
+    pub(super) latest: Vec<LatestStats>,
+}
+
+impl View {
+    /// A run of this machine.
+    pub(super) fn of(store: &RunStore, id: &RunId) -> Result<Self, Failure> {
+        let report = store.report(id)?;
+        Ok(Self {
+            summary: store.summary(id)?,
+            steps: report.steps,
+            duration: report.duration,
+            waiting: store.waiting_approvals(id)?,
+            decisions: store.decisions(id)?,
+            open: store.open_steps(id)?,
+            latest: store.stats(id)?,
+        })
+    }
+}
+
+pub(super) fn show(view: &View, terminal: &Terminal) -> Result<Exit, Failure> {
+    let View { summary, steps, waiting, decisions, open, latest, .. } = view;
     let now = UNIX_EPOCH.elapsed().map_or(0, millis);
-    let mut rows: Vec<Row> = report.steps.iter().map(Row::of).collect();
-    let decisions = store.decisions(id)?;
-    for (step, row) in report.steps.iter().zip(&mut rows) {
+    let mut rows: Vec<Row> = steps.iter().map(Row::of).collect();
+    for (step, row) in steps.iter().zip(&mut rows) {
         if let Some((_, decision)) = decisions.iter().find(|(key, _)| *key == step.key) {
             row.decided(decision);
         }
     }
-    let latest = store.stats(id)?;
-    rows.extend(store.open_steps(id)?.iter().map(|step| Row::open(step, summary.owned, now, &latest)));
+    rows.extend(open.iter().map(|step| Row::open(step, summary.owned, now, latest)));
     terminal.print(|out| {
-        let (status, style) = word(&summary);
+        let (status, style) = word(summary);
         let name = format!("{} {}", summary.workflow, summary.workflow_version);
         writeln!(out, "{BOLD}{name}{BOLD:#} on {}", plain(&summary.target))?;
-        writeln!(out, "run {id}  {style}{status}{style:#}")?;
-        writeln!(out, "asked for {}{}", time(summary.submitted_ms), took(&report))?;
+        writeln!(out, "run {}  {style}{status}{style:#}", summary.run_id)?;
+        writeln!(out, "asked for {}{}", time(summary.submitted_ms), took(view))?;
         if let Some(from) = &summary.forked_from {
             writeln!(out, "takes over what run {from} had done")?;
         }
@@ -42,7 +68,7 @@ pub(super) fn show(store: &RunStore, id: &RunId, terminal: &Terminal) -> Result<
             writeln!(out, "{BAD}{}{BAD:#}", plain(error))?;
         }
         draw(out, &rows, terminal.width().unwrap_or(100))?;
-        for request in &waiting {
+        for request in waiting {
             let prompt =
                 if request.prompt.is_empty() { String::new() } else { format!(": {}", request.prompt) };
             writeln!(out, "\n{WARN}waits for approval{WARN:#} {}{}", plain(&request.name), plain(&prompt))?;
@@ -52,11 +78,11 @@ pub(super) fn show(store: &RunStore, id: &RunId, terminal: &Terminal) -> Result<
     Ok(Exit::Clean)
 }
 
-fn took(report: &RunReport) -> String {
-    if report.duration.is_zero() || !report.status.is_final() {
+fn took(view: &View) -> String {
+    if view.duration.is_zero() || !view.summary.status.is_final() {
         String::new()
     } else {
-        format!(", took {}", seconds(report.duration))
+        format!(", took {}", seconds(view.duration))
     }
 }
 
