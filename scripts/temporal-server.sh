@@ -40,8 +40,9 @@ export TEMPORAL_ADDRESS=127.0.0.1:$port TEMPORAL_PROGRAM=$temporal TEMPORAL_DATA
 export TEMPORAL_PID_FILE=$work/pid
 start() {
     "$temporal" server start-dev --headless --ip 127.0.0.1 --port "$port" --db-filename "$TEMPORAL_DATABASE" \
-        --log-level error >>"$work/log" 2>&1 &
+        --log-level error >>"$work/log" 2>&1 </dev/null &
     echo $! >"$TEMPORAL_PID_FILE"
+    disown # how it ends is up to the tests
 }
 stop() {
     # A test may have started another one in place of the first.

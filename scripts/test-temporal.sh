@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Runs on a real Temporal server, which is started on a free loopback port and stopped again. Skips nothing.
-#
-#   scripts/test-temporal.sh [TEST...]
+# Runs on a real Temporal server, which is started on a free loopback port and stopped again; then sixty runs while a worker,
+# the server and an S3 server are killed. Skips nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/tools.sh
+cargo_tool s3s-fs 0.14.1 --features binary
+export S3_PROGRAM=$tools/bin/s3s-fs
 # The features are those of all other tests, so that nothing is built twice.
-scripts/temporal-server.sh cargo test --quiet --workspace --all-features --test temporal -- "$@"
+tests=(cargo test --quiet --workspace --all-features --test temporal --)
+scripts/temporal-server.sh "${tests[@]}" --skip kill::
+scripts/temporal-server.sh "${tests[@]}" --nocapture kill::

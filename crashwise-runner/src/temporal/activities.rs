@@ -68,7 +68,8 @@ impl Activities {
         let pulse = self.shop.pulse(&step);
         let running = self.shop.carry_out(step);
         let mut running = std::pin::pin!(running);
-        let mut tick = tokio::time::interval(BEAT);
+        // Most steps are over before the first beat, which then costs nothing.
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + BEAT, BEAT);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last = Pulse::default();
         loop {

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod control;
+mod kill;
 mod large;
 mod parity;
 #[path = "../../src/tests/program.rs"]
