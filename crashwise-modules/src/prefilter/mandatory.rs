@@ -1,8 +1,10 @@
 //! The literals without which a regex cannot match.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use regex_syntax::hir::{Class, Hir, HirKind};
+
+use super::before::Before;
 
 use super::Case;
 use super::frequency::rarest_window;
@@ -23,6 +25,10 @@ pub struct MandatoryLiteral {
     pub bytes: Vec<u8>,
     /// Whether letters match in both cases.
     pub case: Case,
+    /// What may stand before it in a match.
+    pub before: Before,
+    /// Whether nothing stands before or behind it in a match.
+    pub is_whole: bool,
 }
 
 /// The set of literals of which every match of `pattern` contains at least one, the rarest such set by the
@@ -47,10 +53,16 @@ pub fn mandatory_literals(pattern: &str) -> Option<Vec<MandatoryLiteral>> {
 /// As [`mandatory_literals`], for a pattern that is parsed already.
 pub fn literals_of_hir(hir: &Hir) -> Option<Vec<MandatoryLiteral>> {
     let pieces = walk(hir);
-    let best = better(pieces.best, pieces.exact)?;
+    let exact = pieces.exact.map(at_start);
+    let best = better(pieces.best, exact.clone())?;
+    let is_whole = exact.as_ref() == Some(&best);
     usable(&best).then(|| {
-        let literals: BTreeSet<_> = best.iter().map(|piece| literal(piece)).collect();
-        literals.into_iter().collect()
+        let mut literals = BTreeMap::<_, Before>::new();
+        for (piece, before) in &best {
+            literals.entry(literal(piece)).and_modify(|known| known.or(before)).or_insert(*before);
+        }
+        let literal = |((bytes, case), before)| MandatoryLiteral { bytes, case, before, is_whole };
+        literals.into_iter().map(literal).collect()
     })
 }
 
@@ -62,6 +74,16 @@ struct Unit {
 }
 
 type Piece = Vec<Unit>;
+/// A piece and what may stand before it.
+type Placed = (Piece, Before);
+
+fn at_start(pieces: Vec<Piece>) -> Vec<Placed> {
+    behind(pieces, &Before::NOTHING)
+}
+
+fn behind(pieces: Vec<Piece>, before: &Before) -> Vec<Placed> {
+    pieces.into_iter().map(|piece| (piece, *before)).collect()
+}
 
 /// What is known of a part of a regex.
 #[derive(Debug, Default)]
@@ -69,7 +91,7 @@ struct Pieces {
     /// All strings that the part matches, where they are few.
     exact: Option<Vec<Piece>>,
     /// A set of which every match contains a member.
-    best: Option<Vec<Piece>>,
+    best: Option<Vec<Placed>>,
 }
 
 impl Pieces {
@@ -109,7 +131,7 @@ fn walk(hir: &Hir) -> Pieces {
                         }
                         Some(joined)
                     });
-                    Pieces { best: better(sub.best, sub.exact), exact }
+                    Pieces { best: better(sub.best, sub.exact.map(at_start)), exact }
                 }
             }
         }
@@ -121,25 +143,34 @@ fn walk(hir: &Hir) -> Pieces {
 fn concat(parts: &[Hir]) -> Pieces {
     let mut best = None;
     let mut run = vec![Vec::new()];
+    // What may stand before the run, and before the part.
+    let (mut before_run, mut before) = (Before::NOTHING, Before::NOTHING);
     let mut whole = true;
-    for part in parts {
-        let part = walk(part);
-        let joined = part.exact.as_ref().and_then(|exact| join(&run, exact));
-        if let Some(joined) = joined {
+    for hir in parts {
+        let part = walk(hir);
+        let after = before.then(&Before::of(hir));
+        if let Some(joined) = part.exact.as_ref().and_then(|exact| join(&run, exact)) {
             run = joined;
         } else {
             whole = false;
-            best = better(best, Some(std::mem::replace(&mut run, vec![Vec::new()])));
+            let ended = std::mem::replace(&mut run, vec![Vec::new()]);
+            best = better(best, Some(behind(ended, &before_run)));
+            before_run = after;
             if let Some(exact) = part.exact {
-                run = exact;
+                (run, before_run) = (exact, before);
             }
         }
-        best = better(best, part.best);
+        let inner = part.best.map(|mut inner| {
+            inner.iter_mut().for_each(|(_, within)| *within = before.then(within));
+            inner
+        });
+        best = better(best, inner);
+        before = after;
     }
     if whole {
         Pieces { exact: Some(run), best }
     } else {
-        Pieces { exact: None, best: better(best, Some(run)) }
+        Pieces { exact: None, best: better(best, Some(behind(run, &before_run))) }
     }
 }
 
@@ -151,7 +182,7 @@ fn alternation(parts: &[Hir]) -> Pieces {
             all.extend(exact.iter().cloned());
             (all.len() <= MAX_LITERALS).then_some(all)
         });
-        best = best.zip(better(part.best, part.exact)).and_then(|(mut all, mut part)| {
+        best = best.zip(better(part.best, part.exact.map(at_start))).and_then(|(mut all, mut part)| {
             all.append(&mut part);
             (all.len() <= MAX_LITERALS).then_some(all)
         });
@@ -208,16 +239,16 @@ fn join(left: &[Piece], right: &[Piece]) -> Option<Vec<Piece>> {
     Some(joined)
 }
 
-fn usable(pieces: &[Piece]) -> bool {
-    !pieces.is_empty() && pieces.len() <= MAX_LITERALS && pieces.iter().all(|piece| piece.len() >= 2)
+fn usable(pieces: &[Placed]) -> bool {
+    !pieces.is_empty() && pieces.len() <= MAX_LITERALS && pieces.iter().all(|(piece, _)| piece.len() >= 2)
 }
 
 /// The set that is expected to occur less often.
-fn better(a: Option<Vec<Piece>>, b: Option<Vec<Piece>>) -> Option<Vec<Piece>> {
-    let cost = |pieces: &Option<Vec<Piece>>| {
+fn better(a: Option<Vec<Placed>>, b: Option<Vec<Placed>>) -> Option<Vec<Placed>> {
+    let cost = |pieces: &Option<Vec<Placed>>| {
         let pieces = pieces.as_ref().filter(|pieces| usable(pieces))?;
         // Costs are logarithms: the most common member dominates, and each doubling of the number adds one.
-        let worst = pieces.iter().map(|piece| rarest_window(&literal(piece).bytes, 4).1).max()?;
+        let worst = pieces.iter().map(|(piece, _)| rarest_window(&literal(piece).0, 4).1).max()?;
         Some(worst + 16 * pieces.len().ilog2())
     };
     match (cost(&a), cost(&b)) {
@@ -235,12 +266,12 @@ fn better(a: Option<Vec<Piece>>, b: Option<Vec<Piece>>) -> Option<Vec<Piece>> {
 }
 
 /// A literal is one case or the other as a whole; where a letter of either case is in it, all of it is folded.
-fn literal(piece: &[Unit]) -> MandatoryLiteral {
+fn literal(piece: &[Unit]) -> (Vec<u8>, Case) {
     let case = if piece.iter().any(|unit| unit.both_cases) { Case::Insensitive } else { Case::Sensitive };
     let bytes = piece.iter().map(|unit| unit.byte);
     let bytes = match case {
         Case::Sensitive => bytes.collect(),
         Case::Insensitive => bytes.map(|byte| byte.to_ascii_lowercase()).collect(),
     };
-    MandatoryLiteral { bytes, case }
+    (bytes, case)
 }

@@ -27,6 +27,7 @@
 //! It does not find overlapping matches of regexes, and it knows nothing about text encodings: bytes are bytes, and
 //! case is folded for ASCII letters alone.
 
+mod before;
 mod frequency;
 mod literal;
 mod mandatory;
@@ -35,6 +36,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use before::Before;
 pub use literal::{Case, Hit, LiteralError, LiteralId, LiteralRange};
 pub use mandatory::{MandatoryLiteral, literals_of_hir, mandatory_literals};
 pub use scan::{Builder, Prefilter};

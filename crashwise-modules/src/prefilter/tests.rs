@@ -64,8 +64,14 @@ proptest! {
     fn a_match_contains_a_mandatory_literal(text in "[a-c_=]{0,6}(key|Token)[-_]?id= ?[x-z]{2}[a-c]{0,3}") {
         let pattern = r"(?i:[a-z_]{0,6}(?:key|token)[-_]?id)\s*=\s*[x-z]{2}";
         let literals = mandatory_literals(pattern).expect("a mandatory literal");
-        let literals = literals.into_iter().map(|literal| (literal.bytes, literal.case)).collect();
-        prop_assert!(!found(&literals, text.as_bytes()).is_empty());
+        let words = literals.iter().map(|literal| (literal.bytes.clone(), literal.case)).collect();
+        let hits = found(&words, text.as_bytes());
+        prop_assert!(!hits.is_empty());
+        let matched = regex::bytes::Regex::new(pattern).expect("valid").find(text.as_bytes()).expect("a match");
+        let begins = |&(place, which): &(usize, usize)| {
+            (literals[which].before.earliest(text.as_bytes(), place, 256)..=place).contains(&matched.start())
+        };
+        prop_assert!(hits.iter().any(begins));
     }
 }
 
@@ -124,6 +130,30 @@ fn refuses_literals_of_a_length_it_cannot_hold() {
         Err(LiteralError::TooLong { len: 4097, max: 4096 })
     );
     assert!(builder.add(&[b'a'; 4096], Case::Sensitive).is_ok());
+}
+
+#[test]
+fn tells_where_a_match_may_begin() {
+    for (pattern, text, expect) in [
+        (r"\beval\(", "x = eval(y)", "eval(y)"),
+        (r"(?:os|sys)\.system\(", "x = os.system(y)", "os.system(y)"),
+        (r"[a-z]+\s*=\s*execute_sql", "a, bc = execute_sql", " bc = execute_sql"),
+        (r"(?:a|bb){2,3}key_id", "abababbkey_id", "bababbkey_id"),
+        (r"(?:\w+\.)?(?:delete_all|[0-9]{2}drop_all)", "a b.c9.42drop_all", "b.c9.42drop_all"),
+        (r"(?u:[\u{E9}x])secret_key", "ab\u{E9}secret_key", "\u{E9}secret_key"),
+    ] {
+        let literals = mandatory_literals(pattern).expect(pattern);
+        let hits: Vec<_> = literals
+            .iter()
+            .filter_map(|one| Some((one, memchr::memmem::find(text.as_bytes(), &one.bytes)?)))
+            .collect();
+        let [(literal, place)] = hits[..] else { panic!("{pattern}: {literals:?}") };
+        let start = literal.before.earliest(text.as_bytes(), place, 256);
+        assert_eq!(&text[start..], expect, "{pattern}");
+        assert!(literal.before.earliest(text.as_bytes(), place, 1) + 1 >= place);
+    }
+    let whole = |pattern: &str| mandatory_literals(pattern).expect(pattern).iter().all(|one| one.is_whole);
+    assert!(whole("eval|exec") && !whole(r"\w*eval") && !whole(r"eval\s*\("));
 }
 
 #[test]

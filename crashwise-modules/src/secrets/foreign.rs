@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::rule::{Rule, RuleInfo, Shape, compile};
-use crate::prefilter::{Case, MandatoryLiteral};
+use crate::prefilter::Case;
 
 /// The most rules of one file.
 const MAX_RULES: usize = 5_000;
@@ -279,10 +279,7 @@ impl RuleFile {
             && !entry.keywords.is_empty()
             && entry.keywords.iter().all(|word| word.len() >= 2)
         {
-            let literal = |word: &String| MandatoryLiteral {
-                bytes: word.to_ascii_lowercase().into_bytes(),
-                case: Case::Insensitive,
-            };
+            let literal = |word: &String| (word.to_ascii_lowercase().into_bytes(), Case::Insensitive);
             *literals = Some(entry.keywords.iter().map(literal).collect());
         }
         let title = if entry.description.is_empty() { name } else { entry.description };

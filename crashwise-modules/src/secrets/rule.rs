@@ -58,7 +58,7 @@ pub(super) enum Shape {
     /// The value of an assignment whose name holds one of the words; the body is the whole value.
     Named { words: Vec<String>, body: String },
     /// A regex; its group `secret`, else its first group, else the whole match is the secret.
-    Pattern { regex: String, literals: Option<Vec<crate::prefilter::MandatoryLiteral>>, reach: usize },
+    Pattern { regex: String, literals: Option<Vec<(Vec<u8>, Case)>>, reach: usize },
 }
 
 impl Rule {
@@ -84,9 +84,7 @@ impl Rule {
             Shape::Named { words, .. } => {
                 Some(words.iter().map(|word| (word.clone().into_bytes(), Case::Insensitive)).collect())
             }
-            Shape::Pattern { literals, .. } => {
-                literals.as_ref().map(|all| all.iter().map(|one| (one.bytes.clone(), one.case)).collect())
-            }
+            Shape::Pattern { literals, .. } => literals.clone(),
         }
     }
 
@@ -124,7 +122,8 @@ impl Rule {
 impl Shape {
     /// A pattern with its mandatory literals and its reach.
     pub(super) fn pattern(regex: String) -> Self {
-        let literals = mandatory_literals(&regex);
+        let literals = mandatory_literals(&regex)
+            .map(|all| all.into_iter().map(|literal| (literal.bytes, literal.case)).collect());
         let reach = parse(&regex)
             .and_then(|hir| hir.properties().maximum_len())
             .map_or(UNBOUNDED, |len| len.min(MAX_REACH));

@@ -10,6 +10,7 @@ use crate::prefilter::Prefilter;
 use crashwise_core::{
     Change, Confidence, Finding, Fix, LineIndex, Location, Problem, Problems, RelPath, Severity, nearest,
 };
+use regex_automata::Input;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -60,9 +61,15 @@ pub struct Analysis {
 struct LanguageRules {
     rules: Vec<CompiledRule>,
     prefilter: Prefilter,
-    /// For each literal, the rules and their shapes that need it.
-    users: Vec<Vec<(u32, u32)>>,
+    /// For each literal, who needs it.
+    users: Vec<Vec<User>>,
 }
+
+/// A rule, one of its shapes, and a literal of that, by their numbers.
+type User = (u32, u32, u32);
+
+/// A rule, one of its shapes, the place of a literal of that, and the literal's number.
+type Hit = (u32, u32, usize, u32);
 
 impl Default for CodeAnalyzer {
     /// All rules, default limits.
@@ -177,16 +184,16 @@ pub(crate) fn names_rule(name: &str, id: &str) -> bool {
 
 impl LanguageRules {
     fn new(rules: Vec<CompiledRule>) -> Self {
-        let mut by_literal = std::collections::BTreeMap::<_, Vec<(u32, u32)>>::new();
+        let mut by_literal = std::collections::BTreeMap::<_, Vec<User>>::new();
         for (r, rule) in (0..).zip(&rules) {
             for (t, test) in (0..).zip(&rule.tests) {
-                for literal in &test.literals {
-                    by_literal.entry(literal.clone()).or_default().push((r, t));
+                for (l, literal) in (0..).zip(&test.literals) {
+                    by_literal.entry((literal.bytes.clone(), literal.case)).or_default().push((r, t, l));
                 }
             }
         }
         let mut builder = Prefilter::builder();
-        let literals = by_literal.keys().map(|literal| (literal.bytes.as_slice(), literal.case));
+        let literals = by_literal.keys().map(|(bytes, case)| (bytes.as_slice(), *case));
         let added = builder.add_all(literals);
         debug_assert!(
             added.is_ok(),
@@ -196,11 +203,11 @@ impl LanguageRules {
     }
 
     /// The shapes that may match, each with the places of its literals, in order.
-    fn hits(&self, text: &[u8]) -> Vec<(u32, u32, usize)> {
+    fn hits(&self, text: &[u8]) -> Vec<Hit> {
         let mut hits = Vec::new();
         self.prefilter.scan(text, |hit| {
             if let Some(users) = self.users.get(hit.literal.index()) {
-                hits.extend(users.iter().map(|(rule, test)| (*rule, *test, hit.start)));
+                hits.extend(users.iter().map(|(rule, test, literal)| (*rule, *test, hit.start, *literal)));
             }
         });
         hits.sort_unstable();
@@ -208,7 +215,7 @@ impl LanguageRules {
     }
 
     /// The matches of all rules in the order of their places; a rule matches once at a place.
-    fn matches(&self, source: &SourceText<'_>, hits: &[(u32, u32, usize)]) -> (Vec<(usize, Match)>, bool) {
+    fn matches(&self, source: &SourceText<'_>, hits: &[Hit]) -> (Vec<(usize, Match)>, bool) {
         let confirm = Confirm::new(source);
         let mut all = Vec::new();
         for of_rule in hits.chunk_by(|a, b| a.0 == b.0) {
@@ -219,7 +226,7 @@ impl LanguageRules {
             }
             let mut found = Vec::new();
             for of_test in of_rule.chunk_by(|a, b| a.1 == b.1) {
-                let places: Vec<usize> = of_test.iter().map(|hit| hit.2).collect();
+                let places: Vec<_> = of_test.iter().map(|hit| (hit.2, hit.3 as usize)).collect();
                 confirm.matches(&rule.tests[of_test[0].1 as usize], &places, &mut found);
             }
             found.sort_by_key(|one| (one.range.start, one.range.end));
@@ -271,13 +278,13 @@ fn finding(compiled: &CompiledRule, found: &Match, place: &Place<'_>) -> Finding
         suppression.reason = snippet::without(&suppression.reason, source.bytes, secrets);
         finding = finding.with_suppression(suppression);
     }
-    if let (Some(replace), Some(regex)) =
-        (&rule.replace, compiled.replace.as_ref().and_then(|lazy| lazy.get()))
-        && let Some(groups) = regex.captures(&source.bytes[found.range.clone()])
-        && let Some(whole) = groups.get(0)
+    let written = &source.bytes[found.range.clone()];
+    if let (Some(replace), Some(regex)) = (&rule.replace, &compiled.replace)
+        && let Some(groups) = regex.captures(Input::new(written))
+        && let Some(whole) = groups.get_match()
     {
         let mut text = Vec::new();
-        groups.expand(replace.with.as_bytes(), &mut text);
+        groups.interpolate_bytes_into(written, replace.with.as_bytes(), &mut text);
         let range = found.range.start + whole.start()..found.range.start + whole.end();
         let change = Change::new(
             path.clone(),

@@ -7,6 +7,8 @@ use super::secret;
 use super::text::{SourceText, is_word};
 use crate::source::lexer::TokenKind;
 use crate::source::rule::{ArgTest, ArgumentKind, Scope, Shape, Test};
+use regex_automata::meta::Regex;
+use regex_automata::{Anchored, Input};
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 
@@ -14,6 +16,9 @@ use std::ops::Range;
 const BEFORE: usize = 256;
 /// What stands behind it and may belong to the match.
 const BEHIND: usize = 1024;
+
+/// With more places than this at which a match may begin, one search over all of them costs less.
+const MAX_BEGINNINGS: usize = 32;
 
 /// Bytes that may be looked at around matches, whatever the size of the file; each byte of the file adds to it.
 const BUDGET: usize = 4 << 20;
@@ -55,13 +60,13 @@ impl<'s, 't> Confirm<'s, 't> {
         self.flow.get_or_init(|| Flow::new(self.source))
     }
 
-    /// The matches of a shape around places where one of its literals stands; `places` are sorted.
-    pub(crate) fn matches(&self, test: &Test, places: &[usize], found: &mut Vec<Match>) {
+    /// The matches of a shape around places where one of its literals stands: offset and number of the literal, sorted.
+    pub(crate) fn matches(&self, test: &Test, places: &[(usize, usize)], found: &mut Vec<Match>) {
         let Shape::String { built } = test.shape else {
             return self.regex_matches(test, places, found);
         };
         let mut last = usize::MAX;
-        for place in places {
+        for (place, _) in places {
             if self.is_exhausted() {
                 return;
             }
@@ -91,31 +96,45 @@ impl<'s, 't> Confirm<'s, 't> {
         self.flow().origin(self.source, &(start..end), start).input
     }
 
-    fn regex_matches(&self, test: &Test, places: &[usize], found: &mut Vec<Match>) {
+    fn regex_matches(&self, test: &Test, places: &[(usize, usize)], found: &mut Vec<Match>) {
         let Some(regex) = test.regex.get() else { return };
         let blank = matches!(test.shape, Shape::Call { .. } | Shape::Pattern(Scope::Code));
         let searched = if blank { &self.source.code } else { self.source.bytes };
         let mut done = 0;
-        for place in places {
-            if self.is_exhausted() {
-                return;
-            }
-            self.spend(BEFORE);
-            let mut start = place.saturating_sub(BEFORE).max(done);
+        for (place, literal) in places {
+            let (place, before) = (*place, &test.literals[*literal].before);
+            let mut start = before.earliest(searched, place, BEFORE).max(done);
             let end = place.saturating_add(BEHIND).min(searched.len());
-            while start <= *place
-                && let Some(hit) = regex.find_at(&searched[..end], start)
-            {
+            while start <= place {
+                if self.is_exhausted() {
+                    return;
+                }
+                let Some(hit) = self.first_match(regex, &searched[..end], start..place) else { break };
                 // A match that touches the end of the window may be half of one.
-                let cut = hit.end() == end && end < searched.len();
-                if hit.start() > *place || cut {
+                if hit.end == end && end < searched.len() {
                     break;
                 }
-                start = hit.end().max(hit.start() + 1);
+                start = hit.end.max(hit.start + 1);
                 done = start;
-                self.confirm(test, hit.range(), found);
+                self.confirm(test, hit, found);
             }
         }
+    }
+
+    /// The first match that begins in a range, its end included.
+    fn first_match(&self, regex: &Regex, text: &[u8], begin: Range<usize>) -> Option<Range<usize>> {
+        let input = Input::new(text);
+        if begin.len() > MAX_BEGINNINGS {
+            self.spend(text.len() - begin.start);
+            let hit = regex.find(input.span(begin.start..text.len()))?;
+            return (hit.start() <= begin.end).then(|| hit.range());
+        }
+        // A search that may begin in one place only ends as soon as the text differs.
+        (begin.start..=begin.end).find_map(|start| {
+            self.spend(16);
+            let anchored = input.clone().span(start..text.len()).anchored(Anchored::Yes);
+            regex.find(anchored).map(|hit| hit.range())
+        })
     }
 
     fn confirm(&self, test: &Test, hit: Range<usize>, found: &mut Vec<Match>) {
@@ -152,14 +171,16 @@ impl<'s, 't> Confirm<'s, 't> {
         }
         let blank = test.shape == Shape::Pattern(Scope::Code);
         let searched = if blank { &self.source.code } else { self.source.bytes };
-        let groups = test.regex.get()?.captures_at(searched, hit.start)?;
-        let caught = |name: &str| groups.name(name).map(|group| &searched[group.range()]);
+        let input = Input::new(searched).span(hit.start..searched.len()).anchored(Anchored::Yes);
+        let groups = test.regex.captures(input)?;
+        let group = |name: &str| groups.get_group_by_name(name).map(|group| group.range());
+        let caught = |name: &str| group(name).map(|group| &searched[group]);
         if test.same && caught("first") != caught("second") {
             return None;
         }
         let mut secret = None;
         if let Some(value) = test.value {
-            let group = groups.name("value")?.range();
+            let group = group("value")?;
             if !secret::passes(value, &self.source.bytes[group.clone()]) {
                 return None;
             }
@@ -167,7 +188,7 @@ impl<'s, 't> Confirm<'s, 't> {
         }
         let (mut range, mut input) = (hit, None);
         if !test.args.is_empty() {
-            let arg = value_of(self.source, groups.name("arg")?.start());
+            let arg = value_of(self.source, group("arg")?.start);
             self.spend(4 * arg.len());
             for one in &test.args {
                 input = input.or(self.passes(one, &arg, range.start)?.input);

@@ -3,7 +3,10 @@
 use super::schema::{Argument, ArgumentKind, Matcher, Rule, Scope, ValueTest};
 use crate::prefilter::{MandatoryLiteral, mandatory_literals};
 use crashwise_core::Problem;
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::Input;
+use regex_automata::meta::{BuildError, Regex};
+use regex_automata::util::captures::Captures;
+use regex_automata::util::syntax;
 use std::sync::OnceLock;
 
 /// A regex that is compiled when it is first needed. Its text was checked before.
@@ -25,10 +28,22 @@ impl LazyRegex {
     pub(crate) fn is_match(&self, text: &[u8]) -> bool {
         self.get().is_some_and(|regex| regex.is_match(text))
     }
+
+    /// The groups of the first match.
+    pub(crate) fn captures(&self, input: Input<'_>) -> Option<Captures> {
+        let regex = self.get()?;
+        let mut groups = regex.create_captures();
+        regex.captures(input, &mut groups);
+        groups.is_match().then_some(groups)
+    }
 }
 
-fn build(text: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(text).unicode(false).size_limit(4 << 20).build()
+fn build(text: &str) -> Result<Regex, Box<BuildError>> {
+    Regex::builder()
+        .configure(Regex::config().utf8_empty(false).nfa_size_limit(Some(4 << 20)))
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .build(text)
+        .map_err(Box::new)
 }
 
 /// A rule ready to match.
