@@ -27,8 +27,6 @@ pub struct MandatoryLiteral {
     pub case: Case,
     /// What may stand before it in a match.
     pub before: Before,
-    /// Whether nothing stands before or behind it in a match.
-    pub is_whole: bool,
 }
 
 /// The set of literals of which every match of `pattern` contains at least one, the rarest such set by the
@@ -52,18 +50,33 @@ pub fn mandatory_literals(pattern: &str) -> Option<Vec<MandatoryLiteral>> {
 
 /// As [`mandatory_literals`], for a pattern that is parsed already.
 pub fn literals_of_hir(hir: &Hir) -> Option<Vec<MandatoryLiteral>> {
+    let best = best(hir)?;
+    let mut literals = BTreeMap::<_, Before>::new();
+    for placed in &best {
+        let before = &placed.before;
+        literals.entry(literal(&placed.piece)).and_modify(|known| known.or(before)).or_insert(*before);
+    }
+    let literal = |((bytes, case), before)| MandatoryLiteral { bytes, case, before };
+    Some(literals.into_iter().map(literal).collect())
+}
+
+/// What every match is from its mandatory literal on, whichever of them that is; `None` where there is no such literal, or
+/// where it stands inside of what has to be matched from an earlier place.
+pub fn tail_of_hir(hir: &Hir) -> Option<Hir> {
+    let best = best(hir)?;
+    if best.iter().all(|placed| placed.before.is_nothing()) {
+        return Some(hir.clone());
+    }
+    let HirKind::Concat(parts) = hir.kind() else { return None };
+    let part = best.first()?.part?;
+    let together = best.iter().all(|placed| placed.part == Some(part));
+    together.then(|| Hir::concat(parts[part..].to_vec()))
+}
+
+/// The rarest set of strings of which every match contains a member.
+fn best(hir: &Hir) -> Option<Vec<Placed>> {
     let pieces = walk(hir);
-    let exact = pieces.exact.map(at_start);
-    let best = better(pieces.best, exact.clone())?;
-    let is_whole = exact.as_ref() == Some(&best);
-    usable(&best).then(|| {
-        let mut literals = BTreeMap::<_, Before>::new();
-        for (piece, before) in &best {
-            literals.entry(literal(piece)).and_modify(|known| known.or(before)).or_insert(*before);
-        }
-        let literal = |((bytes, case), before)| MandatoryLiteral { bytes, case, before, is_whole };
-        literals.into_iter().map(literal).collect()
-    })
+    better(pieces.best, pieces.exact.map(at_start)).filter(|best| usable(best))
 }
 
 /// A byte, lower-case where both cases match.
@@ -74,15 +87,21 @@ struct Unit {
 }
 
 type Piece = Vec<Unit>;
-/// A piece and what may stand before it.
-type Placed = (Piece, Before);
-
-fn at_start(pieces: Vec<Piece>) -> Vec<Placed> {
-    behind(pieces, &Before::NOTHING)
+/// A piece in a part of a regex.
+#[derive(Debug, Clone)]
+struct Placed {
+    piece: Piece,
+    before: Before,
+    /// Which link of a chain it starts with; none where that is no chain, or where it starts within a link.
+    part: Option<usize>,
 }
 
-fn behind(pieces: Vec<Piece>, before: &Before) -> Vec<Placed> {
-    pieces.into_iter().map(|piece| (piece, *before)).collect()
+fn at_start(pieces: Vec<Piece>) -> Vec<Placed> {
+    behind(pieces, Before::NOTHING, None)
+}
+
+fn behind(pieces: Vec<Piece>, before: Before, part: Option<usize>) -> Vec<Placed> {
+    pieces.into_iter().map(|piece| Placed { piece, before, part }).collect()
 }
 
 /// What is known of a part of a regex.
@@ -143,25 +162,28 @@ fn walk(hir: &Hir) -> Pieces {
 fn concat(parts: &[Hir]) -> Pieces {
     let mut best = None;
     let mut run = vec![Vec::new()];
-    // What may stand before the run, and before the part.
-    let (mut before_run, mut before) = (Before::NOTHING, Before::NOTHING);
+    // Where the run starts, what may stand before that, and before the link that is looked at.
+    let (mut start, mut before_run, mut before) = (0, Before::NOTHING, Before::NOTHING);
     let mut whole = true;
-    for hir in parts {
-        let part = walk(hir);
+    for (number, hir) in parts.iter().enumerate() {
+        let link = walk(hir);
         let after = before.then(&Before::of(hir));
-        if let Some(joined) = part.exact.as_ref().and_then(|exact| join(&run, exact)) {
+        if let Some(joined) = link.exact.as_ref().and_then(|exact| join(&run, exact)) {
             run = joined;
         } else {
             whole = false;
             let ended = std::mem::replace(&mut run, vec![Vec::new()]);
-            best = better(best, Some(behind(ended, &before_run)));
-            before_run = after;
-            if let Some(exact) = part.exact {
-                (run, before_run) = (exact, before);
+            best = better(best, Some(behind(ended, before_run, Some(start))));
+            (start, before_run) = (number + 1, after);
+            if let Some(exact) = link.exact {
+                (run, start, before_run) = (exact, number, before);
             }
         }
-        let inner = part.best.map(|mut inner| {
-            inner.iter_mut().for_each(|(_, within)| *within = before.then(within));
+        let inner = link.best.map(|mut inner| {
+            for placed in &mut inner {
+                placed.part = placed.before.is_nothing().then_some(number);
+                placed.before = before.then(&placed.before);
+            }
             inner
         });
         best = better(best, inner);
@@ -170,7 +192,7 @@ fn concat(parts: &[Hir]) -> Pieces {
     if whole {
         Pieces { exact: Some(run), best }
     } else {
-        Pieces { exact: None, best: better(best, Some(behind(run, &before_run))) }
+        Pieces { exact: None, best: better(best, Some(behind(run, before_run, Some(start)))) }
     }
 }
 
@@ -240,7 +262,7 @@ fn join(left: &[Piece], right: &[Piece]) -> Option<Vec<Piece>> {
 }
 
 fn usable(pieces: &[Placed]) -> bool {
-    !pieces.is_empty() && pieces.len() <= MAX_LITERALS && pieces.iter().all(|(piece, _)| piece.len() >= 2)
+    !pieces.is_empty() && pieces.len() <= MAX_LITERALS && pieces.iter().all(|placed| placed.piece.len() >= 2)
 }
 
 /// The set that is expected to occur less often.
@@ -248,7 +270,7 @@ fn better(a: Option<Vec<Placed>>, b: Option<Vec<Placed>>) -> Option<Vec<Placed>>
     let cost = |pieces: &Option<Vec<Placed>>| {
         let pieces = pieces.as_ref().filter(|pieces| usable(pieces))?;
         // Costs are logarithms: the most common member dominates, and each doubling of the number adds one.
-        let worst = pieces.iter().map(|(piece, _)| rarest_window(&literal(piece).0, 4).1).max()?;
+        let worst = pieces.iter().map(|placed| rarest_window(&literal(&placed.piece).0, 4).1).max()?;
         Some(worst + 16 * pieces.len().ilog2())
     };
     match (cost(&a), cost(&b)) {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Case, LiteralError, Prefilter, mandatory_literals};
+use super::{Case, LiteralError, Prefilter, mandatory_literals, tail_of_hir};
 
 type Literals = Vec<(Vec<u8>, Case)>;
 
@@ -152,8 +152,24 @@ fn tells_where_a_match_may_begin() {
         assert_eq!(&text[start..], expect, "{pattern}");
         assert!(literal.before.earliest(text.as_bytes(), place, 1) + 1 >= place);
     }
-    let whole = |pattern: &str| mandatory_literals(pattern).expect(pattern).iter().all(|one| one.is_whole);
-    assert!(whole("eval|exec") && !whole(r"\w*eval") && !whole(r"eval\s*\("));
+}
+
+#[test]
+fn tells_what_a_match_is_from_its_literal_on() {
+    let parse = |pattern: &str| {
+        regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern).expect("valid")
+    };
+    for (pattern, expect) in [
+        (r"eval|exec", Some(r"eval|exec")),
+        (r"\w{0,9}(?:secret|token)\d*x", Some(r"(?:secret|token)\d*x")),
+        (r"[a-z]+=zendesk[0-9]", Some("=zendesk[0-9]")),
+        (r"a?\s*(?:static\s+mut|const\s+fn)", Some(r"(?:static\s+mut|const\s+fn)")),
+        (r"a?(?:\d+_key|drop_all)x", None),
+        (r"(?:\d+_key|drop_all)", None),
+        (r"[0-9a-f]{32}", None),
+    ] {
+        assert_eq!(tail_of_hir(&parse(pattern)), expect.map(parse), "{pattern}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::CodeAnalyzerConfig;
 use super::language::Language;
+use super::lexer::opens;
 use super::matching::{Confirm, Match, SourceText};
 use super::rule::{CompiledRule, builtin_ids, builtin_rules, read_folder};
 use super::snippet;
@@ -126,7 +127,7 @@ impl CodeAnalyzer {
     pub fn analyze_as(&self, language: Language, path: &RelPath, text: &[u8]) -> Analysis {
         let mut analysis = Analysis { language: Some(language), ..Analysis::default() };
         let rules = self.rules(language);
-        let hits = rules.hits(text);
+        let hits = rules.hits(text, language);
         if hits.is_empty() {
             return analysis;
         }
@@ -203,7 +204,7 @@ impl LanguageRules {
     }
 
     /// The shapes that may match, each with the places of its literals, in order.
-    fn hits(&self, text: &[u8]) -> Vec<Hit> {
+    fn hits(&self, text: &[u8], language: Language) -> Vec<Hit> {
         let mut hits = Vec::new();
         self.prefilter.scan(text, |hit| {
             if let Some(users) = self.users.get(hit.literal.index()) {
@@ -211,7 +212,14 @@ impl LanguageRules {
             }
         });
         hits.sort_unstable();
-        hits
+        let mut kept = Vec::new();
+        for of_test in hits.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            match self.rules[of_test[0].0 as usize].tests[of_test[0].1 as usize].glance() {
+                Some(glance) => glance.keep((text, opens(language)), of_test, |hit| hit.2, &mut kept),
+                None => kept.extend(of_test),
+            }
+        }
+        kept
     }
 
     /// The matches of all rules in the order of their places; a rule matches once at a place.

@@ -91,9 +91,14 @@ static TABLES: [[bool; 256]; Language::ALL.len()] = {
     tables
 };
 
+/// The bytes with which a comment or a string may begin or go on; all else is code where code stands before it.
+pub(crate) fn opens(language: Language) -> &'static [bool; 256] {
+    &TABLES[Language::ALL.iter().position(|one| *one == language).unwrap_or(0)]
+}
+
 impl Scanner<'_> {
     fn run(&mut self) {
-        let table = &TABLES[Language::ALL.iter().position(|one| *one == self.language).unwrap_or(0)];
+        let table = opens(self.language);
         if self.language == Language::Php {
             self.markup();
         }

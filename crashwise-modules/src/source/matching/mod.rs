@@ -4,9 +4,11 @@ mod arguments;
 mod confirm;
 mod expression;
 mod flow;
+mod glance;
 mod profile;
 mod secret;
 mod text;
 
 pub(crate) use confirm::{Confirm, Match};
+pub(crate) use glance::{Glance, Text};
 pub(crate) use text::SourceText;

@@ -2,11 +2,13 @@
 
 use super::schema::{Argument, ArgumentKind, Matcher, Rule, Scope, ValueTest};
 use crate::prefilter::{MandatoryLiteral, mandatory_literals};
+use crate::source::matching::{Glance, Text};
 use crashwise_core::Problem;
 use regex_automata::Input;
 use regex_automata::meta::{BuildError, Regex};
 use regex_automata::util::captures::Captures;
 use regex_automata::util::syntax;
+use regex_syntax::hir::Hir;
 use std::sync::OnceLock;
 
 /// A regex that is compiled when it is first needed. Its text was checked before.
@@ -46,6 +48,11 @@ fn build(text: &str) -> Result<Regex, Box<BuildError>> {
         .map_err(Box::new)
 }
 
+fn parse(text: &str) -> Result<Hir, Box<regex_syntax::Error>> {
+    let mut parser = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build();
+    parser.parse(text).map_err(Box::new)
+}
+
 /// A rule ready to match.
 #[derive(Debug)]
 pub(crate) struct CompiledRule {
@@ -59,8 +66,11 @@ pub(crate) struct CompiledRule {
 #[derive(Debug)]
 pub(crate) struct Test {
     pub(crate) shape: Shape,
+    /// The regex as the rule has it.
+    written: String,
     pub(crate) regex: LazyRegex,
     pub(crate) literals: Vec<MandatoryLiteral>,
+    glance: OnceLock<Option<Glance>>,
     pub(crate) args: Vec<ArgTest>,
     pub(crate) lacks: Vec<LazyRegex>,
     pub(crate) unless: Option<LazyRegex>,
@@ -68,6 +78,19 @@ pub(crate) struct Test {
     pub(crate) value: Option<ValueTest>,
     /// Whether the groups `first` and `second` must have caught the same.
     pub(crate) same: bool,
+}
+
+impl Test {
+    /// The first look at hits, where there can be one.
+    pub(crate) fn glance(&self) -> Option<&Glance> {
+        let text = match self.shape {
+            Shape::Call { .. } => Text::Names,
+            Shape::Pattern(Scope::Code) => Text::Code,
+            Shape::Pattern(_) => Text::Whole,
+            Shape::String { .. } => Text::String,
+        };
+        self.glance.get_or_init(|| Glance::new(&parse(&self.written).ok()?, text)).as_ref()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +127,7 @@ impl Checker {
 
     fn regex(&mut self, pointer: &str, text: &str) -> LazyRegex {
         // Parsing finds what is wrong at a fraction of the cost of compiling.
-        let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(text);
-        if let Err(error) = parsed {
+        if let Err(error) = parse(text) {
             let message = error.to_string();
             let reason = message.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             self.refuse(pointer, format!("is not a valid regex: {reason}"));
@@ -181,8 +203,10 @@ fn test(check: &mut Checker, n: usize, matcher: &Matcher) -> Test {
     }
     Test {
         shape,
+        written: text.clone(),
         regex: LazyRegex::new(wrapped),
         literals,
+        glance: OnceLock::new(),
         args: matcher.args.iter().enumerate().map(|(m, arg)| argument(check, (n, m), arg)).collect(),
         lacks: matcher
             .lacks
