@@ -71,11 +71,6 @@ impl Before {
         self.bytes.iter_mut().zip(other.bytes).for_each(|(own, other)| *own |= other);
     }
 
-    /// Whether every match starts with the literal.
-    pub(super) fn is_nothing(&self) -> bool {
-        self.most == 0
-    }
-
     /// The first offset at which a match may begin that has its literal at `place` of `text`, at most `limit` bytes before it.
     ///
     /// ```

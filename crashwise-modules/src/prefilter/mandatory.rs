@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 use super::before::Before;
 
@@ -60,23 +60,38 @@ pub fn literals_of_hir(hir: &Hir) -> Option<Vec<MandatoryLiteral>> {
     Some(literals.into_iter().map(literal).collect())
 }
 
-/// What every match is from its mandatory literal on, whichever of them that is; `None` where there is no such literal, or
-/// where it stands inside of what has to be matched from an earlier place.
+/// What every match is from its mandatory literal on, whichever of them that is, and perhaps more; `None` where there is no
+/// such literal.
 pub fn tail_of_hir(hir: &Hir) -> Option<Hir> {
-    let best = best(hir)?;
-    if best.iter().all(|placed| placed.before.is_nothing()) {
-        return Some(hir.clone());
-    }
-    let HirKind::Concat(parts) = hir.kind() else { return None };
-    let part = best.first()?.part?;
-    let together = best.iter().all(|placed| placed.part == Some(part));
-    together.then(|| Hir::concat(parts[part..].to_vec()))
+    tail(hir, best(hir)?.first()?.from)
+}
+
+fn tail(hir: &Hir, from: From) -> Option<Hir> {
+    let within = |part: &Hir, set: Option<Vec<Placed>>| tail(part, set?.first()?.from);
+    Some(match (hir.kind(), from) {
+        (_, From::Start) => hir.clone(),
+        (HirKind::Capture(capture), _) => tail(&capture.sub, from)?,
+        (HirKind::Concat(parts), From::Part(number)) => Hir::concat(parts[number..].to_vec()),
+        (HirKind::Concat(parts), From::Within(number)) => {
+            let part = within(&parts[number], walk(&parts[number]).best)?;
+            Hir::concat(std::iter::once(part).chain(parts[number + 1..].iter().cloned()).collect())
+        }
+        (HirKind::Alternation(parts), From::Branches) => {
+            let branches = parts.iter().map(|part| within(part, walk(part).any()));
+            Hir::alternation(branches.collect::<Option<_>>()?)
+        }
+        (HirKind::Repetition(repetition), From::Repeated) => {
+            let first = within(&repetition.sub, walk(&repetition.sub).any())?;
+            let more = Repetition { min: 0, max: None, ..repetition.clone() };
+            Hir::concat(vec![first, Hir::repetition(more)])
+        }
+        _ => return None,
+    })
 }
 
 /// The rarest set of strings of which every match contains a member.
 fn best(hir: &Hir) -> Option<Vec<Placed>> {
-    let pieces = walk(hir);
-    better(pieces.best, pieces.exact.map(at_start)).filter(|best| usable(best))
+    walk(hir).any().filter(|best| usable(best))
 }
 
 /// A byte, lower-case where both cases match.
@@ -92,16 +107,35 @@ type Piece = Vec<Unit>;
 struct Placed {
     piece: Piece,
     before: Before,
-    /// Which link of a chain it starts with; none where that is no chain, or where it starts within a link.
-    part: Option<usize>,
+    from: From,
+}
+
+/// Where in a part of a regex a piece starts; the same for all members of a set.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    /// Where the part starts.
+    Start,
+    /// With a link of a chain.
+    Part(usize),
+    /// Within a link of a chain.
+    Within(usize),
+    /// In each branch elsewhere.
+    Branches,
+    /// In what is repeated.
+    Repeated,
 }
 
 fn at_start(pieces: Vec<Piece>) -> Vec<Placed> {
-    behind(pieces, Before::NOTHING, None)
+    placed(pieces, Before::NOTHING, From::Start)
 }
 
-fn behind(pieces: Vec<Piece>, before: Before, part: Option<usize>) -> Vec<Placed> {
-    pieces.into_iter().map(|piece| Placed { piece, before, part }).collect()
+fn placed(pieces: Vec<Piece>, before: Before, from: From) -> Vec<Placed> {
+    pieces.into_iter().map(|piece| Placed { piece, before, from }).collect()
+}
+
+fn started(mut set: Vec<Placed>, from: From) -> Vec<Placed> {
+    set.iter_mut().for_each(|placed| placed.from = from);
+    set
 }
 
 /// What is known of a part of a regex.
@@ -114,6 +148,11 @@ struct Pieces {
 }
 
 impl Pieces {
+    /// The rarer of both sets.
+    fn any(self) -> Option<Vec<Placed>> {
+        better(self.best, self.exact.map(at_start))
+    }
+
     fn exact(pieces: Vec<Piece>) -> Self {
         Self { exact: Some(pieces), best: None }
     }
@@ -150,7 +189,7 @@ fn walk(hir: &Hir) -> Pieces {
                         }
                         Some(joined)
                     });
-                    Pieces { best: better(sub.best, sub.exact.map(at_start)), exact }
+                    Pieces { best: sub.any().map(|set| started(set, From::Repeated)), exact }
                 }
             }
         }
@@ -173,18 +212,15 @@ fn concat(parts: &[Hir]) -> Pieces {
         } else {
             whole = false;
             let ended = std::mem::replace(&mut run, vec![Vec::new()]);
-            best = better(best, Some(behind(ended, before_run, Some(start))));
+            best = better(best, Some(placed(ended, before_run, From::Part(start))));
             (start, before_run) = (number + 1, after);
             if let Some(exact) = link.exact {
                 (run, start, before_run) = (exact, number, before);
             }
         }
         let inner = link.best.map(|mut inner| {
-            for placed in &mut inner {
-                placed.part = placed.before.is_nothing().then_some(number);
-                placed.before = before.then(&placed.before);
-            }
-            inner
+            inner.iter_mut().for_each(|placed| placed.before = before.then(&placed.before));
+            started(inner, From::Within(number))
         });
         best = better(best, inner);
         before = after;
@@ -192,7 +228,7 @@ fn concat(parts: &[Hir]) -> Pieces {
     if whole {
         Pieces { exact: Some(run), best }
     } else {
-        Pieces { exact: None, best: better(best, Some(behind(run, before_run, Some(start)))) }
+        Pieces { exact: None, best: better(best, Some(placed(run, before_run, From::Part(start)))) }
     }
 }
 
@@ -204,8 +240,8 @@ fn alternation(parts: &[Hir]) -> Pieces {
             all.extend(exact.iter().cloned());
             (all.len() <= MAX_LITERALS).then_some(all)
         });
-        best = best.zip(better(part.best, part.exact.map(at_start))).and_then(|(mut all, mut part)| {
-            all.append(&mut part);
+        best = best.zip(part.any()).and_then(|(mut all, part)| {
+            all.append(&mut started(part, From::Branches));
             (all.len() <= MAX_LITERALS).then_some(all)
         });
     }

@@ -164,8 +164,9 @@ fn tells_what_a_match_is_from_its_literal_on() {
         (r"\w{0,9}(?:secret|token)\d*x", Some(r"(?:secret|token)\d*x")),
         (r"[a-z]+=zendesk[0-9]", Some("=zendesk[0-9]")),
         (r"a?\s*(?:static\s+mut|const\s+fn)", Some(r"(?:static\s+mut|const\s+fn)")),
-        (r"a?(?:\d+_key|drop_all)x", None),
-        (r"(?:\d+_key|drop_all)", None),
+        (r"a?(?:\d+_key|drop_all)x", Some(r"(?:_key|drop_all)x")),
+        (r"\d?(?:x?(?:secret_)+y)?(?:a|z)?(?:_id)+", Some(r"_id(?:_id)*")),
+        (r"\w*(?:(?:auth)?\w*[_-]token|cred\d)=", Some(r"(?:[_-]token|cred\d)=")),
         (r"[0-9a-f]{32}", None),
     ] {
         assert_eq!(tail_of_hir(&parse(pattern)), expect.map(parse), "{pattern}");

@@ -92,13 +92,34 @@ static TABLES: [[bool; 256]; Language::ALL.len()] = {
 };
 
 /// The bytes with which a comment or a string may begin or go on; all else is code where code stands before it.
-pub(crate) fn opens(language: Language) -> &'static [bool; 256] {
-    &TABLES[Language::ALL.iter().position(|one| *one == language).unwrap_or(0)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opens {
+    table: &'static [bool; 256],
+    /// Whether a lone `/` may begin something.
+    slash: bool,
+}
+
+impl Opens {
+    pub(crate) fn of(language: Language) -> Self {
+        let table = &TABLES[Language::ALL.iter().position(|one| *one == language).unwrap_or(0)];
+        Self { table, slash: has_regexes(language) }
+    }
+
+    /// Whether something other than code may begin at an offset.
+    pub(crate) fn at(self, text: &[u8], at: usize) -> bool {
+        let byte = text[at];
+        let divides = byte == b'/' && !self.slash && !matches!(text.get(at + 1), Some(b'/' | b'*'));
+        self.table[usize::from(byte)] && !divides
+    }
+}
+
+fn has_regexes(language: Language) -> bool {
+    matches!(language, Language::JavaScript | Language::Ruby)
 }
 
 impl Scanner<'_> {
     fn run(&mut self) {
-        let table = opens(self.language);
+        let table = Opens::of(self.language).table;
         if self.language == Language::Php {
             self.markup();
         }
@@ -227,7 +248,7 @@ impl Scanner<'_> {
         match self.peek(1) {
             b'/' if self.language != Language::Ruby => self.comment_to_line_end(self.at),
             b'*' if self.language != Language::Ruby => self.block_comment(),
-            _ if matches!(self.language, Language::JavaScript | Language::Ruby) => literals::regex(self),
+            _ if has_regexes(self.language) => literals::regex(self),
             _ => self.at += 1,
         }
     }

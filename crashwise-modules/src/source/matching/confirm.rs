@@ -101,18 +101,19 @@ impl<'s, 't> Confirm<'s, 't> {
         let blank = matches!(test.shape, Shape::Call { .. } | Shape::Pattern(Scope::Code));
         let searched = if blank { &self.source.code } else { self.source.bytes };
         let mut done = 0;
-        for (place, literal) in places {
-            let (place, before) = (*place, &test.literals[*literal].before);
-            let mut start = before.earliest(searched, place, BEFORE).max(done);
-            let end = place.saturating_add(BEHIND).min(searched.len());
-            while start <= place {
+        for begin in beginnings(test, places, searched) {
+            let end = begin.end.saturating_add(BEHIND).min(searched.len());
+            let mut start = begin.start.max(done);
+            while start <= begin.end {
                 if self.is_exhausted() {
                     return;
                 }
-                let Some(hit) = self.first_match(regex, &searched[..end], start..place) else { break };
-                // A match that touches the end of the window may be half of one.
+                let Some(hit) = self.first_match(regex, &searched[..end], start..begin.end) else { break };
+                self.spend(hit.len());
                 if hit.end == end && end < searched.len() {
-                    break;
+                    // It touches the end of the window, so it may be half of one.
+                    start = hit.start + 1;
+                    continue;
                 }
                 start = hit.end.max(hit.start + 1);
                 done = start;
@@ -283,6 +284,23 @@ impl<'s, 't> Confirm<'s, 't> {
         }
         all.push(found);
     }
+}
+
+/// Where matches may begin that have one of their literals at a place: ranges, ends included, in order and apart.
+fn beginnings(test: &Test, places: &[(usize, usize)], text: &[u8]) -> Vec<Range<usize>> {
+    let begin = |(place, literal): &(usize, usize)| {
+        test.literals[*literal].before.earliest(text, *place, BEFORE)..*place
+    };
+    let mut all: Vec<_> = places.iter().map(begin).collect();
+    all.sort_unstable_by_key(|range| range.start);
+    all.dedup_by(|next, last| {
+        let overlap = next.start <= last.end;
+        if overlap {
+            last.end = last.end.max(next.end);
+        }
+        overlap
+    });
+    all
 }
 
 /// Whether the name at an offset is a whole one: no method, no part of a longer name, no definition.

@@ -1,10 +1,11 @@
 //! A first look at hits in the text as it is, before it is told what is code, string and comment: nearly all end here.
 
 use crate::prefilter::tail_of_hir;
+use crate::source::lexer::Opens;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson;
 use regex_automata::{Anchored, Input};
-use regex_syntax::hir::{Hir, Look};
+use regex_syntax::hir::{Hir, HirKind, Look, LookSet, Repetition};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -36,12 +37,7 @@ pub(crate) struct Glance {
 impl Glance {
     /// Looks at what a match is from its literal on. `None` where that cannot be told.
     pub(crate) fn new(hir: &Hir, text: Text) -> Option<Self> {
-        let mut tail = tail_of_hir(hir)?;
-        let looks = tail.properties().look_set();
-        // The end of a string is not the end of the text that is looked at here.
-        if looks.contains_anchor_haystack() || text == Text::String && looks.contains_anchor_line() {
-            return None;
-        }
+        let mut tail = unanchored(&tail_of_hir(hir)?);
         if text == Text::Names {
             tail = Hir::concat(vec![tail, Hir::look(Look::WordEndHalfAscii)]);
         }
@@ -55,11 +51,11 @@ impl Glance {
         Some(Self { dfa, caches: Mutex::default(), blanked })
     }
 
-    /// Keeps the hits whose literal may be that of a match. `opens` has the bytes with which something may begin that is not
-    /// code: what is behind one of them is left to a closer look.
+    /// Keeps the hits whose literal may be that of a match. What is behind something that
+    /// may be no code is left to a closer look.
     pub(crate) fn keep<H: Copy>(
         &self,
-        (text, opens): (&[u8], &[bool; 256]),
+        (text, opens): (&[u8], Opens),
         hits: &[H],
         place: impl Fn(&H) -> usize,
         kept: &mut Vec<H>,
@@ -70,21 +66,37 @@ impl Glance {
         self.caches.lock().unwrap_or_else(PoisonError::into_inner).push(cache);
     }
 
-    fn may_match(&self, text: &[u8], opens: &[bool; 256], place: usize, cache: &mut Cache) -> bool {
+    fn may_match(&self, text: &[u8], opens: Opens, place: usize, cache: &mut Cache) -> bool {
         let end = text.len().min(place.saturating_add(REACH));
         let input = Input::new(text).span(place..end).anchored(Anchored::Yes);
         let Ok(mut state) = self.dfa.start_state_forward(cache, &input) else { return true };
-        for &byte in &text[place..end] {
-            if self.blanked && opens[usize::from(byte)] {
+        for at in place..end {
+            if self.blanked && opens.at(text, at) {
                 return true;
             }
-            match self.dfa.next_state(cache, state, byte) {
+            match self.dfa.next_state(cache, state, text[at]) {
                 Ok(next) if !next.is_tagged() => state = next,
                 Ok(next) if next.is_dead() => return false,
                 _ => return true,
             }
         }
         end < text.len() || self.dfa.next_eoi_state(cache, state).is_ok_and(|last| last.is_match())
+    }
+}
+
+/// Without groups and anchors: where a string begins and ends nobody knows yet. Matches all that the regex matches, and more. The
+/// parser bounds the nesting of a pattern, and with it this recursion.
+fn unanchored(hir: &Hir) -> Hir {
+    let all = |parts: &[Hir]| parts.iter().map(unanchored).collect();
+    match hir.kind() {
+        HirKind::Look(look) if LookSet::singleton(*look).contains_anchor() => Hir::empty(),
+        HirKind::Concat(parts) => Hir::concat(all(parts)),
+        HirKind::Alternation(parts) => Hir::alternation(all(parts)),
+        HirKind::Capture(capture) => unanchored(&capture.sub),
+        HirKind::Repetition(one) => {
+            Hir::repetition(Repetition { sub: Box::new(unanchored(&one.sub)), ..one.clone() })
+        }
+        _ => hir.clone(),
     }
 }
 
