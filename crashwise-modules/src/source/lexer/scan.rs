@@ -107,9 +107,17 @@ impl Opens {
 
     /// Whether something other than code may begin at an offset.
     pub(crate) fn at(self, text: &[u8], at: usize) -> bool {
-        let byte = text[at];
-        let divides = byte == b'/' && !self.slash && !matches!(text.get(at + 1), Some(b'/' | b'*'));
-        self.table[usize::from(byte)] && !divides
+        let next = text.get(at + 1);
+        self.table[usize::from(text[at])]
+            && match text[at] {
+                // Code in a string ends with the brace that closes.
+                b'{' => false,
+                b'/' => self.slash || matches!(next, Some(b'/' | b'*')),
+                b'<' => next == Some(&b'<'),
+                b'?' => next == Some(&b'>'),
+                b'_' | b'=' => at == 0 || text[at - 1] == b'\n',
+                _ => true,
+            }
     }
 }
 
