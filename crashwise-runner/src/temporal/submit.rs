@@ -154,7 +154,7 @@ impl Cluster {
             .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
             .priority(priority)
             .memo(memo)
-            .static_summary(format!("{} on {}", order.workflow, order.asked))
+            .static_summary(order.workflow.clone())
             .build();
         match self.client.start_workflow(Hosted::run, order, options).await {
             Ok(_) => Ok(ClusterRun::new(self.clone(), run)),

@@ -12,4 +12,5 @@ mod program;
 mod programs;
 #[path = "../../src/tests/random.rs"]
 mod random;
+mod replay;
 mod support;

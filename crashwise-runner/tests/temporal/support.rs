@@ -117,6 +117,7 @@ pub(crate) struct Bench {
     pub(crate) cluster: Cluster,
     pub(crate) store: Store,
     pub(crate) probe: Probe,
+    options: ClusterOptions,
     worker: Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>,
 }
 
@@ -131,14 +132,25 @@ impl Bench {
         bench
     }
 
+    /// The same, reached in another way.
+    pub(crate) async fn with(options: ClusterOptions, workflows: &[Arc<dyn AnyWorkflow>]) -> Self {
+        let mut bench = Self::reached(options).await;
+        bench.start(workflows, |_| ());
+        bench
+    }
+
     pub(crate) async fn without_worker() -> Self {
+        Self::reached(ClusterOptions::new(address())).await
+    }
+
+    async fn reached(options: ClusterOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("target");
         std::fs::create_dir_all(target.join("src")).unwrap();
         std::fs::write(target.join("src/a.py"), "import os\nos.system(input())\n").unwrap();
         let store = Store::local(&folder.path().join("store")).unwrap();
-        let cluster = Cluster::connect(&ClusterOptions::new(address()), store.clone()).await.unwrap();
-        Self { folder, cluster, store, probe: Probe::default(), worker: None }
+        let cluster = Cluster::connect(&options, store.clone()).await.unwrap();
+        Self { folder, cluster, store, probe: Probe::default(), options, worker: None }
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -167,12 +179,12 @@ impl Bench {
         }
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let store = self.store.clone();
+        let (store, options) = (self.store.clone(), self.options.clone());
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
-                let worker = builder.connect(&ClusterOptions::new(address()), store).await.unwrap();
+                let worker = builder.connect(&options, store).await.unwrap();
                 ready.send(()).unwrap();
                 let until = async {
                     let _ = stopped.await;
