@@ -123,9 +123,30 @@ pub(super) struct Build<'a> {
     pub(super) root: &'a Path,
     pub(super) project: &'a FuzzProject,
     pub(super) sanitizer: Sanitizer,
+    /// Counts lines, in place of guiding a fuzzer.
+    pub(super) counts: bool,
     pub(super) level: Level,
     pub(super) output: PathBuf,
 }
+
+/// What guides a fuzzer.
+const GUIDING: [&str; 6] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
+];
+/// What counts lines for a report.
+const COUNTING: [&str; 1] = ["-Cinstrument-coverage"];
+const ALWAYS: [&str; 5] = [
+    "--cfg=fuzzing",
+    "-Cdebug-assertions",
+    "-Ccodegen-units=1",
+    "-Cforce-frame-pointers=yes",
+    "-Cdebuginfo=1",
+];
 
 const PASSED: [&str; 7] =
     ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_BUILD_JOBS", "CC", "CXX"];
@@ -219,21 +240,8 @@ impl Build<'_> {
         names: &[String],
         cancel: &CancellationToken,
     ) -> Result<Result<(), String>, ModuleError> {
-        let mut flags: Vec<String> = [
-            "-Cpasses=sancov-module",
-            "-Cllvm-args=-sanitizer-coverage-level=4",
-            "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
-            "-Cllvm-args=-sanitizer-coverage-pc-table",
-            "-Cllvm-args=-sanitizer-coverage-trace-compares",
-            "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
-            "--cfg=fuzzing",
-            "-Cdebug-assertions",
-            "-Ccodegen-units=1",
-            "-Cforce-frame-pointers=yes",
-            "-Cdebuginfo=1",
-        ]
-        .map(String::from)
-        .to_vec();
+        let only: &[&str] = if self.counts { &COUNTING } else { &GUIDING };
+        let mut flags: Vec<String> = only.iter().chain(&ALWAYS).map(|flag| (*flag).to_owned()).collect();
         flags.extend(self.sanitizer.flag().map(|flag| format!("-Zsanitizer={flag}")));
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);

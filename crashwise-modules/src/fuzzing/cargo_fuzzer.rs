@@ -9,6 +9,7 @@ use crashwise_core::{
 
 use super::cargo::{self, Build, Sanitizer};
 use super::config::{Options, fuzzer_config, fuzzer_module};
+use super::coverage::{self, Counted, CoverageTools};
 use super::libfuzzer::Target;
 use super::session::{self, Ready};
 
@@ -27,6 +28,8 @@ fuzzer_config! {
         pub max_iterations: u64 = 1_000_000,
         /// What watches the targets.
         pub sanitizer: Sanitizer = Sanitizer::Address,
+        /// Makes a report of the lines that the corpus reaches at the end: a second build, which needs LLVM's tools.
+        pub coverage: bool = false,
     }
 }
 
@@ -49,9 +52,20 @@ impl Module for CargoFuzzer {
     async fn run(&self, cx: &ModuleContext, config: CargoFuzzerConfig) -> Result<Summary, ModuleError> {
         let names: Vec<String> = config.target_name.iter().cloned().collect();
         let work = session::work()?;
-        let ready = prepare(cx, &names, config.sanitizer, config.sandbox.level(), work.path()).await?;
-        let ready =
-            ready.into_iter().map(|ready| Ready { target: config.confine(ready.target), ..ready }).collect();
+        let tools = if config.coverage {
+            let project = cargo::find(&session::root(cx))?;
+            Some(coverage::rust_tools(Some(&project.directory), cx.cancel_token()).await?)
+        } else {
+            None
+        };
+        let level = config.sandbox.level();
+        let mut ready = prepare(cx, &names, config.sanitizer, level, work.path()).await?;
+        for one in &mut ready {
+            one.target = config.confine(one.target.clone());
+        }
+        if let Some(tools) = tools {
+            count(cx, &mut ready, &tools, level, work.path()).await?;
+        }
         let options =
             Options { executions: Some(config.max_iterations), ..config.options(self.store.as_ref()) };
         session::fuzz(cx, ready, options, work.path().to_owned()).await
@@ -79,7 +93,8 @@ pub(super) async fn prepare(
         ));
     }
     cargo::require("rustc")?;
-    let recipe = Build { root, project: &project, sanitizer, level, output: work.join("target") };
+    let recipe =
+        Build { root, project: &project, sanitizer, counts: false, level, output: work.join("target") };
     let built = recipe.run(names, cx.cancel_token()).await?;
     if cx.is_cancelled() {
         return Ok(Vec::new());
@@ -108,4 +123,31 @@ pub(super) async fn prepare(
         }
     });
     Ok(ready.collect())
+}
+
+/// Builds the targets once more, so that they count lines.
+async fn count(
+    cx: &ModuleContext,
+    ready: &mut [Ready],
+    tools: &CoverageTools,
+    level: Level,
+    work: &Path,
+) -> Result<(), ModuleError> {
+    let root = &session::root(cx);
+    let project = cargo::find(root)?;
+    let output = work.join("counting");
+    let recipe = Build { root, project: &project, sanitizer: Sanitizer::None, counts: true, level, output };
+    let names: Vec<String> = ready.iter().map(|ready| ready.target.name.clone()).collect();
+    let built = recipe.run(&names, cx.cancel_token()).await?;
+    for (name, said) in &built.failed {
+        let why = format!("it does not build with counters: {said}");
+        cx.not_covered(Gap::new(format!("coverage of {name}"), GapReason::Failed, why));
+    }
+    for (name, program) in built.programs {
+        for one in ready.iter_mut().filter(|one| one.target.name == name) {
+            let target = Target { program: program.clone(), ..one.target.clone() };
+            one.counted = Some(Counted { target, tools: tools.clone() });
+        }
+    }
+    Ok(())
 }

@@ -6,11 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crashwise_core::{
-    Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, RelPath, Summary, async_trait,
+    Gap, GapReason, Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, RelPath, Summary, async_trait,
 };
 use memchr::memmem;
 
 use super::config::{Options, fuzzer_config, fuzzer_module};
+use super::coverage::{self, Counted, CoverageTools};
 use super::libfuzzer::Target;
 use super::session::{self, Ready};
 
@@ -28,6 +29,9 @@ fuzzer_config! {
         /// Inputs to execute for each target.
         #[schemars(range(min = 1))]
         pub max_iterations: u64 = 1_000_000,
+        /// Makes a report of the lines that the corpus reaches at the end. The program itself, or one beside it named
+        /// `NAME_coverage`, must be built with `-fprofile-instr-generate -fcoverage-mapping`.
+        pub coverage: bool = false,
     }
 }
 
@@ -46,9 +50,22 @@ impl Module for LibfuzzerFuzzer {
     }
 
     async fn run(&self, cx: &ModuleContext, config: LibfuzzerFuzzerConfig) -> Result<Summary, ModuleError> {
-        let ready = prepare(cx, &config.targets).await?;
-        let ready =
-            ready.into_iter().map(|ready| Ready { target: config.confine(ready.target), ..ready }).collect();
+        let mut ready = prepare(cx, &config.targets).await?;
+        for one in &mut ready {
+            one.target = config.confine(one.target.clone());
+        }
+        if config.coverage {
+            // A program that counts is no target of its own.
+            let counting: Vec<String> =
+                ready.iter().map(|one| format!("{}_coverage", one.target.name)).collect();
+            if config.targets.is_empty() {
+                ready.retain(|one| !counting.contains(&one.target.name));
+            }
+            let tools = coverage::clang_tools(cx.cancel_token()).await?;
+            for one in &mut ready {
+                count(cx, one, &tools);
+            }
+        }
         let options =
             Options { executions: Some(config.max_iterations), ..config.options(self.store.as_ref()) };
         let work = session::work()?;
@@ -83,6 +100,24 @@ pub(super) async fn prepare(cx: &ModuleContext, names: &[String]) -> Result<Vec<
         }
     });
     Ok(ready.collect())
+}
+
+/// Finds the build of a target that counts lines.
+fn count(cx: &ModuleContext, ready: &mut Ready, tools: &CoverageTools) {
+    let target = &ready.target;
+    let beside = target.program.with_file_name(format!("{}_coverage", target.name));
+    let found = [&target.program, &beside].into_iter().find(|program| coverage::counts(program));
+    if let Some(program) = found {
+        let target = Target { program: program.clone(), ..target.clone() };
+        ready.counted = Some(Counted { target, tools: tools.clone() });
+    } else {
+        let name = &target.name;
+        let why = format!(
+            "neither it nor {name}_coverage beside it counts lines: build one with `clang -fsanitize=fuzzer \
+             -fprofile-instr-generate -fcoverage-mapping -o {name}_coverage`"
+        );
+        cx.not_covered(Gap::new(format!("coverage of {name}"), GapReason::Failed, why));
+    }
 }
 
 fn named(root: &Path, name: &str) -> Result<PathBuf, ModuleError> {

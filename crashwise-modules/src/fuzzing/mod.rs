@@ -24,6 +24,8 @@ mod config;
 #[cfg(target_os = "linux")]
 mod corpora;
 #[cfg(target_os = "linux")]
+mod coverage;
+#[cfg(target_os = "linux")]
 mod finding;
 #[cfg(all(target_os = "linux", feature = "in-process"))]
 mod in_process;
@@ -48,6 +50,8 @@ pub use cargo::Sanitizer;
 pub use cargo_fuzzer::{CargoFuzzer, CargoFuzzerConfig};
 #[cfg(target_os = "linux")]
 pub use config::Confinement;
+#[cfg(target_os = "linux")]
+pub use coverage::{CoverageSupport, coverage_support};
 #[cfg(all(target_os = "linux", feature = "in-process"))]
 pub use in_process::{
     CoverageGuided, Engine, EngineOptions, EngineStatus, FuzzConfig, FuzzModule, Observation,

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::afl::{AflCampaign, AflTarget};
 use super::config::Options;
 use super::corpora::Kept;
+use super::coverage::{Counted, Reached};
 use super::judge::Seen;
 use super::libfuzzer::{Campaign, CampaignEvent, FlagsBy, Merge, Progress, Replay, Target, Totals};
 use super::triage::{Known, Scope, StackHash, signature};
@@ -44,6 +45,8 @@ pub(super) struct Ready {
     pub(super) base: String,
     /// The arguments under AFL++, for a target that it drives.
     pub(super) afl: Option<Vec<String>>,
+    /// The build that counts the lines which the corpus reaches.
+    pub(super) counted: Option<Counted>,
 }
 
 impl Ready {
@@ -65,6 +68,7 @@ impl Ready {
             command,
             base: String::new(),
             afl: None,
+            counted: None,
         }
     }
 }
@@ -90,6 +94,7 @@ pub(super) struct State {
     pub(super) recurring: u64,
     /// Known crashes that no longer happen.
     pub(super) fixed: Vec<String>,
+    reached: Option<Reached>,
     /// Why a target ended early.
     why: Option<String>,
 }
@@ -145,6 +150,10 @@ pub(super) async fn fuzz(
         .with("corpus_size", total(|progress| progress.corpus))
         .with("coverage", percent(&state.progress))
         .with("edges", total(|progress| progress.edges))
+        .with("lines", state.reached.map(|reached| reached.lines))
+        .with("lines_total", state.reached.map(|reached| reached.lines_total))
+        .with("functions", state.reached.map(|reached| reached.functions))
+        .with("functions_total", state.reached.map(|reached| reached.functions_total))
         .with("targets", count as u64)
         .with("execution_time", session.begin.elapsed().as_secs()))
 }
@@ -221,12 +230,32 @@ impl Session<'_> {
         let grew = kept.finish(&corpus, loaded).await;
         self.conclude(&name, totals)?;
         looked?;
+        self.count(&ready, &corpus).await;
         if !self.cx.is_cancelled() && (grew || self.options.minimise_corpus || kept.is_scattered().await) {
             let minimise = (grew && !self.options.replay) || self.options.minimise_corpus;
             let time = (share / 5).clamp(Duration::from_secs(10), Duration::from_mins(5));
             self.rewrite(&ready, &kept, &place, minimise.then_some(time)).await;
         }
         Ok(())
+    }
+
+    /// Reports which lines the corpus reaches; why it cannot is a gap.
+    async fn count(&self, ready: &Ready, corpus: &Path) {
+        let Some(counted) = &ready.counted else { return };
+        if self.cx.is_cancelled() {
+            return;
+        }
+        let work = self.place(ready).join("coverage");
+        match counted.report(self.cx, corpus, &work, &root(self.cx)).await {
+            Ok(reached) => {
+                let sum = self.state().reached.unwrap_or_default().and(reached);
+                self.state().reached = Some(sum);
+            }
+            Err(why) => {
+                let what = format!("coverage of {}", ready.target.name);
+                self.cx.not_covered(Gap::new(what, GapReason::Failed, why));
+            }
+        }
     }
 
     fn replay(&self, ready: &Ready, folder: &str) -> Replay {

@@ -258,3 +258,19 @@ async fn afl_says_what_does_not_build_and_what_is_missing() {
         assert!(text.contains(if installed { expect } else { "afl-fuzz" }), "{text}");
     }
 }
+
+#[tokio::test]
+async fn coverage_that_cannot_be_reported_is_said() {
+    let config =
+        json!({"targets": ["target"], "timeout_seconds": 2, "minimise_seconds": 1, "coverage": true});
+    let (_tree, test) = scripted(TARGET, &config);
+    // The tools may not be there either, and then it says so before it begins.
+    let said = match test.run().await {
+        Ok(result) => {
+            assert_eq!((result.coverage.status, result.findings.len()), (CoverageStatus::Partial, 1));
+            format!("{:?}", result.coverage)
+        }
+        Err(error) => error.to_string(),
+    };
+    assert!(said.contains("target_coverage") || said.contains("llvm-cov"), "{said}");
+}

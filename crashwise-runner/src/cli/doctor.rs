@@ -62,7 +62,7 @@ pub(super) fn run(command: &DoctorCommand, globals: &Globals, terminal: &Termina
         places: [vec![temporary_folder()], cache()].concat(),
         protection: protection(),
         workflows: known.iter().map(|known| need(known, &catalogue, &tools)).collect(),
-        tools: tools.into_values().collect(),
+        tools: tools.into_values().chain(coverage(&known)?).collect(),
     };
     terminal.print(|out| {
         if command.json { explain::json(out, &diagnosis) } else { show(out, &diagnosis, terminal.width()) }
@@ -167,6 +167,27 @@ pub(super) fn lacking(catalogue: &Catalogue) -> Vec<String> {
     let known: Vec<&Known> = catalogue.workflows().collect();
     let tools = tools(&known, catalogue).into_values();
     tools.filter(|tool| !tool.available).map(|tool| tool.name).collect()
+}
+
+/// The tools of coverage reports, where a workflow makes some.
+#[cfg(target_os = "linux")]
+fn coverage(known: &[&Known]) -> Result<Vec<Check>, Failure> {
+    let makes = |known: &&Known| known.metadata.parameters.pointer("/properties/coverage").is_some();
+    if !known.iter().any(makes) {
+        return Ok(Vec::new());
+    }
+    let found = super::run::runtime()?.block_on(crashwise_modules::fuzzing::coverage_support());
+    let check = |it: crashwise_modules::fuzzing::CoverageSupport| Check {
+        name: it.name.into(),
+        available: it.available,
+        detail: it.detail,
+    };
+    Ok(found.into_iter().map(check).collect())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn coverage(_: &[&Known]) -> Result<Vec<Check>, Failure> {
+    Ok(Vec::new())
 }
 
 #[cfg(target_os = "linux")]

@@ -48,6 +48,11 @@ impl Terminal {
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
     }
 
+    /// Whether standard output is a screen that can be drawn on as a whole.
+    pub(super) fn is_screen(&self) -> bool {
+        self.draws() && self.width.is_some() && io::stdin().is_terminal()
+    }
+
     /// Columns of the terminal that standard output is, if it is one.
     pub(super) fn width(&self) -> Option<usize> {
         self.width

@@ -140,7 +140,7 @@ impl Target {
 
     /// The process, in `directory`, which it may write, with `flags` after those for the limits of one input. With `names` its reports
     /// name functions and lines, which takes a second for each; without, triage's signature still tells them apart.
-    pub(super) fn spec(&self, directory: &Path, names: bool, flags: &[OsString]) -> Spec {
+    pub(in crate::fuzzing) fn spec(&self, directory: &Path, names: bool, flags: &[OsString]) -> Spec {
         let symbolizer = symbolizer().filter(|_| names).map(|path| path.to_string_lossy().into_owned());
         let symbolize = format!("symbolize={}", u8::from(names));
         let leaks = if self.leaks { "" } else { ":detect_leaks=0" };

@@ -36,7 +36,7 @@ async fn carry_out(command: RunsCommand, cluster: &Cluster, terminal: &Terminal)
         RunsCommand::Show { run } => {
             timeline::show(&view(find(cluster, &run).await?.look().await?), terminal)
         }
-        RunsCommand::Watch { run } => {
+        RunsCommand::Watch { run, .. } => {
             let run = find(cluster, &run).await?;
             watch(&run, terminal).await?;
             let look = run.look().await?;

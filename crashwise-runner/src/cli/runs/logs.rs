@@ -80,6 +80,12 @@ pub(super) fn line(out: &mut dyn Write, event: &HistoryEvent) -> io::Result<()> 
     writeln!(out, "{DIM}{}{DIM:#} {}{step}{details}", time(event.at_ms), event.kind.replace('_', " "))
 }
 
+/// An event as a line without colours.
+pub(super) fn plain_line(event: &HistoryEvent) -> String {
+    let step = event.step.as_deref().map(|step| format!(" {}", plain(step))).unwrap_or_default();
+    format!("{} {}{step}{}", time(event.at_ms), event.kind.replace('_', " "), details(&event.event))
+}
+
 /// What is worth a look in an event: errors, states, names, who decided. Not parameters, which may hold secrets.
 fn details(event: &Value) -> String {
     let mut found = Vec::new();

@@ -2,7 +2,9 @@
 
 #[cfg(feature = "temporal")]
 mod cluster;
+mod dashboard;
 mod list;
+mod load;
 mod logs;
 pub(super) mod owner;
 mod timeline;
@@ -18,6 +20,7 @@ use crate::{RunFilter, RunStatus, RunStore, RunnerError, Verdict};
 use clap::{Args, Subcommand};
 use crashwise_core::workflow::ApprovalRequest;
 use crashwise_core::{RunId, Span};
+use dashboard::Left;
 use logs::Until;
 use owner::Task;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -45,6 +48,9 @@ pub(in crate::cli) enum RunsCommand {
     Watch {
         #[command(flatten)]
         run: Run,
+        /// Print lines also on a terminal
+        #[arg(long)]
+        lines: bool,
     },
     /// Print what happened in a run
     Logs {
@@ -218,9 +224,14 @@ pub(super) fn run(args: RunsArgs, globals: &Globals, terminal: &Terminal) -> Res
     match command {
         RunsCommand::List(args) => list::show(&args, &room.store.list(&args.filter())?, terminal),
         RunsCommand::Show { run } => timeline::show(&View::of(&room.store, &room.find(&run)?)?, terminal),
-        RunsCommand::Watch { run } => {
+        RunsCommand::Watch { run, lines } => {
             let id = room.find(&run)?;
-            logs::print(&room.store, &id, Until::TheEndWithStatistics, terminal)?;
+            if lines || !terminal.is_screen() {
+                logs::print(&room.store, &id, Until::TheEndWithStatistics, terminal)?;
+            } else if let Left::Early = dashboard::watch(&room.store, &id, terminal)? {
+                terminal.note(&format!("run {id} goes on; `crashwise runs cancel {id}` ends it"));
+                return Ok(Exit::Clean);
+            }
             timeline::show(&View::of(&room.store, &id)?, terminal)?;
             Ok(verdict(room.store.status(&id)?))
         }

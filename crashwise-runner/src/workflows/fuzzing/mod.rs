@@ -28,6 +28,10 @@ pub struct FuzzingOutput {
     pub corpus_size: u64,
     /// Share of known edges reached, in percent, where the targets know how many there are.
     pub coverage: Option<f64>,
+    /// Lines that the corpora reach, where a report of them was asked for.
+    pub lines: Option<u64>,
+    /// Lines that there are.
+    pub lines_total: Option<u64>,
     /// Seconds of fuzzing.
     pub execution_time: u64,
     /// Findings by severity.
@@ -46,6 +50,8 @@ impl FuzzingOutput {
             fixed: value("fixed").and_then(|fixed| Vec::deserialize(fixed).ok()).unwrap_or_default(),
             corpus_size: count("corpus_size"),
             coverage: value("coverage").and_then(Value::as_f64),
+            lines: value("lines").and_then(Value::as_u64),
+            lines_total: value("lines_total").and_then(Value::as_u64),
             execution_time: count("execution_time"),
             severity_counts: output.counts,
         }
