@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn payloads_come_back_and_say_nothing_on_the_way() {
         let cipher = Cipher::new(&[7; 32]).unwrap();
-        for data in [&b""[..], b"\"a secret\"", &[0xff; 100_000]] {
+        for data in [&b""[..], b"\"a secret\"", &vec![0xff; 100_000]] {
             let sealed = cipher.seal(&payload(data)).unwrap();
             assert_ne!(sealed, cipher.seal(&payload(data)).unwrap(), "no two are the same");
             assert!(!sealed.data.windows(8).any(|part| part == b"a secret"));
