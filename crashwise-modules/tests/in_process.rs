@@ -137,3 +137,66 @@ async fn a_target_that_always_dies_is_said_and_the_corpus_is_kept() {
     let executions = result.summary.values["total_executions"].as_u64().unwrap();
     assert!((100..25_000).contains(&executions), "{executions}");
 }
+
+#[tokio::test]
+async fn values_are_made_of_inputs() {
+    let module = FuzzModule::typed("typed", |(wide, name): (u16, String)| {
+        assert!(wide < 60_000 || name.len() < 3, "a wide one with a name");
+    });
+    let result = fuzz(module, json!({"max_iterations": 300_000})).await.unwrap();
+    assert_eq!(rules(&result), ["fuzz/rust-panic"], "{:#?}", result.findings);
+    assert_eq!(result.findings[0].evidence["reproducible"], true);
+}
+
+#[test]
+fn a_check_passes_and_shares_its_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = FuzzModule::new("passes", |data: &[u8]| {
+        std::hint::black_box(data.len());
+    });
+    module.with_corpus(folder.path().join("corpus")).check(Duration::from_secs(1));
+    assert!(folder.path().join("corpus").is_dir());
+}
+
+#[test]
+fn a_check_fails_with_what_was_found_and_its_replay() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = FuzzModule::new("fails", |data: &[u8]| assert!(data.first() != Some(&7), "seven"));
+    let module = module.with_corpus(folder.path());
+    let failed =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| module.check(Duration::from_secs(2))))
+            .unwrap_err();
+    let text = failed.downcast_ref::<String>().unwrap();
+    assert!(text.contains("rust-panic") && text.contains("CRASHWISE_FUZZ_TARGET=fails"), "{text}");
+    let input = std::path::Path::new(text.rsplit(' ').next().unwrap().trim());
+    assert_eq!(std::fs::read(input).unwrap(), [7]);
+    std::fs::remove_dir_all("fuzz").unwrap();
+}
+
+#[inline(never)]
+fn value(data: &[u8]) -> usize {
+    match data.first() {
+        Some(b'[') => 1 + std::hint::black_box(array(&data[1..])),
+        Some(b'{') => 1 + std::hint::black_box(object(&data[1..])),
+        _ => 0,
+    }
+}
+
+#[inline(never)]
+fn array(data: &[u8]) -> usize {
+    1 + std::hint::black_box(value(std::hint::black_box(data)))
+}
+
+#[inline(never)]
+fn object(data: &[u8]) -> usize {
+    2 + std::hint::black_box(value(std::hint::black_box(data)))
+}
+
+#[tokio::test]
+async fn one_nesting_is_reported_once_whatever_nests() {
+    let module = FuzzModule::new("nesting", |data: &[u8]| {
+        value(data);
+    });
+    let result = fuzz(module, json!({"timeout_seconds": 20, "max_iterations": 3_000_000})).await.unwrap();
+    assert_eq!(rules(&result), ["fuzz/stack-overflow"], "{:#?}", result.findings);
+}

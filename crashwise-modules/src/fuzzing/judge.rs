@@ -69,7 +69,7 @@ impl Session<'_> {
                 continue;
             };
             kept.mark(&crash.key, &about, false).await;
-            if self.state().known.see(&report) == Sighting::New {
+            if self.is_new(ready, &report, None) {
                 self.state().recurring += 1;
                 let telling = Telling {
                     log: &replayed.log,
@@ -128,7 +128,15 @@ impl Session<'_> {
             self.cx.not_covered(Gap::new(what, GapReason::Malformed, why));
             return Ok(true);
         };
-        if self.state().known.see(&report) != Sighting::New {
+        let again = match &input {
+            Some(input)
+                if sure && report.kind == "timeout" && !self.state().known.contains(&report.major) =>
+            {
+                replay.run(input, cancel).await.map_err(module_error)?.report
+            }
+            _ => None,
+        };
+        if !self.is_new(ready, &report, again.as_ref()) {
             return Ok(true);
         }
         let quick = !matches!(kind, Some(ArtifactKind::Timeout | ArtifactKind::Oom));
@@ -164,6 +172,15 @@ impl Session<'_> {
             Telling { log: &log, input: small.as_deref(), sure, executions: Some(executions), known: None };
         self.report(ready, &report, &telling)?;
         Ok(true)
+    }
+
+    /// Records a crash; whether it is not one that was seen.
+    fn is_new(&self, ready: &Ready, report: &CrashReport, again: Option<&CrashReport>) -> bool {
+        let state = &mut *self.state();
+        if state.known.contains(&report.major) || !state.kin.is_known(&ready.target.name, report, again) {
+            return state.known.see(report) == Sighting::New;
+        }
+        false
     }
 
     fn report(&self, ready: &Ready, report: &CrashReport, telling: &Telling<'_>) -> Result<(), ModuleError> {

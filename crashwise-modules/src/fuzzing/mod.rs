@@ -32,6 +32,8 @@ mod in_process;
 #[cfg(target_os = "linux")]
 mod judge;
 #[cfg(target_os = "linux")]
+mod kin;
+#[cfg(target_os = "linux")]
 pub mod libfuzzer;
 #[cfg(target_os = "linux")]
 mod libfuzzer_fuzzer;

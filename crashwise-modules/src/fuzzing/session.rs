@@ -21,6 +21,7 @@ use super::config::Options;
 use super::corpora::Kept;
 use super::coverage::{Counted, Reached};
 use super::judge::Seen;
+use super::kin::Kin;
 use super::libfuzzer::{Campaign, CampaignEvent, FlagsBy, Merge, Progress, Replay, Target, Totals};
 use super::triage::{Known, Scope, StackHash, signature};
 
@@ -85,6 +86,7 @@ pub(super) struct Session<'a> {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) known: Known,
+    pub(super) kin: Kin,
     seen: BTreeSet<(String, Option<StackHash>)>,
     progress: BTreeMap<String, Progress>,
     told: Option<Instant>,

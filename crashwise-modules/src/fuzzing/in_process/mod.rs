@@ -8,6 +8,7 @@
 //! - `module`: the parent. `child`: the loop, and the watch over it. `signals`: last words of a child.
 //! - `engine` and `mutate`: what to run next. `counters` and `compares`: what instrumented code says.
 
+mod check;
 mod child;
 mod compares;
 mod counters;

@@ -6,6 +6,7 @@ use super::flags::{FLAGS, Flags, SEPARATOR, TARGET};
 use crate::fuzzing::config::{Options, fuzzer_config};
 use crate::fuzzing::libfuzzer::{FlagsBy, Target};
 use crate::fuzzing::session::{self, Ready};
+use arbitrary::{Arbitrary, Unstructured};
 use crashwise_core::store::Store;
 use crashwise_core::{Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, Summary, async_trait};
 use std::env;
@@ -43,6 +44,7 @@ pub struct FuzzModule {
     program: PathBuf,
     args: Vec<OsString>,
     store: Option<Store>,
+    corpus: Option<PathBuf>,
 }
 
 fuzzer_config! {
@@ -74,14 +76,57 @@ impl FuzzModule {
         engine: fn(EngineOptions) -> Box<dyn Engine>,
         target: T,
     ) -> Self {
-        let name = name.into();
+        Self::make(name.into(), engine, std::any::type_name::<T>(), &(Arc::new(target) as Closure))
+    }
+
+    /// The same for a target that takes a value, which is made from the bytes of an input; inputs that are too short for one
+    /// are passed over.
+    ///
+    /// ```no_run
+    /// use crashwise_modules::fuzzing::FuzzModule;
+    ///
+    /// let divide = FuzzModule::typed("divide", |(a, b): (u32, u32)| {
+    ///     let _ = a.checked_div(b);
+    /// });
+    /// ```
+    pub fn typed<V, T>(name: impl Into<String>, target: T) -> Self
+    where
+        V: for<'a> Arbitrary<'a> + 'static,
+        T: Fn(V) + Send + Sync + 'static,
+    {
+        let bytes = move |data: &[u8]| {
+            if let Ok(value) = V::arbitrary_take_rest(Unstructured::new(data)) {
+                target(value);
+            }
+        };
+        let engine = |options| Box::new(CoverageGuided::new(options)) as Box<dyn Engine>;
+        Self::make(name.into(), engine, std::any::type_name::<T>(), &(Arc::new(bytes) as Closure))
+    }
+
+    fn make(name: String, engine: EngineFactory, closure: &str, target: &Closure) -> Self {
         if env::var_os(TARGET).is_some_and(|wanted| *wanted == *name) {
-            let target: Closure = Arc::new(target);
-            child::run(&flags(), &target, engine);
+            child::run(&flags(), target, engine);
         }
         let program = env::current_exe().unwrap_or_default();
-        let args = child_args(&program, std::any::type_name::<T>());
-        Self { name, program, args, store: None }
+        let args = child_args(&program, closure);
+        Self { name, program, args, store: None, corpus: None }
+    }
+
+    /// Begins with the inputs of a folder, which grows, unless the configuration names another.
+    #[must_use]
+    pub fn with_corpus(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.corpus = Some(folder.into());
+        self
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder of inputs that was set.
+    pub(super) fn corpus(&self) -> Option<&Path> {
+        self.corpus.as_deref()
     }
 
     /// Keeps the corpus and known crashes in a store, so that a run begins where the last one ended.
@@ -156,7 +201,7 @@ impl Module for FuzzModule {
             ..config.options(self.store.as_ref())
         };
         let ready = Ready {
-            corpus: config.corpus,
+            corpus: config.corpus.or_else(|| self.corpus.clone()),
             dictionary: config.dictionary,
             recursion: config.recursion,
             ..Ready::new(target, "crashwise", command)

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,31 @@ impl CrashReport {
     /// The frame that is to blame.
     pub fn blame(&self) -> Option<&Frame> {
         self.frames.get(self.blamed?)
+    }
+
+    /// The functions of the code at fault that recur in the stack, at least three times each.
+    pub(crate) fn recurring(&self) -> BTreeSet<&str> {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        for frame in self.own() {
+            *counts.entry(&frame.function).or_default() += 1;
+        }
+        counts.into_iter().filter(|(_, count)| *count > 2).map(|(function, _)| function).collect()
+    }
+
+    /// The functions of the code at fault, outermost first.
+    pub(crate) fn path(&self) -> Vec<&str> {
+        let mut path: Vec<&str> = self.own().map(|frame| frame.function.as_str()).collect();
+        path.reverse();
+        path.dedup();
+        path
+    }
+
+    /// Frames with names of the project, else of its libraries.
+    fn own(&self) -> impl Iterator<Item = &Frame> {
+        let has =
+            |role: Role| self.frames.iter().any(|frame| frame.role == role && !frame.function.is_empty());
+        let role = if has(Role::Project) { Role::Project } else { Role::Dependency };
+        self.frames.iter().filter(move |frame| frame.role == role && !frame.function.is_empty())
     }
 
     /// One line for people: `heap-buffer-overflow (write of 1 byte) in parse at src/c.c:12:35`.
