@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::fuzzing::libfuzzer::Target;
 
 /// What AFL++ needs to run without a person: no screen, no look at the machine's settings.
-const VARIABLES: [(&str, &str); 6] = [
+const VARIABLES: [(&str, &str); 7] = [
+    // `afl-cmin` refuses to work below /tmp, which is not shared here.
+    ("AFL_ALLOW_TMP", "1"),
     ("AFL_NO_UI", "1"),
     ("AFL_SKIP_CPUFREQ", "1"),
     ("AFL_NO_AFFINITY", "1"),
