@@ -110,8 +110,8 @@ pub(super) async fn run(
     }
     let exit = running.finish().await;
     let mut ending = Ending::of(&exit, began, artifact.is_some());
-    if stopping && artifact.is_none() && ending == Ending::Crashed {
-        // Death by our own signal.
+    if stopping && artifact.is_none() && matches!(ending, Ending::Crashed | Ending::Unusable) {
+        // Death by our own signal, perhaps before it began.
         ending = Ending::Stopped;
     }
     Ok(Round {
