@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
-use super::before::Before;
-
 use super::Case;
+use super::before::Before;
 use super::frequency::rarest_window;
 
 /// The most literals one regex may ask for; a regex that needs more has none.
@@ -63,24 +62,24 @@ pub fn literals_of_hir(hir: &Hir) -> Option<Vec<MandatoryLiteral>> {
 /// What every match is from its mandatory literal on, whichever of them that is, and perhaps more; `None` where there is no
 /// such literal.
 pub fn tail_of_hir(hir: &Hir) -> Option<Hir> {
-    tail(hir, best(hir)?.first()?.from)
+    tail(hir, best(hir)?.first()?.origin)
 }
 
-fn tail(hir: &Hir, from: From) -> Option<Hir> {
-    let within = |part: &Hir, set: Option<Vec<Placed>>| tail(part, set?.first()?.from);
-    Some(match (hir.kind(), from) {
-        (_, From::Start) => hir.clone(),
-        (HirKind::Capture(capture), _) => tail(&capture.sub, from)?,
-        (HirKind::Concat(parts), From::Part(number)) => Hir::concat(parts[number..].to_vec()),
-        (HirKind::Concat(parts), From::Within(number)) => {
+fn tail(hir: &Hir, origin: Origin) -> Option<Hir> {
+    let within = |part: &Hir, set: Option<Vec<Placed>>| tail(part, set?.first()?.origin);
+    Some(match (hir.kind(), origin) {
+        (_, Origin::Start) => hir.clone(),
+        (HirKind::Capture(capture), _) => tail(&capture.sub, origin)?,
+        (HirKind::Concat(parts), Origin::Part(number)) => Hir::concat(parts[number..].to_vec()),
+        (HirKind::Concat(parts), Origin::Within(number)) => {
             let part = within(&parts[number], walk(&parts[number]).best)?;
             Hir::concat(std::iter::once(part).chain(parts[number + 1..].iter().cloned()).collect())
         }
-        (HirKind::Alternation(parts), From::Branches) => {
+        (HirKind::Alternation(parts), Origin::Branches) => {
             let branches = parts.iter().map(|part| within(part, walk(part).any()));
             Hir::alternation(branches.collect::<Option<_>>()?)
         }
-        (HirKind::Repetition(repetition), From::Repeated) => {
+        (HirKind::Repetition(repetition), Origin::Repeated) => {
             let first = within(&repetition.sub, walk(&repetition.sub).any())?;
             let more = Repetition { min: 0, max: None, ..repetition.clone() };
             Hir::concat(vec![first, Hir::repetition(more)])
@@ -102,17 +101,18 @@ struct Unit {
 }
 
 type Piece = Vec<Unit>;
+
 /// A piece in a part of a regex.
 #[derive(Debug, Clone)]
 struct Placed {
     piece: Piece,
     before: Before,
-    from: From,
+    origin: Origin,
 }
 
 /// Where in a part of a regex a piece starts; the same for all members of a set.
 #[derive(Debug, Clone, Copy)]
-enum From {
+enum Origin {
     /// Where the part starts.
     Start,
     /// With a link of a chain.
@@ -126,15 +126,15 @@ enum From {
 }
 
 fn at_start(pieces: Vec<Piece>) -> Vec<Placed> {
-    placed(pieces, Before::NOTHING, From::Start)
+    placed(pieces, Before::NOTHING, Origin::Start)
 }
 
-fn placed(pieces: Vec<Piece>, before: Before, from: From) -> Vec<Placed> {
-    pieces.into_iter().map(|piece| Placed { piece, before, from }).collect()
+fn placed(pieces: Vec<Piece>, before: Before, origin: Origin) -> Vec<Placed> {
+    pieces.into_iter().map(|piece| Placed { piece, before, origin }).collect()
 }
 
-fn started(mut set: Vec<Placed>, from: From) -> Vec<Placed> {
-    set.iter_mut().for_each(|placed| placed.from = from);
+fn started(mut set: Vec<Placed>, origin: Origin) -> Vec<Placed> {
+    set.iter_mut().for_each(|placed| placed.origin = origin);
     set
 }
 
@@ -189,7 +189,7 @@ fn walk(hir: &Hir) -> Pieces {
                         }
                         Some(joined)
                     });
-                    Pieces { best: sub.any().map(|set| started(set, From::Repeated)), exact }
+                    Pieces { best: sub.any().map(|set| started(set, Origin::Repeated)), exact }
                 }
             }
         }
@@ -212,7 +212,7 @@ fn concat(parts: &[Hir]) -> Pieces {
         } else {
             whole = false;
             let ended = std::mem::replace(&mut run, vec![Vec::new()]);
-            best = better(best, Some(placed(ended, before_run, From::Part(start))));
+            best = better(best, Some(placed(ended, before_run, Origin::Part(start))));
             (start, before_run) = (number + 1, after);
             if let Some(exact) = link.exact {
                 (run, start, before_run) = (exact, number, before);
@@ -220,7 +220,7 @@ fn concat(parts: &[Hir]) -> Pieces {
         }
         let inner = link.best.map(|mut inner| {
             inner.iter_mut().for_each(|placed| placed.before = before.then(&placed.before));
-            started(inner, From::Within(number))
+            started(inner, Origin::Within(number))
         });
         best = better(best, inner);
         before = after;
@@ -228,7 +228,7 @@ fn concat(parts: &[Hir]) -> Pieces {
     if whole {
         Pieces { exact: Some(run), best }
     } else {
-        Pieces { exact: None, best: better(best, Some(placed(run, before_run, From::Part(start)))) }
+        Pieces { exact: None, best: better(best, Some(placed(run, before_run, Origin::Part(start)))) }
     }
 }
 
@@ -241,7 +241,7 @@ fn alternation(parts: &[Hir]) -> Pieces {
             (all.len() <= MAX_LITERALS).then_some(all)
         });
         best = best.zip(part.any()).and_then(|(mut all, part)| {
-            all.append(&mut started(part, From::Branches));
+            all.append(&mut started(part, Origin::Branches));
             (all.len() <= MAX_LITERALS).then_some(all)
         });
     }
