@@ -57,21 +57,17 @@ pub(super) struct ClusterArgs {
         hide_env_values = true
     )]
     address: Option<String>,
-    /// Its namespace
-    #[arg(
-        long,
-        global = true,
-        env = "TEMPORAL_NAMESPACE",
-        value_name = "NAME",
-        default_value = "default",
-        hide_env_values = true
-    )]
-    namespace: String,
+    /// Its namespace [default: default]
+    #[arg(long, global = true, env = "TEMPORAL_NAMESPACE", value_name = "NAME", hide_env_values = true)]
+    namespace: Option<String>,
     #[arg(
         help = "Where targets and findings are kept: s3://BUCKET[/PREFIX], or a folder that all workers see"
     )]
     #[arg(long, global = true, env = "CRASHWISE_STORE", value_name = "URL", hide_env_values = true)]
     store: Option<String>,
+    /// Take address, namespace, key and certificates from this profile of the Temporal command line
+    #[arg(long, global = true, env = "TEMPORAL_PROFILE", value_name = "NAME", hide_env_values = true)]
+    temporal_profile: Option<String>,
     /// Key that is sent to the server
     #[arg(long, global = true, env = "TEMPORAL_API_KEY", value_name = "KEY", hide_env_values = true)]
     temporal_api_key: Option<String>,
@@ -132,9 +128,6 @@ pub(super) struct Reach {
 
 impl ClusterArgs {
     pub(super) fn reach(&self) -> Result<Reach, Failure> {
-        let Some(address) = &self.address else {
-            return Err(Failure::usage("which Temporal server? give --temporal URL or TEMPORAL_ADDRESS"));
-        };
         let Some(store) = &self.store else {
             return Err(Failure::usage(
                 "where are targets and findings kept? give --store s3://BUCKET, a folder, or CRASHWISE_STORE",
@@ -142,12 +135,23 @@ impl ClusterArgs {
         };
         let secure =
             self.temporal_api_key.is_some() || self.temporal_ca.is_some() || self.temporal_cert.is_some();
-        let address = match address.split_once("://") {
-            Some(_) => address.clone(),
-            None if secure => format!("https://{address}"),
-            None => format!("http://{address}"),
+        let mut options = match (&self.address, &self.temporal_profile) {
+            (Some(address), _) if address.contains("://") => ClusterOptions::new(address),
+            (Some(address), _) if secure => ClusterOptions::new(format!("https://{address}")),
+            (Some(address), _) => ClusterOptions::new(format!("http://{address}")),
+            (None, Some(name)) => {
+                let file = std::env::var_os("TEMPORAL_CONFIG_FILE").map(PathBuf::from);
+                ClusterOptions::from_profile(name, file.as_deref())?
+            }
+            (None, None) => {
+                return Err(Failure::usage(
+                    "which Temporal server? give --temporal URL, --temporal-profile NAME or TEMPORAL_ADDRESS",
+                ));
+            }
         };
-        let mut options = ClusterOptions::new(address).with_namespace(&self.namespace);
+        if let Some(namespace) = &self.namespace {
+            options = options.with_namespace(namespace);
+        }
         if let Some(key) = &self.temporal_api_key {
             options = options.with_api_key(key);
         }
@@ -197,7 +201,9 @@ impl From<ClusterError> for Failure {
     fn from(error: ClusterError) -> Self {
         match error {
             ClusterError::Run(error) => error.into(),
-            ClusterError::Address { .. } | ClusterError::Unsupported { .. } => Self::usage(error.chain()),
+            ClusterError::Address { .. }
+            | ClusterError::Profile { .. }
+            | ClusterError::Unsupported { .. } => Self::usage(error.chain()),
             _ => Self::failed(error.chain()),
         }
     }

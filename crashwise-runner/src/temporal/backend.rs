@@ -39,6 +39,9 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 /// What the server waits longer than the worker, which asks a step to stop and keeps what it found.
 const SLACK: Duration = Duration::from_secs(10);
 
+/// The events of a history beyond which no step begins: the server ends a run at 51,200.
+const HISTORY: u32 = 45_000;
+
 /// How often a step is begun again that was lost with its worker or its store.
 const LOST: u32 = 50;
 
@@ -206,6 +209,13 @@ impl TemporalBackend {
         if !self.inner.asked.borrow_mut().insert(key.clone()) {
             let message = "a step with this name is part of the run already";
             return Err(StepError::new(key, StepErrorKind::NonDeterminism, message));
+        }
+        let events = self.ctx().history_length();
+        if events > HISTORY && !detached {
+            let message = format!(
+                "the history of the run has {events} events, and the server ends it at 51,200: let the workflow run parts of it as children"
+            );
+            return Err(StepError::new(key, StepErrorKind::Unsupported, message).with_attempts(0));
         }
         let underway = |module: &str| {
             Underway::new(&self, key.clone(), fingerprint.clone(), command.kind(), module, detached)

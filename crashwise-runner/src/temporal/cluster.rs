@@ -6,6 +6,7 @@ use super::queue_of;
 use crashwise_core::store::Store;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 use temporalio_client::errors::ClientConnectError;
 use temporalio_client::tonic::{Code, IntoRequest};
@@ -14,6 +15,7 @@ use temporalio_client::{
     RetryOptions, TlsOptions, Url,
 };
 use temporalio_common::data_converters::DataConverter;
+use temporalio_common::envconfig::{DataSource, LoadClientConfigProfileOptions, load_client_config_profile};
 use temporalio_common::protos::temporal::api::enums::v1::TaskQueueType;
 use temporalio_common::protos::temporal::api::taskqueue::v1::{PollerInfo, TaskQueue};
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
@@ -74,6 +76,52 @@ impl ClusterOptions {
             tls: Tls::default(),
             payload_key: None,
         }
+    }
+
+    /// What a profile of the Temporal command line says: address, namespace, key and certificates of `temporal.toml`, from
+    /// a file, or where `TEMPORAL_CONFIG_FILE` or that program's own rules place it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError::Profile`] when it cannot be read, or names no address.
+    pub fn from_profile(name: &str, file: Option<&Path>) -> Result<Self, ClusterError> {
+        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| ClusterError::Profile {
+            name: name.to_owned(),
+            source: cause,
+        };
+        let source = file.map(|path| DataSource::Path(path.display().to_string()));
+        let options = LoadClientConfigProfileOptions::builder()
+            .maybe_config_source(source)
+            .config_file_profile(name.to_owned())
+            .disable_env(true)
+            .build();
+        let profile = load_client_config_profile(options, None)
+            .map_err(|error| failed(crashwise_core::error_chain(&error).into()))?;
+        let address = profile.address.ok_or_else(|| failed("it names no address".into()))?;
+        let tls = profile.tls.unwrap_or_default();
+        let secure = tls.disabled.map_or(
+            profile.api_key.is_some() || tls.server_ca_cert.is_some() || tls.client_cert.is_some(),
+            |off| !off,
+        );
+        let address = match address.split_once("://") {
+            Some(_) => address,
+            None if secure => format!("https://{address}"),
+            None => format!("http://{address}"),
+        };
+        let read = |source: Option<DataSource>| match source {
+            Some(DataSource::Data(bytes)) => Ok(Some(bytes)),
+            Some(DataSource::Path(path)) => {
+                std::fs::read(&path).map(Some).map_err(|error| failed(format!("{path}: {error}").into()))
+            }
+            _ => Ok(None),
+        };
+        let mut options = Self::new(address);
+        options.namespace = profile.namespace.unwrap_or(options.namespace);
+        options.api_key = profile.api_key;
+        options.tls.authority = read(tls.server_ca_cert)?;
+        options.tls.domain = tls.server_name;
+        options.tls.identity = read(tls.client_cert)?.zip(read(tls.client_key)?);
+        Ok(options)
     }
 
     /// Sets the namespace.
@@ -354,6 +402,31 @@ mod tests {
             assert_eq!(announced.is_of(asked), expect, "{own} {asked}");
         }
         assert_eq!(Announced::of("123@somebody").release, "unknown");
+    }
+
+    #[test]
+    fn profiles_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, ca) = (folder.path().join("temporal.toml"), folder.path().join("ca.pem"));
+        std::fs::write(&ca, "authority").unwrap();
+        let text = format!(
+            "[profile.prod]\naddress = \"temporal.example:7233\"\nnamespace = \"security\"\napi_key = \"secret\"\n\
+             [profile.prod.tls]\nserver_ca_cert_path = {:?}\n[profile.lab]\naddress = \"127.0.0.1:7233\"\n[profile.empty]\n",
+            ca.display().to_string()
+        );
+        std::fs::write(&file, text).unwrap();
+        let prod = ClusterOptions::from_profile("prod", Some(&file)).unwrap();
+        assert_eq!((&*prod.address, &*prod.namespace), ("https://temporal.example:7233", "security"));
+        assert_eq!(
+            (prod.api_key.as_deref(), prod.tls.authority),
+            (Some("secret"), Some(b"authority".to_vec()))
+        );
+        let lab = ClusterOptions::from_profile("lab", Some(&file)).unwrap();
+        assert_eq!((&*lab.address, &*lab.namespace), ("http://127.0.0.1:7233", "default"));
+        for name in ["empty", "nobody"] {
+            let error = ClusterOptions::from_profile(name, Some(&file)).unwrap_err().chain();
+            assert!(error.contains(name), "{error}");
+        }
     }
 
     #[test]

@@ -18,6 +18,15 @@ pub enum ClusterError {
         /// The address.
         address: String,
     },
+    /// A profile cannot be used.
+    #[error("profile {name:?} of the Temporal configuration cannot be used")]
+    Profile {
+        /// Its name.
+        name: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The server does not answer.
     #[error("the Temporal server at {address} does not answer")]
     Unreachable {
