@@ -42,7 +42,9 @@ impl Before {
             HirKind::Repetition(repetition) => self.admit_all(&repetition.sub),
             HirKind::Capture(capture) => self.admit_all(&capture.sub),
             HirKind::Concat(parts) | HirKind::Alternation(parts) => {
-                parts.iter().for_each(|part| self.admit_all(part));
+                for part in parts {
+                    self.admit_all(part);
+                }
             }
         }
     }

@@ -134,7 +134,9 @@ fn placed(pieces: Vec<Piece>, before: Before, origin: Origin) -> Vec<Placed> {
 }
 
 fn started(mut set: Vec<Placed>, origin: Origin) -> Vec<Placed> {
-    set.iter_mut().for_each(|placed| placed.origin = origin);
+    for placed in &mut set {
+        placed.origin = origin;
+    }
     set
 }
 
@@ -219,7 +221,9 @@ fn concat(parts: &[Hir]) -> Pieces {
             }
         }
         let inner = link.best.map(|mut inner| {
-            inner.iter_mut().for_each(|placed| placed.before = before.then(&placed.before));
+            for placed in &mut inner {
+                placed.before = before.then(&placed.before);
+            }
             started(inner, Origin::Within(number))
         });
         best = better(best, inner);

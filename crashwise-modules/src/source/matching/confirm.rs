@@ -287,9 +287,9 @@ impl<'s, 't> Confirm<'s, 't> {
 }
 
 /// Where matches may begin that have one of their literals at a place: ranges, ends included, in order and apart.
-fn beginnings(test: &Test, places: &[(usize, usize)], text: &[u8]) -> Vec<Range<usize>> {
+fn beginnings(test: &Test, places: &[(usize, usize)], searched: &[u8]) -> Vec<Range<usize>> {
     let begin = |(place, literal): &(usize, usize)| {
-        test.literals[*literal].before.earliest(text, *place, BEFORE)..*place
+        test.literals[*literal].before.earliest(searched, *place, BEFORE)..*place
     };
     let mut all: Vec<_> = places.iter().map(begin).collect();
     all.sort_unstable_by_key(|range| range.start);
