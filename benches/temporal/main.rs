@@ -26,8 +26,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const STEPS: u32 = 300;
-const ROUNDS: usize = 7;
+const STEPS: u32 = 100;
+const ROUNDS: usize = 3;
 const RUNS: usize = 60;
 
 /// Takes a time, and does nothing.
