@@ -14,9 +14,9 @@ __attribute__((noinline)) static void copy_name(const uint8_t *data, size_t size
   free(name);
 }
 
-// Bug: the second free, when a list is empty twice.
+// Bug: the second free, when a list is empty twice. Without `volatile` a compiler leaves both out.
 __attribute__((noinline)) static void drop_list(const uint8_t *data, size_t size) {
-  char *list = malloc(4);
+  char *volatile list = malloc(4);
   free(list);
   if (size > 1 && data[0] == 'D' && data[1] == 'D') free(list);
 }
