@@ -58,6 +58,7 @@ pub(crate) struct RunState {
     isolation: Isolation,
     workspace: OnceCell<Prepared>,
     content: OnceCell<Option<Fingerprint>>,
+    project: std::cell::OnceCell<String>,
     changed: Cell<bool>,
     waiting: RefCell<Vec<Waker>>,
 }
@@ -113,6 +114,7 @@ impl RunState {
             isolation: live.submission.isolation.unwrap_or(metadata.workspace_isolation),
             workspace: OnceCell::new(),
             content: OnceCell::new(),
+            project: std::cell::OnceCell::new(),
             changed: Cell::new(false),
             waiting: RefCell::default(),
             live,
@@ -390,7 +392,7 @@ impl Stage for RunState {
     }
 
     fn project(&self) -> String {
-        self.live.submission.target.project()
+        self.project.get_or_init(|| self.live.submission.target.project()).clone()
     }
 
     fn pool(&self) -> &Handle {
