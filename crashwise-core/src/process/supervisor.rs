@@ -74,6 +74,7 @@ fn enter(plan: &Plan) -> io::Result<()> {
 }
 
 fn confine(plan: &Plan) -> io::Result<()> {
+    default_signals();
     for (resource, limit) in &plan.rlimits {
         // SAFETY: the pointer is to a value that lives through the call.
         unsafe { step(plan, Stage::Rlimits, libc::setrlimit(*resource, limit))? };
@@ -212,6 +213,14 @@ fn kill_children() {
     }
     // SAFETY: opened above and used nowhere else.
     unsafe { libc::close(file) };
+}
+
+/// Takes back what the host ignores, as one does that was started in the background: the program could not change it.
+fn default_signals() {
+    for signal in 1..32 {
+        // SAFETY: a plain system call; SIGKILL and SIGSTOP are refused, which does no harm.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 fn ignore_signals() {

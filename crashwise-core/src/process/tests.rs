@@ -298,6 +298,20 @@ async fn an_interrupt_reaches_the_program() {
     }
 }
 
+/// As in a program that a shell started in the background, where an interrupt is ignored.
+#[tokio::test]
+async fn what_the_host_ignores_reaches_the_program() {
+    // SAFETY: nothing else here uses this signal.
+    #[allow(unsafe_code, reason = "there is no other way to ignore a signal")]
+    unsafe {
+        libc::signal(libc::SIGUSR2, libc::SIG_IGN);
+    }
+    for level in LEVELS {
+        let exit = run(shell("trap 'exit 3' USR2; kill -USR2 $$; exit 0").level(level)).await;
+        assert_eq!(exit.status, Status::Code(3), "{level:?}");
+    }
+}
+
 #[test]
 fn a_command_line_can_be_typed_again() {
     let spec = Spec::new("./fuzz").args(["-runs=1", "a b", "it's", ""]);
