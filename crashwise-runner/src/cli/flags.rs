@@ -39,16 +39,18 @@ fn run_of<'c, 'a>(program: &'c Command, args: &'a [OsString]) -> Option<(&'c Com
     Some((command, rest.next().copied().unwrap_or_default()))
 }
 
-/// The parameters of a workflow that comes with the program.
-fn parameters_of(workflow: &str) -> Vec<String> {
-    let found = crate::workflows::builtin()
+/// The parameters of a workflow or module that comes with the program.
+fn parameters_of(name: &str) -> Vec<String> {
+    let workflow = crate::workflows::builtin()
         .into_iter()
         .map(|known| known.metadata())
-        .find(|one| one.name == workflow);
-    let names = |parameters: &serde_json::Value| {
-        parameters.get("properties")?.as_object().map(|all| all.keys().cloned().collect())
+        .find_map(|one| (one.name == name).then_some(one.parameters));
+    let modules = crashwise_modules::registry();
+    let schema = workflow.or_else(|| modules.find(name).ok().map(|module| module.config_schema()));
+    let names = |schema: serde_json::Value| {
+        schema.get("properties")?.as_object().map(|all| all.keys().cloned().collect())
     };
-    found.and_then(|metadata| names(&metadata.parameters)).unwrap_or_default()
+    schema.and_then(names).unwrap_or_default()
 }
 
 fn options(program: &Command, run: &Command) -> Vec<String> {
@@ -82,7 +84,10 @@ mod tests {
             ("c workflow run secret_detection --staged", "c workflow run secret_detection staged=true"),
             ("c workflow run x --range=a..b . -o r.json", "c workflow run x . -o r.json range=a..b"),
             ("c -q workflow run x --max-commits=5 .", "c -q workflow run x . max_commits=5"),
-            ("c module run x --source=history .", "c module run x . source=history"),
+            (
+                "c module run secret_scanner --source=history .",
+                "c module run secret_scanner . source=history",
+            ),
             ("c workflow run x . --fail-on high --quiet", "c workflow run x . --fail-on high --quiet"),
             ("c workflow run x . --fial-on high", "c workflow run x . --fial-on high"),
             ("c workflow run secret_detection -- --staged", "c workflow run secret_detection -- --staged"),
