@@ -8,5 +8,6 @@ cargo_tool s3s-fs 0.14.1 --features binary
 export S3_PROGRAM=$tools/bin/s3s-fs
 # The features are those of all other tests, so that nothing is built twice.
 tests=(cargo test --quiet --workspace --all-features --test temporal --)
-scripts/temporal-server.sh "${tests[@]}" --skip kill::
+# One at a time: workers of two tests that serve the same vertical would take each other's runs.
+scripts/temporal-server.sh "${tests[@]}" --test-threads=1 --skip kill::
 scripts/temporal-server.sh "${tests[@]}" --nocapture kill::
