@@ -32,7 +32,11 @@ impl Kin {
                     None => path.len(),
                 };
                 let path: Vec<String> = path[..both].iter().map(|name| (*name).to_owned()).collect();
-                let same = |known: &[String]| known.starts_with(&path) || path.starts_with(known);
+                // One without a stack says nothing about any other.
+                let same = |known: &[String]| {
+                    known.is_empty() == path.is_empty()
+                        && (known.starts_with(&path) || path.starts_with(known))
+                };
                 let known = self.hangs.iter().any(|(other, known)| other == target && same(known));
                 self.hangs.push((target.to_owned(), path));
                 known
@@ -74,6 +78,9 @@ mod tests {
         assert!(kin.is_known("t", &hang(&["other", "walk", "parse"]), None));
         assert!(!kin.is_known("t", &hang(&["spin", "render"]), None));
         assert!(!kin.is_known("u", &first, Some(&again)), "another target");
+        let blind = hang(&[]);
+        assert!(!kin.is_known("t", &blind, None) && kin.is_known("t", &blind, None));
+        assert!(!kin.is_known("t", &hang(&["wait", "serve"]), None), "one without a stack hides no other");
     }
 
     #[test]
