@@ -101,7 +101,7 @@ impl<'s, 't> Confirm<'s, 't> {
         let blank = matches!(test.shape, Shape::Call { .. } | Shape::Pattern(Scope::Code));
         let searched = if blank { &self.source.code } else { self.source.bytes };
         let mut done = 0;
-        for begin in beginnings(test, places, searched) {
+        for begin in self.beginnings(test, places, searched) {
             let end = begin.end.saturating_add(BEHIND).min(searched.len());
             let mut start = begin.start.max(done);
             while start <= begin.end {
@@ -120,6 +120,25 @@ impl<'s, 't> Confirm<'s, 't> {
                 self.confirm(test, hit, found);
             }
         }
+    }
+
+    /// Where matches may begin that have one of their literals at a place: ranges, ends included, in order and apart.
+    fn beginnings(&self, test: &Test, places: &[(usize, usize)], searched: &[u8]) -> Vec<Range<usize>> {
+        let begin = |(place, literal): &(usize, usize)| {
+            let start = test.literals[*literal].before.earliest(searched, *place, BEFORE);
+            self.spend(place - start);
+            (!self.is_exhausted()).then_some(start..*place)
+        };
+        let mut all: Vec<_> = places.iter().map_while(begin).collect();
+        all.sort_unstable_by_key(|range| range.start);
+        all.dedup_by(|next, last| {
+            let overlap = next.start <= last.end;
+            if overlap {
+                last.end = last.end.max(next.end);
+            }
+            overlap
+        });
+        all
     }
 
     /// The first match that begins in a range, its end included.
@@ -284,23 +303,6 @@ impl<'s, 't> Confirm<'s, 't> {
         }
         all.push(found);
     }
-}
-
-/// Where matches may begin that have one of their literals at a place: ranges, ends included, in order and apart.
-fn beginnings(test: &Test, places: &[(usize, usize)], searched: &[u8]) -> Vec<Range<usize>> {
-    let begin = |(place, literal): &(usize, usize)| {
-        test.literals[*literal].before.earliest(searched, *place, BEFORE)..*place
-    };
-    let mut all: Vec<_> = places.iter().map(begin).collect();
-    all.sort_unstable_by_key(|range| range.start);
-    all.dedup_by(|next, last| {
-        let overlap = next.start <= last.end;
-        if overlap {
-            last.end = last.end.max(next.end);
-        }
-        overlap
-    });
-    all
 }
 
 /// Whether the name at an offset is a whole one: no method, no part of a longer name, no definition.
