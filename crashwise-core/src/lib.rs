@@ -47,6 +47,8 @@ mod problem;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
 mod quantity;
+#[cfg(feature = "store")]
+mod regular;
 mod severity;
 mod stats;
 #[cfg(feature = "store")]
@@ -74,6 +76,8 @@ pub use path::{InvalidPath, RelPath};
 pub use position::{ByteSpan, Column, Line, LineIndex, Position, Region};
 pub use problem::{Problem, Problems, nearest};
 pub use quantity::{ByteSize, CpuCount, InvalidQuantity, Span};
+#[cfg(feature = "store")]
+pub use regular::read_regular;
 pub use semver::Version;
 pub use severity::{Confidence, Severity, UnknownLevel};
 pub use stats::{Stats, StatsCallback, StatsEvent, StatsFeed};

@@ -12,7 +12,7 @@ use object_store::ObjectStoreExt;
 use serde_json::Value;
 
 use super::{Prefix, Store, StoreError, StoreErrorKind, download, upload::blocking};
-use crate::InvalidId;
+use crate::{InvalidId, read_regular};
 
 /// The longest input that is kept, in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -379,9 +379,9 @@ fn pack(paths: &mut Vec<PathBuf>, known: &mut BTreeSet<[u8; 32]>) -> Pack {
         && known.len() < MOST
         && let Some(path) = paths.pop()
     {
-        let Ok(input) = fs::read(&path) else { continue };
+        let Ok(input) = read_regular(&path, LONGEST) else { continue };
         names.extend(path.file_name().map(Into::into));
-        if input.len() as u64 <= LONGEST && known.insert(*blake3::hash(&input).as_bytes()) {
+        if known.insert(*blake3::hash(&input).as_bytes()) {
             size += input.len() + 4;
             found.insert(*blake3::hash(&input).as_bytes(), input);
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crashwise_core::process::ProcessError;
 use crashwise_core::{
-    CancellationToken, Gap, GapReason, ModuleContext, ModuleError, Stats, Summary, ToolMissing,
+    CancellationToken, Gap, GapReason, ModuleContext, ModuleError, Stats, Summary, ToolMissing, read_regular,
 };
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -422,11 +422,9 @@ pub(super) fn work() -> Result<tempfile::TempDir, ModuleError> {
 fn sow(seeds: &[PathBuf], corpus: &Path) {
     let mut left = 100_000;
     for entry in seeds.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten()) {
-        let fits = |data: fs::Metadata| data.is_file() && data.len() <= 16 << 20;
         if left > 0
-            && fs::symlink_metadata(entry.path()).is_ok_and(fits)
             && fs::create_dir_all(corpus).is_ok()
-            && let Ok(input) = fs::read(entry.path())
+            && let Ok(input) = read_regular(&entry.path(), 16 << 20)
         {
             left -= 1;
             // A seed less is no fault.

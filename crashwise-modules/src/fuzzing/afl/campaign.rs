@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crashwise_core::process::{Cause, Exit, ProcessError};
+use crashwise_core::read_regular;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -17,6 +18,8 @@ use crate::fuzzing::libfuzzer::{ArtifactKind, CampaignEvent, Progress, Replay, T
 
 /// The most crashes and hangs of one campaign that are run again.
 const MOST: usize = 2000;
+/// The longest input, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// One target, fuzzed for a while by one instance or several.
 #[derive(Debug)]
@@ -106,9 +109,8 @@ impl AflCampaign<'_> {
         }
         for entry in fs::read_dir(self.corpus).map_err(failed)?.flatten().take(100_000) {
             // AFL++ takes neither empty inputs nor those over a mebibyte.
-            if fs::symlink_metadata(entry.path())
-                .is_ok_and(|data| data.is_file() && (1..=1 << 20).contains(&data.len()))
-                && let Ok(input) = fs::read(entry.path())
+            if let Ok(input) = read_regular(&entry.path(), LONGEST)
+                && !input.is_empty()
             {
                 fs::write(seeds.join(&blake3::hash(&input).to_hex()[..40]), input).map_err(failed)?;
             }
@@ -206,7 +208,7 @@ impl AflCampaign<'_> {
         for job in 0..self.jobs {
             let place = out.join(format!("job{job}"));
             for path in fresh(&place.join("queue"), &mut looked.files) {
-                if let Ok(input) = fs::read(&path) {
+                if let Ok(input) = read_regular(&path, LONGEST) {
                     let name = blake3::hash(&input).to_hex();
                     let _ = fs::write(self.corpus.join(&name[..40]), input);
                 }
@@ -216,7 +218,7 @@ impl AflCampaign<'_> {
                     if cancel.is_cancelled() || (kind == ArtifactKind::Timeout && looked.hung) {
                         continue;
                     }
-                    let Ok(input) = fs::read(&path) else { continue };
+                    let Ok(input) = read_regular(&path, LONGEST) else { continue };
                     looked.progress.crashes += 1;
                     let replayed = self.replay.quick(&input, cancel).await?;
                     // Hangs have no stack, so one is as good as another.
@@ -251,7 +253,7 @@ fn fresh(folder: &Path, seen: &mut BTreeSet<PathBuf>) -> Vec<PathBuf> {
         let name = name.to_string_lossy();
         // Those of another instance are looked at there.
         let own = name.starts_with("id:") && !name.contains(",sync:");
-        let fits = |data: fs::Metadata| data.is_file() && data.len() <= 1 << 20;
+        let fits = |data: fs::Metadata| data.is_file() && data.len() <= LONGEST;
         if own && !seen.contains(&path) && fs::symlink_metadata(&path).is_ok_and(fits) {
             found.push(path);
         }
@@ -264,8 +266,7 @@ fn fresh(folder: &Path, seen: &mut BTreeSet<PathBuf>) -> Vec<PathBuf> {
 
 /// A small text file; what the instance writes, the target can write too.
 fn read(path: &Path) -> Option<String> {
-    let data = fs::symlink_metadata(path).ok()?;
-    if data.is_file() && data.len() <= 16 << 20 { fs::read_to_string(path).ok() } else { None }
+    String::from_utf8(read_regular(path, 16 << 20).ok()?).ok()
 }
 
 /// A line without the sequences that colour it.

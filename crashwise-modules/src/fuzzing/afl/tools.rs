@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crashwise_core::process::{Limits, ProcessError, Spec};
+use crashwise_core::read_regular;
 use tokio_util::sync::CancellationToken;
 
 use crate::fuzzing::libfuzzer::Target;
@@ -99,8 +100,7 @@ impl AflTarget {
         let spec =
             self.spec("afl-tmin", work, &["-i", &from_text, "-o", &into_text, "-t", &time, "-m", "none"]);
         let exit = spec.deadline(budget).run(cancel).await?;
-        let small = fs::read(&into).ok().filter(|small| exit.status.success() && small.len() <= input.len());
-        Ok(small)
+        Ok(read_regular(&into, input.len() as u64).ok().filter(|_| exit.status.success()))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crashwise_core::process::{ProcessError, Spec};
+use crashwise_core::read_regular;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -401,11 +402,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     // The target may have written anything there.
-    let data = fs::symlink_metadata(path)?;
-    if !data.is_file() || data.len() > 64 << 20 {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    fs::read(path)
+    read_regular(path, 64 << 20)
 }
 
 fn listen(shared: &mut Shared, job: usize, said: &Said) {
