@@ -12,6 +12,7 @@ mod mailbox;
 mod memo;
 mod queue;
 mod shard;
+mod spin;
 mod state;
 mod step;
 mod wait;

@@ -2,6 +2,7 @@
 //!
 //! Workflow futures are `!Send`, so each lives on one thread from its begin to its end. Steps run elsewhere.
 
+use super::spin::Spinning;
 use futures::future::LocalBoxFuture;
 use std::fmt;
 use std::io;
@@ -41,7 +42,7 @@ fn start(number: usize) -> io::Result<mpsc::UnboundedSender<Job>> {
                 tokio::task::spawn_local(job());
             }
         });
-        runtime.block_on(local);
+        runtime.block_on(Spinning::new(local));
     })?;
     Ok(sender)
 }
