@@ -207,6 +207,22 @@ impl Store {
         download::small(self, &key, most).await
     }
 
+    /// Deletes everything that is kept of a run. Gives the number of objects and their bytes.
+    pub async fn delete_results(&self, run: &RunId) -> Result<(u64, u64), StoreError> {
+        let key = self.key(&format!("results/{run}"));
+        let failed = |error| StoreError::new(key.as_ref(), &error);
+        let found: Vec<ObjectMeta> = self.objects.list(Some(&key)).try_collect().await.map_err(failed)?;
+        let (mut objects, mut bytes) = (0, 0);
+        for meta in found {
+            match self.objects.delete(&meta.location).await {
+                Ok(()) => (objects, bytes) = (objects + 1, bytes + meta.size),
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok((objects, bytes))
+    }
+
     /// Stores a file of a run below `results/{run_id}/artifacts/`, under the hash of its bytes, unless it is there already.
     pub async fn put_artifact(
         &self,
@@ -232,6 +248,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let key = self.artifact_key(run, &artifact.digest);
         download::content(self, &key, None, Some(&artifact.digest), into).await.map(drop)
+    }
+
+    /// Lets a run have a file of another one too, without downloading it.
+    pub async fn share_artifact(&self, from: &RunId, to: &RunId, digest: &str) -> Result<(), StoreError> {
+        let (from, to) = (self.artifact_key(from, digest), self.artifact_key(to, digest));
+        self.objects.copy(&from, &to).await.map_err(|error| StoreError::new(from.as_ref(), &error))
     }
 
     /// Stores something that can be computed again, as `cache/{name}`.

@@ -210,6 +210,25 @@ async fn results_are_bounded() {
 }
 
 #[tokio::test]
+async fn files_of_a_run_are_shared_with_another_and_deleted_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, bytes) = file(dir.path(), 100);
+    for store in [Store::memory(), Store::local(&dir.path().join("store")).unwrap()] {
+        let (one, two) = (RunId::new("one").unwrap(), RunId::new("two").unwrap());
+        let artifact = store.put_artifact(&one, "crash", &path).await.unwrap();
+        store.put_result(&one, &RelPath::new("run.json").unwrap(), b"{}".to_vec()).await.unwrap();
+        store.share_artifact(&one, &two, &artifact.digest).await.unwrap();
+        assert!(store.share_artifact(&one, &two, "nothing").await.is_err());
+        let size = bytes.len() as u64;
+        assert_eq!(store.delete_results(&one).await.unwrap(), (2, size + 2));
+        assert_eq!(store.delete_results(&one).await.unwrap(), (0, 0));
+        let into = tempfile::tempdir().unwrap();
+        store.fetch_artifact(&two, &artifact, &into.path().join("file")).await.unwrap();
+        assert!(store.fetch_artifact(&one, &artifact, &into.path().join("other")).await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_sweep_keeps_the_lifetimes() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let store = Store::memory();

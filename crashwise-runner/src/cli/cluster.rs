@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::run::runtime;
 use super::terminal::Terminal;
 use super::{interrupt, workspaces};
-use crate::temporal::{Cluster, ClusterError, ClusterOptions, Submission};
+use crate::temporal::{Cluster, ClusterError, ClusterOptions, ClusterRun, Submission};
 use crate::{RunReport, RunRequest};
 use clap::{Args, ValueEnum};
 use crashwise_core::store::Store;
@@ -209,6 +209,36 @@ impl From<ClusterError> for Failure {
     }
 }
 
+/// Follows a run that was begun, or leaves it to itself.
+pub(super) async fn begun(
+    run: &ClusterRun,
+    detach: bool,
+    progress: &Progress,
+    terminal: &Terminal,
+) -> Result<Option<RunReport>, Failure> {
+    if detach {
+        terminal.print(|out| writeln!(out, "{}", run.id()))?;
+        terminal.note(&format!("`crashwise runs watch {} --engine temporal` follows it", run.id()));
+        return Ok(None);
+    }
+    terminal.note(&format!("run {}", run.id()));
+    let cancel = async || {
+        // A run that is over already needs no stop.
+        let _ = run.cancel().await;
+    };
+    let following = run.follow(|seen| progress.seen(&seen));
+    let ended = Box::pin(interrupt::until_done(cancel, terminal, following)).await;
+    let ended = ended.map_err(|error| Failure::failed(format!("signals could not be received: {error}")))?;
+    match ended {
+        Err(error @ ClusterError::Unreachable { .. }) => Err(Failure::failed(format!(
+            "{}; the run goes on when the server does: `crashwise runs watch {} --engine temporal`",
+            error.chain(),
+            run.id()
+        ))),
+        other => Ok(Some(other?)),
+    }
+}
+
 /// Runs a workflow on a cluster, shows its progress and reports what it did.
 pub(super) fn execute(
     reach: &Reach,
@@ -233,28 +263,7 @@ pub(super) fn execute(
     let ended = runtime.block_on(async {
         let cluster = reach.connect().await?;
         let run = cluster.submit(submission).await?;
-        if detach {
-            terminal.print(|out| writeln!(out, "{}", run.id()))?;
-            terminal.note(&format!("`crashwise runs watch {} --engine temporal` follows it", run.id()));
-            return Ok(None);
-        }
-        terminal.note(&format!("run {}", run.id()));
-        let cancel = async || {
-            // A run that is over already needs no stop.
-            let _ = run.cancel().await;
-        };
-        let following = run.follow(|seen| progress.seen(&seen));
-        let ended = Box::pin(interrupt::until_done(cancel, terminal, following)).await;
-        let ended =
-            ended.map_err(|error| Failure::failed(format!("signals could not be received: {error}")))?;
-        match ended {
-            Err(error @ ClusterError::Unreachable { .. }) => Err(Failure::failed(format!(
-                "{}; the run goes on when the server does: `crashwise runs watch {} --engine temporal`",
-                error.chain(),
-                run.id()
-            ))),
-            other => Ok(Some(other?)),
-        }
+        begun(&run, detach, &progress, terminal).await
     });
     progress.finish();
     match ended? {

@@ -1,11 +1,12 @@
 //! Signals and decisions that arrived and were not asked for yet.
 
 use crashwise_core::workflow::Decision;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Signals and decisions that arrived and were not asked for yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Mailbox {
     signals: BTreeMap<String, VecDeque<Value>>,
     decisions: BTreeMap<String, Decision>,
@@ -36,6 +37,17 @@ impl Mailbox {
 
     pub(crate) fn has_decision(&self, name: &str) -> bool {
         self.decisions.contains_key(name)
+    }
+
+    /// Adds what arrived later.
+    #[cfg(feature = "temporal")]
+    pub(crate) fn append(&mut self, later: Self) {
+        for (name, values) in later.signals {
+            self.signals.entry(name).or_default().extend(values);
+        }
+        for (name, decision) in later.decisions {
+            self.decisions.entry(name).or_insert(decision);
+        }
     }
 
     pub(crate) fn take_decision(&mut self, name: &str) -> Option<Decision> {

@@ -1,7 +1,7 @@
 //! Activities: modules under their own names, closures, and what is kept of runs.
 
 use super::closures::Closures;
-use super::messages::{ClosureTask, KeepTask, ModuleTask, Pulse, StepDone, StepNotDone};
+use super::messages::{ClosureTask, KeepTask, ModuleTask, Pulse, RecallTask, StepDone, StepNotDone};
 use super::shop::{Shop, StepTask};
 use crate::executor::Work;
 use crashwise_core::ModuleRegistry;
@@ -54,6 +54,17 @@ impl Activities {
     ) -> Result<(), ActivityError> {
         let kept = self.shop.keep(&task).await;
         kept.map_err(|failure| refused(failure.kind(), failure.message().to_owned(), ctx.info().attempt))
+    }
+
+    /// Reads what was kept of a run.
+    #[activity(name = "crashwise.recall")]
+    pub(crate) async fn recall(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        task: RecallTask,
+    ) -> Result<serde_json::Value, ActivityError> {
+        let read = self.shop.recall(&task).await;
+        read.map_err(|failure| refused(failure.kind(), failure.message().to_owned(), ctx.info().attempt))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Our seam for engines, over the context of a Temporal workflow.
 
 use super::activities::Activities;
-use super::hosted::Hosted;
+use super::again::Past;
+use super::hosted::{Hosted, Steps};
 use super::messages::{ClosureTask, ModuleTask, Order, Place, StepDone, StepNotDone};
 use super::queue_of;
 use super::underway::{CancelOnDrop, Underway};
@@ -39,8 +40,6 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 /// What the server waits longer than the worker, which asks a step to stop and keeps what it found.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// The events of a history beyond which no step begins: the server ends a run at 51,200.
-const HISTORY: u32 = 45_000;
 
 /// How often a step is begun again that was lost with its worker or its store.
 const LOST: u32 = 50;
@@ -62,11 +61,16 @@ struct Inner {
     next_index: Cell<u32>,
     asked: RefCell<BTreeSet<StepKey>>,
     children: RefCell<BTreeSet<RunId>>,
+    past: RefCell<Past>,
+    /// What was left of the run's time when it was last counted, and since when it counts.
+    left: Cell<Option<Duration>>,
+    counting_since: Cell<Option<u64>>,
 }
 
 impl TemporalBackend {
     pub(super) fn new(ctx: WorkflowContext<Hosted>, order: Order) -> Self {
         let info = RunInfo::new(order.run.clone(), order.workflow.clone());
+        let left = order.carried.as_ref().map_or(order.timeout, |carried| carried.left);
         Self {
             inner: Rc::new(Inner {
                 ctx,
@@ -78,6 +82,9 @@ impl TemporalBackend {
                 next_index: Cell::default(),
                 asked: RefCell::default(),
                 children: RefCell::default(),
+                past: RefCell::default(),
+                left: Cell::new(left),
+                counting_since: Cell::default(),
             }),
         }
     }
@@ -138,21 +145,25 @@ impl TemporalBackend {
 
     /// Completes when the run is out of time. Counted is the time in which it works or sleeps.
     pub(super) async fn deadline(&self) {
-        let Some(limit) = self.order().timeout else { return std::future::pending().await };
-        let mut left = limit;
         loop {
+            let Some(left) = self.inner.left.get() else { return std::future::pending().await };
             self.wait_for(Hosted::counts_time).await;
-            let since = self.now_ms();
+            self.inner.counting_since.set(Some(self.now_ms()));
             let rest = pin!(self.wait_for(|hosted| !hosted.counts_time()));
             let timer = pin!(self.timer(left));
-            match select(timer, rest).await {
-                Either::Left(_) => return,
-                Either::Right(_) => {
-                    let used = Duration::from_millis(self.now_ms().saturating_sub(since));
-                    left = left.saturating_sub(used);
-                }
+            if let Either::Left(_) = select(timer, rest).await {
+                return;
             }
+            self.inner.left.set(self.left());
+            self.inner.counting_since.set(None);
         }
+    }
+
+    /// What is left of the run's time.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let since = self.inner.counting_since.get();
+        let used = since.map_or(0, |since| self.now_ms().saturating_sub(since));
+        Some(self.inner.left.get()?.saturating_sub(Duration::from_millis(used)))
     }
 
     /// Passes pause and resume on to the children, for ever.
@@ -186,6 +197,18 @@ impl TemporalBackend {
         }
     }
 
+    pub(super) fn past(&self) -> &RefCell<Past> {
+        &self.inner.past
+    }
+
+    pub(super) fn steps(&self) -> Steps {
+        self.ctx().state(|hosted| hosted.steps.clone())
+    }
+
+    pub(super) fn first_index(&self, index: u32) {
+        self.inner.next_index.set(index);
+    }
+
     pub(super) fn child_began(&self, run: RunId) {
         self.inner.children.borrow_mut().insert(run);
     }
@@ -210,25 +233,27 @@ impl TemporalBackend {
             let message = "a step with this name is part of the run already";
             return Err(StepError::new(key, StepErrorKind::NonDeterminism, message));
         }
-        let events = self.ctx().history_length();
-        if events > HISTORY && !detached {
-            let message = format!(
-                "the history of the run has {events} events, and the server ends it at 51,200: let the workflow run parts of it as children"
-            );
-            return Err(StepError::new(key, StepErrorKind::Unsupported, message).with_attempts(0));
+        if let Some(known) = self.known(&key, &fingerprint, command.kind()) {
+            return known;
+        }
+        if !detached && !matches!(
+            command,
+            Command::Now | Command::Random | Command::Record(_) | Command::Patched { .. } | Command::Skip
+        ) {
+            self.room(&key).await?;
         }
         let underway = |module: &str| {
             Underway::new(&self, key.clone(), fingerprint.clone(), command.kind(), module, detached)
         };
         match command {
-            Command::Now => Ok(self.now_ms().into()),
+            Command::Now => underway("").value(self.now_ms().into()),
             Command::Random => {
                 // The same for the same run and step, which is all that replay needs.
                 let digits = Fingerprint::of(["random", self.order().run.as_str(), key.as_str()]);
-                Ok(u64::from_str_radix(&digits.as_str()[..16], 16).unwrap_or_default().into())
+                underway("").value(u64::from_str_radix(&digits.as_str()[..16], 16).unwrap_or_default().into())
             }
-            Command::Record(value) => Ok(value),
-            Command::Patched { id } => Ok(self.ctx().patched(&id).into()),
+            Command::Record(ref value) => underway("").value(value.clone()),
+            Command::Patched { ref id } => underway("").value(self.ctx().patched(id).into()),
             Command::Skip => underway("").value(Value::Null),
             Command::Module(ref call) => {
                 if !detached && !self.may_work().await {
@@ -399,9 +424,9 @@ impl Backend for TemporalBackend {
         self.clone().carry_out(request).boxed_local()
     }
 
-    fn recall(&self, _: &StepKey) -> Option<Value> {
-        // Temporal resolves futures in the order of its history, so the same contender wins again.
-        None
+    fn recall(&self, key: &StepKey) -> Option<Value> {
+        // Beside what was taken over: Temporal resolves futures in the order of its history, so the same contender wins again.
+        self.inner.past.borrow().value(key)
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) async fn carry_out(
         timeout: metadata.requirements.resources.timeout.map(crashwise_core::Span::duration),
         vertical: metadata.vertical.clone(),
         submitted_ms: run.now_ms(),
+        forked_from: None,
+        carried: None,
         isolation: parent.isolation_asked.unwrap_or(metadata.workspace_isolation),
         ..parent.clone()
     };

@@ -1,10 +1,9 @@
 //! Carries out one hosted run, from its begin to what is kept of it.
 
-use super::activities::Activities;
-use super::backend::{TemporalBackend, root_cause};
+use super::again::{Snapshot, carry_on, keep};
+use super::backend::TemporalBackend;
 use super::hosted::{Hosted, paged};
-use super::messages::{DefinitionText, Ended, KeepTask, Kept, Line, Order, PAYLOAD, RELEASE};
-use super::queue_of;
+use super::messages::{DefinitionText, Ended, Kept, Order, PAYLOAD, RELEASE, Step};
 use crate::RunStatus;
 use crate::definition::{Definition, Source};
 use crate::engine::{Known, panic_text};
@@ -18,11 +17,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use temporalio_common::{MemoValue, RetryPolicy};
-use temporalio_sdk::{
-    ActivityOptions, ApplicationFailure, WorkflowCancellationToken, WorkflowContext, WorkflowResult,
-    WorkflowTermination,
-};
+use temporalio_common::MemoValue;
+use temporalio_sdk::{ApplicationFailure, WorkflowContext, WorkflowResult, WorkflowTermination};
 
 /// How long a workflow that is being stopped may take, cleanup left out: its steps hear of it with their next heartbeat.
 const STOP_LIMIT: Duration = Duration::from_secs(6);
@@ -33,6 +29,8 @@ enum Body {
     Panicked(String),
     /// It was dropped, because it did not end when it was stopped.
     Dropped,
+    /// It goes on in a new history.
+    Full(Snapshot),
 }
 
 pub(super) async fn carry_out(
@@ -47,7 +45,9 @@ pub(super) async fn carry_out(
             return Err(failure.non_retryable(true).build().into());
         }
     };
-    let started_ms = backend.now_ms();
+    let before = order.carried.as_ref().and_then(|carried| carried.started_ms);
+    let started_ms = before.unwrap_or_else(|| backend.now_ms());
+    backend.take_over().await?;
     let session = Session::new(known.code, Rc::new(backend.clone()));
     let body = {
         let run = AssertUnwindSafe(session.run(order.params.clone())).catch_unwind();
@@ -55,12 +55,18 @@ pub(super) async fn carry_out(
         let relay = pin!(backend.relay());
         let rest = pin!(backend.show_rest());
         let control = select(control, select(relay, rest));
-        match select(run.boxed_local(), control).await {
+        let full = pin!(backend.wait_for(Hosted::can_be_carried_on));
+        match select(run.boxed_local(), select(control, full)).await {
             Either::Left((Ok(result), _)) => Body::Returned(result),
             Either::Left((Err(panic), _)) => Body::Panicked(panic_text(panic.as_ref())),
-            Either::Right(_) => Body::Dropped,
+            Either::Right((Either::Left(_), _)) => Body::Dropped,
+            // What waits is asked while it still does.
+            Either::Right((Either::Right(_), _waiting)) => Body::Full(Snapshot::of(&backend)),
         }
     };
+    if let Body::Full(snapshot) = body {
+        return carry_on(ctx, &backend, snapshot, started_ms).await;
+    }
     if matches!(body, Body::Returned(Ok(_))) {
         // A pause holds back the end as well.
         backend.wait_for(|hosted| !hosted.paused || hosted.stopping.is_some()).await;
@@ -78,7 +84,7 @@ pub(super) async fn carry_out(
         (Body::Panicked(text), None) => {
             (RunStatus::Failed, Value::Null, Some(format!("workflow panicked: {text}")))
         }
-        (Body::Dropped, None) => (RunStatus::Cancelled, Value::Null, None),
+        (Body::Dropped | Body::Full(_), None) => (RunStatus::Cancelled, Value::Null, None),
     };
     // Steps that nobody waits for any more are stopped; none begins now.
     backend.stop_steps("nobody waits for it any more");
@@ -93,7 +99,7 @@ pub(super) async fn carry_out(
     }
     let duration_ms = backend.now_ms().saturating_sub(started_ms);
     let mut ended = Ended { status, output, error, failed_step, started_ms, duration_ms, pages: 0 };
-    keep(ctx, &backend, &mut ended).await?;
+    keep_all(ctx, &backend, &mut ended).await?;
     if order.parent.is_some() {
         return Ok(ended);
     }
@@ -162,11 +168,10 @@ fn newer(one: &str, other: &str) -> bool {
 
 /// The step of the last approval of a name.
 fn asked(ctx: &WorkflowContext<Hosted>, name: &str) -> Option<StepKey> {
-    let lines = ctx.state(|hosted| hosted.lines.clone());
-    let lines = lines.lock();
-    let approval =
-        |line: &&super::messages::Line| line.report.kind == "approval" && line.report.module == name;
-    lines.iter().rfind(approval).map(|line| line.report.key.clone())
+    let steps = ctx.state(|hosted| hosted.steps.clone());
+    let steps = steps.lock();
+    let approval = |step: &&Step| step.end.kind == "approval" && step.end.module == name;
+    steps.told.iter().rfind(approval).map(|step| step.end.key.clone())
 }
 
 /// Waits until the run is asked to stop or out of time, stops its steps, and completes when the workflow had its time to end.
@@ -189,37 +194,22 @@ async fn control(ctx: &WorkflowContext<Hosted>, backend: &TemporalBackend) {
 }
 
 /// Hands steps and end to the store, also when the run was cancelled.
-async fn keep(
+async fn keep_all(
     ctx: &WorkflowContext<Hosted>,
     backend: &TemporalBackend,
     ended: &mut Ended,
 ) -> Result<(), ApplicationFailure> {
-    let order = backend.order();
-    let lines = ctx.state(|hosted| hosted.lines.clone());
-    let mut pages: Vec<Vec<Line>> = paged(&lines.lock()).map(<[Line]>::to_vec).collect();
-    let lines = pages.pop().unwrap_or_default();
+    let order = Order { carried: None, ..backend.order().clone() };
+    let steps: Vec<Step> = backend.steps().lock().iter().cloned().collect();
+    let mut pages: Vec<&[Step]> = paged(&steps).collect();
+    let last = pages.pop().unwrap_or_default().to_vec();
     ended.pages = pages.len();
-    let kept = Kept { order: order.clone(), ended: ended.clone(), lines };
-    let kept = serde_json::to_value(kept).map_err(ApplicationFailure::non_retryable)?;
-    let pages = pages.into_iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>();
-    let pages = pages.map_err(ApplicationFailure::non_retryable)?;
-    let pages = pages.into_iter().enumerate().map(|(n, page)| (format!("steps-{n}.json"), page));
-    for (name, content) in pages.chain([(super::RECORD.to_owned(), kept)]) {
-        let policy = RetryPolicy::builder()
-            .initial_interval(Duration::from_secs(1))
-            .maximum_interval(Duration::from_secs(10))
-            .maximum_attempts(0)
-            .build();
-        let options = ActivityOptions::with_start_to_close_timeout(Duration::from_mins(1))
-            .activity_id(name.clone())
-            .task_queue(queue_of(&order.vertical))
-            .cancellation_token(WorkflowCancellationToken::new())
-            .retry_policy(policy)
-            .build();
-        let task = KeepTask { run: order.run.clone(), name, content };
-        if let Err(error) = ctx.execute_activity(Activities::keep, task, options).await {
-            return Err(ApplicationFailure::non_retryable(root_cause(&error)));
-        }
+    for (n, page) in pages.into_iter().enumerate() {
+        let content = serde_json::to_value(page).map_err(ApplicationFailure::non_retryable)?;
+        keep(ctx, &order, &format!("steps-{n}.json"), content).await?;
     }
-    Ok(())
+    let mailbox = ctx.state(|hosted| hosted.mailbox.clone());
+    let kept = Kept { order: order.clone(), ended: ended.clone(), steps: last, mailbox };
+    let kept = serde_json::to_value(kept).map_err(ApplicationFailure::non_retryable)?;
+    keep(ctx, &order, super::RECORD, kept).await
 }

@@ -1,7 +1,7 @@
 //! What a run did, from what is kept of it in the store.
 
 use super::error::ClusterError;
-use super::messages::{Ended, Kept, Line};
+use super::messages::{Ended, Kept, Line, Step};
 use super::remote::Remote;
 use crate::journal::{RunEnd, Submission};
 use crate::results::ResultStore;
@@ -37,12 +37,12 @@ fn fetch<'a>(
     depth: u32,
 ) -> BoxFuture<'a, Result<Option<RunReport>, ClusterError>> {
     async move {
-        let Some((Kept { order, ended, .. }, lines)) = lines(store, run).await? else { return Ok(None) };
+        let Some((Kept { order, ended, .. }, kept)) = kept(store, run).await? else { return Ok(None) };
         let remote = Arc::new(Remote::new(store.clone(), order.root.clone()));
         let results = ResultStore::temporary_with(Arc::clone(&remote) as _);
         let fetcher = Fetcher { store, remote: &remote, results: &results, run };
         let mut steps = Vec::new();
-        for line in lines {
+        for line in kept.iter().filter_map(Step::line) {
             steps.push(fetcher.complete(line, depth).await?);
         }
         let steps = report::in_order(steps);
@@ -86,7 +86,7 @@ fn fetch<'a>(
             isolation: order.isolation_asked,
             idempotency_key: None,
             parent: order.parent,
-            forked_from: None,
+            forked_from: order.forked_from,
             at_ms: order.submitted_ms,
         };
         Ok(Some(RunReport::new(&submission, end, steps, results)))
@@ -96,7 +96,8 @@ fn fetch<'a>(
 
 /// The end of a run and its steps, without the findings; none when nothing is kept of it.
 pub(super) async fn steps(store: &Store, run: &RunId) -> Result<Option<KeptRun>, ClusterError> {
-    let Some((kept, lines)) = lines(store, run).await? else { return Ok(None) };
+    let Some((kept, steps)) = kept(store, run).await? else { return Ok(None) };
+    let lines: Vec<Line> = steps.iter().filter_map(Step::line).collect();
     let remote = Arc::new(Remote::new(store.clone(), kept.order.root.clone()));
     let results = ResultStore::temporary_with(Arc::clone(&remote) as _);
     let fetcher = Fetcher { store, remote: &remote, results: &results, run };
@@ -117,18 +118,18 @@ pub(super) struct KeptRun {
 }
 
 /// The record of a run, and all its steps.
-async fn lines(store: &Store, run: &RunId) -> Result<Option<(Kept, Vec<Line>)>, ClusterError> {
+pub(super) async fn kept(store: &Store, run: &RunId) -> Result<Option<(Kept, Vec<Step>)>, ClusterError> {
     let Some(mut kept) = stored::<Kept>(store, run, super::RECORD).await? else { return Ok(None) };
-    let mut lines = Vec::new();
+    let mut steps = Vec::new();
     for page in 0..kept.ended.pages {
         let name = format!("steps-{page}.json");
-        let Some(page) = stored::<Vec<Line>>(store, run, &name).await? else {
+        let Some(page) = stored::<Vec<Step>>(store, run, &name).await? else {
             return Err(broken(run, format!("{name} is missing")));
         };
-        lines.extend(page);
+        steps.extend(page);
     }
-    lines.append(&mut kept.lines);
-    Ok(Some((kept, lines)))
+    steps.append(&mut kept.steps);
+    Ok(Some((kept, steps)))
 }
 
 struct Fetcher<'a> {

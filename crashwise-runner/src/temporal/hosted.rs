@@ -3,7 +3,7 @@
 use super::backend::TemporalBackend;
 use super::closures::Closures;
 use super::drive;
-use super::messages::{Doings, Ended, Going, Line, Order, PAGE};
+use super::messages::{Doings, Ended, Going, Line, Order, PAGE, Step};
 use crate::RunStatus;
 use crate::engine::{Known, Mailbox};
 use crashwise_core::workflow::{ApprovalRequest, Decision, StepKey};
@@ -23,11 +23,33 @@ pub(crate) struct Repertoire {
 
 /// Steps that ended. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Lines(Arc<Mutex<Vec<Line>>>);
+pub(super) struct Steps(Arc<Mutex<StepList>>);
 
-impl Lines {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
+#[derive(Default)]
+pub(super) struct StepList {
+    /// Those that something is told of.
+    pub(super) told: Vec<Step>,
+    /// The others: times, random numbers, who won a race.
+    pub(super) quiet: Vec<Step>,
+}
+
+impl Steps {
+    pub(super) fn lock(&self) -> MutexGuard<'_, StepList> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StepList {
+    pub(super) fn push(&mut self, step: Step) {
+        match step.end.kind.as_str() {
+            "now" | "random" | "record" | "patched" => self.quiet.push(step),
+            _ => self.told.push(step),
+        }
+    }
+
+    /// All of them, those that are told of first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Step> {
+        self.told.iter().chain(&self.quiet)
     }
 }
 
@@ -54,7 +76,9 @@ pub(crate) struct Hosted {
     pub(super) going: BTreeMap<StepKey, Going>,
     pub(super) counts: Counts,
     /// Steps that ended. Beside the state, because a step that is dropped ends while the state may be in use.
-    pub(super) lines: Lines,
+    pub(super) steps: Steps,
+    /// Whether the history is so long that the run goes on in a new one as soon as nothing runs.
+    pub(super) full: bool,
 }
 
 impl Hosted {
@@ -68,7 +92,8 @@ impl Hosted {
             asking: BTreeMap::new(),
             going: BTreeMap::new(),
             counts: Counts::default(),
-            lines: Lines::default(),
+            steps: Steps::default(),
+            full: false,
         }
     }
 
@@ -78,6 +103,12 @@ impl Hosted {
         let working = steps + cleanup > 0;
         let only_people = waiting > 0 && !working && timers == 0 && children == 0;
         !self.at_rest() && !only_people
+    }
+
+    /// Whether the run can go on in a new history now.
+    pub(super) fn can_be_carried_on(&self) -> bool {
+        let Counts { steps, cleanup, children, .. } = self.counts;
+        self.full && steps + cleanup + children == 0 && !self.paused && self.stopping.is_none()
     }
 
     /// Whether the run is paused, and nothing of it goes on any more.
@@ -127,7 +158,7 @@ impl Hosted {
             paused: self.paused,
             at_rest: self.at_rest(),
             stopping: self.stopping.is_some(),
-            done: self.lines.lock().len(),
+            done: self.steps.lock().told.len(),
             going: self.going.values().take(500).cloned().collect(),
             approvals: self.asking.values().take(100).cloned().collect(),
             decided: self.decided.clone(),
@@ -137,19 +168,25 @@ impl Hosted {
     /// The steps that ended, from one on, as many as fit.
     #[query]
     pub(crate) fn steps(&self, _ctx: &WorkflowContextView, from: usize) -> Vec<Line> {
-        let lines = self.lines.lock();
-        let rest = lines.get(from..).unwrap_or_default();
-        paged(rest).next().unwrap_or_default().to_vec()
+        let steps = self.steps.lock();
+        let mut size = 0;
+        let lines = steps.told.iter().skip(from).filter_map(Step::line);
+        // At least one, or what follows is never told.
+        let fits = lines.enumerate().take_while(|(n, line)| {
+            size += serde_json::to_vec(line).map_or(PAGE, |json| json.len());
+            *n == 0 || size <= PAGE
+        });
+        fits.map(|(_, line)| line).collect()
     }
 }
 
-/// Splits lines so that each page fits a payload.
-pub(super) fn paged(lines: &[Line]) -> impl Iterator<Item = &[Line]> {
-    let mut rest = lines;
+/// Splits steps so that each page fits a payload.
+pub(super) fn paged(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+    let mut rest = steps;
     std::iter::from_fn(move || {
         let mut size = 0;
-        let fits = rest.iter().take_while(|line| {
-            size += serde_json::to_vec(line).map_or(PAGE, |json| json.len());
+        let fits = rest.iter().take_while(|step| {
+            size += serde_json::to_vec(step).map_or(PAGE, |json| json.len());
             size <= PAGE
         });
         let count = fits.count().max(1).min(rest.len());

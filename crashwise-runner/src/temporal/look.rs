@@ -5,7 +5,7 @@ use super::error::ClusterError;
 use super::handle::{ClusterRun, status_of};
 use super::messages::{Going, Pulse};
 use crate::engine::millis;
-use crate::{LatestStats, OpenStep, RunFilter, RunSummary, StepReport};
+use crate::{LatestStats, OpenStep, RunEvent, RunEventKind, RunFilter, RunSummary, StepReport};
 use crashwise_core::RunId;
 use crashwise_core::workflow::{ApprovalRequest, Decision, StepKey};
 use futures::StreamExt;
@@ -71,7 +71,7 @@ impl Cluster {
             let mut found = Vec::new();
             while let Some(run) = runs.next().await {
                 let run = run.map_err(|error| self.listing(error))?;
-                found.extend(RunId::new(run.id()));
+                found.extend(RunId::new(run.id()).ok().filter(|id| !found.contains(id)));
                 if found.len() >= 100 {
                     break;
                 }
@@ -81,7 +81,7 @@ impl Cluster {
         Ok(Vec::new())
     }
 
-    fn listing(&self, error: ClientError) -> ClusterError {
+    pub(super) fn listing(&self, error: ClientError) -> ClusterError {
         match error {
             ClientError::Rpc(status) => self.status("listing runs failed", status),
             other => ClusterError::server("listing runs failed", other),
@@ -107,6 +107,45 @@ pub struct Look {
     pub open: Vec<OpenStep>,
     /// Their newest statistics.
     pub stats: Vec<LatestStats>,
+}
+
+impl Look {
+    /// What happened, in order, as far as the steps tell.
+    pub fn events(&self) -> Vec<RunEvent> {
+        let summary = &self.summary;
+        let event = |at_ms, kind| RunEvent { run_id: summary.run_id.clone(), at_ms, kind };
+        let started = |key: &StepKey, kind: &str, module: &str| RunEventKind::StepStarted {
+            step: key.clone(),
+            kind: kind.to_owned(),
+            module: module.to_owned(),
+            attempt: 1,
+        };
+        let mut events = Vec::new();
+        for step in &self.steps {
+            let ended_ms = step.started_ms.saturating_add(millis(step.duration));
+            if matches!(step.kind.as_str(), "module" | "closure" | "child") {
+                events.push(event(step.started_ms, started(&step.key, &step.kind, &step.module)));
+            }
+            let decision = self.decisions.iter().find(|(key, _)| *key == step.key);
+            let decision = decision.map(|(_, decision)| decision.clone());
+            events.extend(super::watch::ended(step, decision).map(|kind| event(ended_ms, kind)));
+        }
+        for open in &self.open {
+            if matches!(open.kind.as_str(), "module" | "closure" | "child") {
+                events.push(event(open.since_ms, started(&open.key, &open.kind, &open.module)));
+            }
+        }
+        for asked in &self.waiting {
+            let (name, prompt) = (asked.name.clone(), asked.prompt.clone());
+            events.push(event(asked_at(&self.open, name.as_str()), RunEventKind::ApprovalRequested { name, prompt }));
+        }
+        events.sort_by_key(|event| event.at_ms);
+        events
+    }
+}
+
+fn asked_at(open: &[OpenStep], name: &str) -> u64 {
+    open.iter().find(|step| step.module == name).map_or(u64::MAX, |step| step.since_ms)
 }
 
 impl ClusterRun {
@@ -213,6 +252,10 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn summary(self) -> Option<RunSummary> {
+        if self.status == WorkflowExecutionStatus::ContinuedAsNew {
+            // It goes on in another history, which is listed itself.
+            return None;
+        }
         let text = |key: &str| self.memo.get::<String>(key).ok().flatten();
         let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, millis);
         let word = text("status");
@@ -231,7 +274,7 @@ impl Told<'_> {
             error: (self.status == WorkflowExecutionStatus::Terminated)
                 .then(|| "terminated by way of the server".to_owned()),
             parent: self.parent.filter(|parent| !parent.is_empty()).and_then(|id| RunId::new(id).ok()),
-            forked_from: None,
+            forked_from: text("forked_from").and_then(|id| RunId::new(id).ok()),
             submitted_ms: submitted_ms.unwrap_or(started_ms),
             updated_ms: ended_ms.unwrap_or(started_ms),
             ended_ms,

@@ -1,5 +1,7 @@
 //! What travels between client, workflow and worker. All of it is small: findings and files are references.
 
+use crate::engine::Mailbox;
+use crate::journal::{Outcome, StepEnd};
 use crate::{RunStatus, StepReport};
 use crashwise_core::workflow::{ApprovalRequest, Decision, StepError, StepErrorKind, StepKey};
 use crashwise_core::{ArtifactRef, Isolation, ModuleOutput, RunId, Stats, Target};
@@ -54,6 +56,36 @@ pub(crate) struct Order {
     /// Workflows as data, which workers need not have.
     #[serde(default)]
     pub(crate) definitions: Vec<DefinitionText>,
+    /// The events of a history after which the run goes on in a new one.
+    #[serde(default = "history")]
+    pub(crate) history: u32,
+    /// The run whose results this one took over, when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forked_from: Option<RunId>,
+    /// What was done already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) carried: Option<Box<Carried>>,
+}
+
+/// The events of a history after which a run goes on in a new one. The server warns at 10,240 and ends a run at 51,200.
+pub(crate) const HISTORY: u32 = 10_000;
+
+fn history() -> u32 {
+    HISTORY
+}
+
+/// What a run takes over: from its own earlier history, or from another run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Carried {
+    /// Names of the pages of steps, below the run in the store.
+    pub(crate) pages: Vec<String>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) decided: Vec<String>,
+    /// Steps that wait: since when, and until when.
+    pub(crate) waiting: Vec<(StepKey, u64, Option<u64>)>,
+    /// When the run began, and what is left of its time.
+    pub(crate) started_ms: Option<u64>,
+    pub(crate) left: Option<Duration>,
 }
 
 /// A workflow as data.
@@ -86,7 +118,42 @@ pub(crate) struct Kept {
     pub(crate) ended: Ended,
     /// The steps that are on no page.
     #[serde(default)]
-    pub(crate) lines: Vec<Line>,
+    pub(crate) steps: Vec<Step>,
+    /// What arrived and nobody asked for.
+    #[serde(default)]
+    pub(crate) mailbox: Mailbox,
+}
+
+/// A step of a hosted workflow that ended, with all that another run needs to take it over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) end: StepEnd,
+    /// What was decided, for approvals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) decision: Option<Decision>,
+    /// The whole output of a module, where it was too large to travel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) whole: Option<ArtifactRef>,
+    /// How many steps had ended when it began.
+    #[serde(default)]
+    pub(crate) after: usize,
+}
+
+impl Step {
+    /// What is told of it; nothing of values that need no work.
+    pub(crate) fn line(&self) -> Option<Line> {
+        let report = StepReport::of(&self.end)?;
+        Some(Line { report, decision: self.decision.clone(), whole: self.whole.clone() })
+    }
+
+    /// What the workflow got from it. A step that was stopped did not end by itself.
+    pub(crate) fn result(&self) -> Option<Result<Value, StepError>> {
+        match &self.end.outcome {
+            Outcome::Value { value, .. } => Some(Ok(value.clone())),
+            Outcome::Error { error, .. } if error.kind == StepErrorKind::Cancelled => None,
+            Outcome::Error { error, .. } => Some(Err(error.clone())),
+        }
+    }
 }
 
 /// One step of a hosted workflow.
@@ -203,6 +270,13 @@ pub(crate) struct Pulse {
     pub(crate) details: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stats: Option<Stats>,
+}
+
+/// The input of the activity that reads what was kept of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RecallTask {
+    pub(crate) run: RunId,
+    pub(crate) name: String,
 }
 
 /// The input of the activity that keeps something of a run in the store.

@@ -6,6 +6,7 @@
 //! - Findings and files go to the store; only references travel.
 
 mod activities;
+mod again;
 mod backend;
 mod child;
 mod closures;
@@ -18,12 +19,15 @@ mod handle;
 mod hosted;
 mod look;
 mod messages;
+mod prune;
 mod remote;
 mod replay;
+mod retry;
 mod rooms;
 mod shop;
 mod submit;
 mod underway;
+mod verify;
 mod wait;
 mod watch;
 mod worker;
@@ -33,8 +37,10 @@ pub use error::ClusterError;
 pub use handle::ClusterRun;
 pub use look::Look;
 pub use messages::queue_of;
+pub use prune::Pruned;
 pub use replay::Replayer;
 pub use submit::Submission;
+pub use verify::Checked;
 pub use watch::Seen;
 pub use worker::{Worker, WorkerBuilder};
 

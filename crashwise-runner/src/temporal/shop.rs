@@ -1,6 +1,6 @@
 //! Carries out attempts of steps on a worker.
 
-use super::messages::{KeepTask, PAGE, PAYLOAD, Place, Pulse, StepDone, StepNotDone};
+use super::messages::{KeepTask, PAGE, PAYLOAD, Place, Pulse, RecallTask, StepDone, StepNotDone};
 use super::rooms::{Guest, Room, Rooms};
 use crate::CacheHit;
 use crate::engine::{after, millis};
@@ -8,7 +8,7 @@ use crate::executor::{
     Attempt, Beat, Finished, Stage, Work, WorkspaceSource, cache_key, earlier, first_beat,
 };
 use crate::results::ResultStore;
-use crashwise_core::store::{Store, StoreError};
+use crashwise_core::store::{Store, StoreError, StoreErrorKind};
 use crashwise_core::workflow::{RunInfo, StepErrorKind, StepFailure};
 use crashwise_core::{
     CancellationToken, CoverageStatus, Fingerprint, ModuleOutput, RelPath, RunId, Span, Stats, StatsEvent,
@@ -152,6 +152,21 @@ impl Shop {
             self.rooms.leave(&task.run);
         }
         Ok(())
+    }
+
+    /// What was kept of a run in the store.
+    pub(crate) async fn recall(&self, task: &RecallTask) -> Result<Value, StepFailure> {
+        let name = RelPath::new(&task.name).map_err(|error| StepFailure::fatal(error.to_string()))?;
+        let bytes = self.store.result(&task.run, &name, CACHED).await.map_err(|error| {
+            let text = error_chain(&error);
+            if error.kind() == StoreErrorKind::NotFound {
+                StepFailure::fatal(format!("what the run takes over is not in the store any more: {text}"))
+            } else {
+                StepFailure::new(StepErrorKind::Transient, text)
+            }
+        })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| StepFailure::fatal(format!("{} cannot be read: {error}", task.name)))
     }
 
     /// Carries out an attempt and keeps what it leaves in the store.

@@ -4,7 +4,7 @@ use super::cluster::Cluster;
 use super::error::ClusterError;
 use super::handle::ClusterRun;
 use super::hosted::Hosted;
-use super::messages::{DefinitionText, Order, PAYLOAD, RELEASE};
+use super::messages::{DefinitionText, HISTORY, Order, PAYLOAD, RELEASE};
 use super::queue_of;
 use crate::definition::{Action, Definition, Source};
 use crate::engine::{Known, millis};
@@ -32,6 +32,7 @@ pub struct Submission {
     definitions: Vec<DefinitionText>,
     definition: Option<Definition>,
     tools: Vec<String>,
+    history: u32,
 }
 
 struct CodeOf(Arc<dyn AnyWorkflow>);
@@ -45,7 +46,7 @@ impl std::fmt::Debug for CodeOf {
 impl Submission {
     /// A run of a workflow that the workers have too.
     pub fn new(request: RunRequest, workflow: Arc<dyn AnyWorkflow>) -> Self {
-        Self { request, code: CodeOf(workflow), definitions: Vec::new(), definition: None, tools: Vec::new() }
+        Self { request, code: CodeOf(workflow), definitions: Vec::new(), definition: None, tools: Vec::new(), history: HISTORY }
     }
 
     /// Says that the workflow is one as data, so that its steps are looked at before the run.
@@ -64,6 +65,14 @@ impl Submission {
             metadata: (name(&source.metadata.0), source.metadata.1.clone()),
             workflow: (name(&source.workflow.0), source.workflow.1.clone()),
         });
+        self
+    }
+
+    /// Sets after how many events the run goes on in a new history (10,000 unless set), which takes along what was done. The
+    /// server itself ends a run at 51,200.
+    #[must_use]
+    pub fn with_history_limit(mut self, events: u32) -> Self {
+        self.history = events.clamp(10, 40_000);
         self
     }
 
@@ -97,7 +106,7 @@ impl Cluster {
         let known = Known::new(Arc::clone(&submission.code.0))?;
         let metadata = &known.metadata;
         let verticals = submission.verticals(&metadata.vertical);
-        let Submission { request, definitions, tools, .. } = submission;
+        let Submission { request, definitions, tools, history, .. } = submission;
         let params = metadata.check_parameters(request.params).map_err(RunnerError::Parameters)?;
         for vertical in &verticals {
             let tools = if *vertical == metadata.vertical { &tools[..] } else { &[] };
@@ -132,6 +141,9 @@ impl Cluster {
             priority: request.priority,
             submitted_ms: UNIX_EPOCH.elapsed().map_or(0, millis),
             definitions,
+            history,
+            forked_from: None,
+            carried: None,
         };
         let bytes = serde_json::to_vec(&order).map_or(usize::MAX, |json| json.len());
         if bytes > PAYLOAD / 2 {
@@ -141,23 +153,8 @@ impl Cluster {
             );
             return Err(ClusterError::Unsupported { what });
         }
-        let mut memo = MemoValues::new();
-        memo.insert("workflow", order.workflow.clone());
-        memo.insert("version", order.version.clone());
-        memo.insert("target", order.asked.to_string());
-        memo.insert("submitted_ms", order.submitted_ms);
-        memo.insert("asks", asks.clone());
-        let mut priority = Priority::default();
-        priority.priority_key = u32::try_from(3 - order.priority.clamp(-2, 2)).ok();
-        let options = WorkflowStartOptions::new(queue_of(&order.vertical), run.as_str())
-            .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
-            .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
-            .priority(priority)
-            .memo(memo)
-            .static_summary(order.workflow.clone())
-            .build();
-        match self.client.start_workflow(Hosted::run, order, options).await {
-            Ok(_) => Ok(ClusterRun::new(self.clone(), run)),
+        match self.begin(order, &asks).await {
+            Ok(()) => Ok(ClusterRun::new(self.clone(), run)),
             Err(WorkflowStartError::AlreadyStarted { .. }) => match request.idempotency_key {
                 None => Err(RunnerError::DuplicateRun { id: run }.into()),
                 Some(key) => {
@@ -169,8 +166,37 @@ impl Cluster {
                     }
                 }
             },
-            Err(WorkflowStartError::Rpc(status)) => Err(self.status("beginning the run failed", status)),
-            Err(error) => Err(ClusterError::server("beginning the run failed", error)),
+            Err(error) => Err(self.not_begun(error)),
+        }
+    }
+
+    /// Begins the run of an order.
+    pub(super) async fn begin(&self, order: Order, asks: &str) -> Result<(), WorkflowStartError> {
+        let mut memo = MemoValues::new();
+        memo.insert("workflow", order.workflow.clone());
+        memo.insert("version", order.version.clone());
+        memo.insert("target", order.asked.to_string());
+        memo.insert("submitted_ms", order.submitted_ms);
+        memo.insert("asks", asks.to_owned());
+        if let Some(from) = &order.forked_from {
+            memo.insert("forked_from", from.as_str().to_owned());
+        }
+        let mut priority = Priority::default();
+        priority.priority_key = u32::try_from(3 - order.priority.clamp(-2, 2)).ok();
+        let options = WorkflowStartOptions::new(queue_of(&order.vertical), order.run.as_str())
+            .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
+            .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
+            .priority(priority)
+            .memo(memo)
+            .static_summary(order.workflow.clone())
+            .build();
+        self.client.start_workflow(Hosted::run, order, options).await.map(drop)
+    }
+
+    pub(super) fn not_begun(&self, error: WorkflowStartError) -> ClusterError {
+        match error {
+            WorkflowStartError::Rpc(status) => self.status("beginning the run failed", status),
+            error => ClusterError::server("beginning the run failed", error),
         }
     }
 

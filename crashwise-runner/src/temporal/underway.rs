@@ -2,9 +2,9 @@
 
 use super::backend::TemporalBackend;
 use super::hosted::Counts;
-use super::messages::{Going, Line, StepDone, StepNotDone};
+use super::messages::{Going, Step, StepDone, StepNotDone};
 use crate::journal::{Outcome, StepEnd};
-use crate::{CacheHit, StepReport};
+use crate::CacheHit;
 use crashwise_core::workflow::{Decision, StepError, StepErrorKind, StepKey};
 use crashwise_core::{ArtifactRef, Fingerprint, RunId};
 use serde_json::Value;
@@ -48,6 +48,8 @@ pub(super) struct Underway {
     decision: Option<Decision>,
     whole: Option<ArtifactRef>,
     counted: Option<Count>,
+    /// How many steps had ended when it began.
+    after: usize,
     over: bool,
 }
 
@@ -60,6 +62,7 @@ impl Underway {
         module: &str,
         cleanup: bool,
     ) -> Self {
+        let since = backend.waiting_since(&key);
         Self {
             key,
             fingerprint,
@@ -69,12 +72,13 @@ impl Underway {
             cleanup,
             index: backend.take_index(),
             attempts: 1,
-            started_ms: backend.now_ms(),
+            started_ms: since.unwrap_or_else(|| backend.now_ms()),
             cached: None,
             child: None,
             decision: None,
             whole: None,
             counted: None,
+            after: backend.steps().lock().told.len(),
             over: false,
             backend: backend.clone(),
         }
@@ -208,10 +212,7 @@ impl Underway {
             outcome: outcome.clone(),
         };
         let (decision, whole) = (self.decision.take(), self.whole.take());
-        if let Some(report) = StepReport::with_output(&end, StepReport::output_of(&end)) {
-            let lines = self.backend.ctx().state(|hosted| hosted.lines.clone());
-            lines.lock().push(Line { report, decision, whole });
-        }
+        self.backend.steps().lock().push(Step { end, decision, whole, after: self.after });
         let (key, counted) = (&self.key, self.counted.take());
         self.backend.ctx().state_mut(|hosted| {
             hosted.going.remove(key);

@@ -17,6 +17,7 @@ pub(super) async fn sleep(
     if run.is_stopped() {
         return step.cancelled();
     }
+    let time = run.rest_of(step.key(), time);
     step.begin_until(|counts| &mut counts.timers, Some(run.now_ms().saturating_add(millis(time))));
     let token = step.token();
     let (timer, stopped) = (pin!(run.timer(time)), pin!(token.token().cancelled()));
@@ -53,6 +54,7 @@ pub(super) async fn approval(
         return step.cancelled();
     }
     let ApprovalRequest { name, timeout, .. } = request.clone();
+    let timeout = timeout.map(|time| run.rest_of(step.key(), time));
     step.begin_until(
         |counts| &mut counts.waiting,
         timeout.map(|time| run.now_ms().saturating_add(millis(time))),

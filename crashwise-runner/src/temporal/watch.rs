@@ -4,9 +4,9 @@ use super::error::ClusterError;
 use super::handle::ClusterRun;
 use super::messages::{Doings, Line, Pulse, queue_of};
 use crate::engine::millis;
-use crate::{RunEvent, RunEventKind, RunReport, StepStatus};
+use crate::{RunEvent, RunEventKind, RunReport, StepReport, StepStatus};
 use crashwise_core::StatsEvent;
-use crashwise_core::workflow::StepKey;
+use crashwise_core::workflow::{Decision, StepKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -58,6 +58,32 @@ impl ClusterRun {
         }
         report
     }
+}
+
+/// What is told of a step that ended.
+pub(super) fn ended(report: &StepReport, decision: Option<Decision>) -> Option<RunEventKind> {
+    let (step, module) = (report.key.clone(), report.module.clone());
+    if let Some(decision) = decision {
+        return Some(RunEventKind::ApprovalDecided { name: module, decision });
+    }
+    if report.status == StepStatus::Skipped {
+        return Some(RunEventKind::StepSkipped { step });
+    }
+    if !matches!(report.kind.as_str(), "module" | "closure" | "child") {
+        return None;
+    }
+    Some(match &report.error {
+        Some(error) => {
+            RunEventKind::StepFailed { step, module, kind: error.kind, error: error.message.clone() }
+        }
+        None => RunEventKind::StepCompleted {
+            step,
+            module,
+            counts: report.counts,
+            duration: report.duration,
+            cached: report.cached.is_some(),
+        },
+    })
 }
 
 struct Follower<'r> {
@@ -149,30 +175,9 @@ impl<'r> Follower<'r> {
         let report = &line.report;
         self.going.remove(&report.key);
         self.over.insert(report.key.clone());
-        let (step, module) = (report.key.clone(), report.module.clone());
-        if let Some(decision) = &line.decision {
-            let (name, decision) = (module, decision.clone());
-            return tell(self.event(RunEventKind::ApprovalDecided { name, decision }));
+        if let Some(kind) = ended(report, line.decision.clone()) {
+            tell(self.event(kind));
         }
-        if report.status == StepStatus::Skipped {
-            return tell(self.event(RunEventKind::StepSkipped { step }));
-        }
-        if !matches!(report.kind.as_str(), "module" | "closure" | "child") {
-            return;
-        }
-        let kind = match &report.error {
-            Some(error) => {
-                RunEventKind::StepFailed { step, module, kind: error.kind, error: error.message.clone() }
-            }
-            None => RunEventKind::StepCompleted {
-                step,
-                module,
-                counts: report.counts,
-                duration: report.duration,
-                cached: report.cached.is_some(),
-            },
-        };
-        tell(self.event(kind));
     }
 
     /// Retries and statistics, from what the server knows of the steps that run.

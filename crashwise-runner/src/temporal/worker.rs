@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use temporalio_common::worker::WorkerDeploymentOptions;
-use temporalio_sdk::runtime::RuntimeOptions;
+use temporalio_sdk::runtime::{PollerBehavior, RuntimeOptions};
 use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, WorkerOptions};
 use tokio::runtime::Handle;
@@ -131,6 +131,7 @@ impl Worker {
         let options = WorkerOptions::new(queue_of(vertical))
             .deployment_options(WorkerDeploymentOptions::from_build_id(super::messages::RELEASE.to_owned()))
             .tuner(tuner)
+            .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(pollers(self.max_concurrent)))
             .max_cached_workflows(KEPT)
             // What is handed back has to know why it is stopped.
             .graceful_shutdown_period(self.grace + Duration::from_millis(200))
@@ -142,6 +143,12 @@ impl Worker {
             .map_err(|error| ClusterError::server("the workflow could not be registered", error))?;
         Ok(options.build())
     }
+}
+
+/// How many requests for steps are open at once. Each holds a slot from the begin, and a step that its own workflow's worker
+/// can begin at once, without asking for it, needs one that is free.
+fn pollers(slots: usize) -> usize {
+    (slots / 2).clamp(1, 5)
 }
 
 impl fmt::Debug for Worker {

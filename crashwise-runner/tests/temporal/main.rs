@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod again;
 mod bad_input;
 mod control;
 mod kill;

@@ -3,13 +3,13 @@
 use super::logs;
 use super::timeline::{self, View};
 use super::{Run, RunsCommand, list, one_of, verdict};
-use crate::cli::cluster::Reach;
+use crate::cli::cluster::{Reach, begun};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::progress::statistics;
+use crate::cli::progress::{Progress, statistics};
 use crate::cli::run::runtime;
-use crate::cli::terminal::{DIM, Terminal, WARN, plain};
+use crate::cli::terminal::{BAD, DIM, GOOD, Terminal, WARN, plain};
 use crate::temporal::{Cluster, ClusterError, ClusterRun, Look, Seen};
-use crate::{HistoryEvent, RunEvent};
+use crate::{HistoryEvent, RunEvent, RunFilter};
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
@@ -83,23 +83,89 @@ async fn carry_out(command: RunsCommand, cluster: &Cluster, terminal: &Terminal)
             })?;
             Ok(Exit::Clean)
         }
-        RunsCommand::Logs { .. } => {
-            refused("logs", "`runs watch` follows a run, `runs export` prints its history")
+        RunsCommand::Logs { run, follow } => {
+            let run = find(cluster, &run).await?;
+            if follow && !run.status().await?.is_final() {
+                watch(&run, terminal).await?;
+                return Ok(Exit::Clean);
+            }
+            let events = run.look().await?.events();
+            terminal.print(|out| {
+                let numbered = events.iter().zip(1..);
+                numbered.into_iter().try_for_each(|(event, seq)| logs::line(out, &history_event(seq, event)))
+            })?;
+            Ok(Exit::Clean)
         }
-        RunsCommand::Retry { .. } | RunsCommand::Fork { .. } => {
-            refused("retry and fork", "ask for the run again: cached steps are taken from the store")
+        RunsCommand::Retry { run, from, again: how } => again(cluster, &run, from, &how, terminal).await,
+        RunsCommand::Fork { run, step, again: how } => again(cluster, &run, Some(step), &how, terminal).await,
+        RunsCommand::Verify { id } => verify(cluster, id, terminal).await,
+        RunsCommand::Prune { older_than } => {
+            let now = UNIX_EPOCH.elapsed().unwrap_or_default();
+            let before = now.saturating_sub(older_than.duration());
+            let pruned = cluster.prune(crate::engine::millis(before)).await?;
+            let text = format!(
+                "let go of {} runs and {} files of {} bytes",
+                pruned.runs, pruned.files, pruned.bytes
+            );
+            terminal.print(|out| writeln!(out, "{text}"))?;
+            Ok(Exit::Clean)
         }
-        RunsCommand::Verify { .. } => refused("verify", "the server keeps the history of its runs"),
-        RunsCommand::Prune { .. } => refused(
-            "prune",
-            "the server forgets runs by its own rules, and `crashwise store sweep` removes results",
-        ),
         RunsCommand::Own => Ok(Exit::Clean),
     }
 }
 
-fn refused(what: &str, instead: &str) -> Result<Exit, Failure> {
-    Err(Failure::usage(format!("{what}: only for runs of this machine; on Temporal, {instead}")))
+/// Runs again, from the step that failed or another one.
+async fn again(
+    cluster: &Cluster,
+    run: &Run,
+    from: Option<String>,
+    how: &super::Again,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let prepared = how.report.prepare()?;
+    let run = find(cluster, run).await?;
+    let new = match &from {
+        Some(step) => cluster.fork(run.id(), step).await?,
+        None => cluster.retry(run.id()).await?,
+    };
+    let progress = Progress::new(terminal, true);
+    let ended = begun(&new, how.detach, &progress, terminal).await;
+    progress.finish();
+    match ended? {
+        None => Ok(Exit::Clean),
+        Some(report) => how.report.report(&report, prepared, terminal),
+    }
+}
+
+/// Checks what is kept of runs that are over.
+async fn verify(cluster: &Cluster, id: Option<String>, terminal: &Terminal) -> Result<Exit, Failure> {
+    let runs = if let Some(id) = id {
+        vec![find(cluster, &Run { id }).await?]
+    } else {
+        let runs = cluster.list(&RunFilter::new().with_limit(0)).await?;
+        let over = runs.iter().filter(|summary| summary.status.is_final());
+        over.map(|summary| cluster.run(&summary.run_id)).collect()
+    };
+    let mut damaged = false;
+    for run in &runs {
+        let checked = run.verify().await?;
+        let id = run.id();
+        for problem in &checked.problems {
+            damaged = true;
+            terminal.print(|out| writeln!(out, "{BAD}damaged{BAD:#} {id}: {}", plain(problem)))?;
+        }
+        if let ([], [_]) = (&checked.problems[..], &runs[..]) {
+            let (steps, files) = (checked.steps, checked.files);
+            terminal.print(|out| writeln!(out, "{GOOD}intact{GOOD:#} {id}: {steps} steps, {files} files"))?;
+        }
+    }
+    if damaged {
+        return Ok(Exit::Incomplete);
+    }
+    if runs.len() != 1 {
+        terminal.print(|out| writeln!(out, "{GOOD}intact{GOOD:#}: {} runs", runs.len()))?;
+    }
+    Ok(Exit::Clean)
 }
 
 async fn find(cluster: &Cluster, run: &Run) -> Result<ClusterRun, Failure> {
