@@ -214,7 +214,7 @@ async fn files_of_a_run_are_shared_with_another_and_deleted_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let (path, bytes) = file(dir.path(), 100);
     for store in [Store::memory(), Store::local(&dir.path().join("store")).unwrap()] {
-        let (one, two) = (RunId::new("one").unwrap(), RunId::new("two").unwrap());
+        let (one, two) = (RunId::new("run-000001").unwrap(), RunId::new("run-000002").unwrap());
         let artifact = store.put_artifact(&one, "crash", &path).await.unwrap();
         store.put_result(&one, &RelPath::new("run.json").unwrap(), b"{}".to_vec()).await.unwrap();
         store.share_artifact(&one, &two, &artifact.digest).await.unwrap();

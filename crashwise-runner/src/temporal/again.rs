@@ -183,8 +183,7 @@ pub(super) async fn carry_on(
     carried.waiting = snapshot.waiting;
     carried.started_ms = Some(started_ms);
     carried.left = left;
-    (carried.mailbox, carried.decided) =
-        ctx.state(|hosted| (hosted.mailbox.clone(), hosted.decided.clone()));
+    (carried.mailbox, carried.decided) = ctx.state(|hosted| (hosted.mailbox.clone(), hosted.decided.clone()));
     order.carried = Some(carried);
     let bytes = serde_json::to_vec(&order).map_or(usize::MAX, |json| json.len());
     if bytes > PAYLOAD {

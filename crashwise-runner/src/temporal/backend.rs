@@ -40,7 +40,6 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 /// What the server waits longer than the worker, which asks a step to stop and keeps what it found.
 const SLACK: Duration = Duration::from_secs(10);
 
-
 /// How often a step is begun again that was lost with its worker or its store.
 const LOST: u32 = 50;
 
@@ -236,10 +235,12 @@ impl TemporalBackend {
         if let Some(known) = self.known(&key, &fingerprint, command.kind()) {
             return known;
         }
-        if !detached && !matches!(
-            command,
-            Command::Now | Command::Random | Command::Record(_) | Command::Patched { .. } | Command::Skip
-        ) {
+        if !detached
+            && !matches!(
+                command,
+                Command::Now | Command::Random | Command::Record(_) | Command::Patched { .. } | Command::Skip
+            )
+        {
             self.room(&key).await?;
         }
         let underway = |module: &str| {

@@ -137,7 +137,10 @@ impl Look {
         }
         for asked in &self.waiting {
             let (name, prompt) = (asked.name.clone(), asked.prompt.clone());
-            events.push(event(asked_at(&self.open, name.as_str()), RunEventKind::ApprovalRequested { name, prompt }));
+            events.push(event(
+                asked_at(&self.open, name.as_str()),
+                RunEventKind::ApprovalRequested { name, prompt },
+            ));
         }
         events.sort_by_key(|event| event.at_ms);
         events

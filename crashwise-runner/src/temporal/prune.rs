@@ -6,8 +6,8 @@ use crate::RunFilter;
 use crashwise_core::RunId;
 use futures::StreamExt;
 use std::collections::BTreeSet;
-use temporalio_client::tonic::{Code, IntoRequest};
 use temporalio_client::WorkflowListOptions;
+use temporalio_client::tonic::{Code, IntoRequest};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DeleteWorkflowExecutionRequest;
 

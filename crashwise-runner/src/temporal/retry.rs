@@ -60,7 +60,9 @@ impl Cluster {
             return Err(RunnerError::WrongState { id: run.clone(), status, wanted }.into());
         }
         fetch::kept(&self.store, run).await?.ok_or_else(|| ClusterError::Unsupported {
-            what: format!("the store holds nothing of run {run}, which was ended by the server or is too old"),
+            what: format!(
+                "the store holds nothing of run {run}, which was ended by the server or is too old"
+            ),
         })
     }
 

@@ -46,7 +46,14 @@ impl std::fmt::Debug for CodeOf {
 impl Submission {
     /// A run of a workflow that the workers have too.
     pub fn new(request: RunRequest, workflow: Arc<dyn AnyWorkflow>) -> Self {
-        Self { request, code: CodeOf(workflow), definitions: Vec::new(), definition: None, tools: Vec::new(), history: HISTORY }
+        Self {
+            request,
+            code: CodeOf(workflow),
+            definitions: Vec::new(),
+            definition: None,
+            tools: Vec::new(),
+            history: HISTORY,
+        }
     }
 
     /// Says that the workflow is one as data, so that its steps are looked at before the run.

@@ -3,8 +3,8 @@
 use super::backend::TemporalBackend;
 use super::hosted::Counts;
 use super::messages::{Going, Step, StepDone, StepNotDone};
-use crate::journal::{Outcome, StepEnd};
 use crate::CacheHit;
+use crate::journal::{Outcome, StepEnd};
 use crashwise_core::workflow::{Decision, StepError, StepErrorKind, StepKey};
 use crashwise_core::{ArtifactRef, Fingerprint, RunId};
 use serde_json::Value;

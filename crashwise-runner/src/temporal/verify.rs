@@ -53,7 +53,8 @@ impl ClusterRun {
         checked.steps = whole.steps.len();
         let files = whole.steps.iter().flat_map(|step| step.findings.iter().chain(&step.artifacts));
         let files: BTreeMap<&str, &ArtifactRef> = files.map(|file| (file.digest.as_str(), file)).collect();
-        let folder = tempfile::tempdir().map_err(|error| ClusterError::io("making room for files failed", error))?;
+        let folder =
+            tempfile::tempdir().map_err(|error| ClusterError::io("making room for files failed", error))?;
         for file in files.into_values() {
             let into = folder.path().join("file");
             match store.fetch_artifact(&record.order.root, file, &into).await {

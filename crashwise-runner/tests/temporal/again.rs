@@ -147,7 +147,8 @@ fn done(report: &crashwise_runner::RunReport) -> Value {
 async fn a_run_too_long_for_one_history_is_the_same_over_several() {
     let (bench, long, workflow) = long("long", true).await;
     let local = locally(&bench, &workflow).await;
-    let (probes, closures) = (bench.probe.runs.swap(0, Ordering::SeqCst), long.closures.swap(0, Ordering::SeqCst));
+    let (probes, closures) =
+        (bench.probe.runs.swap(0, Ordering::SeqCst), long.closures.swap(0, Ordering::SeqCst));
     let run = ended(&bench, &workflow, 40).await;
     let remote = run.report().await.unwrap();
     assert_eq!(remote.status, RunStatus::Completed, "{remote:?}");
@@ -194,7 +195,10 @@ async fn retry_and_fork_take_over_what_was_done() {
     assert!((4 + 8 + 1..=7 + 8 + 1).contains(&redone), "{redone}");
 
     let error = bench.cluster.fork(run.id(), "lost").await.unwrap_err();
-    assert!(error.to_string().contains("did you mean \"last\"") || error.to_string().contains("no step"), "{error}");
+    assert!(
+        error.to_string().contains("did you mean \"last\"") || error.to_string().contains("no step"),
+        "{error}"
+    );
     let error = bench.cluster.retry(retried.id()).await.unwrap_err();
     assert!(matches!(error, ClusterError::Run(RunnerError::WrongState { .. })), "{error}");
 }
