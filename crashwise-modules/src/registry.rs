@@ -19,6 +19,8 @@ pub fn registry() -> ModuleRegistry {
 }
 
 fn modules() -> Vec<Arc<dyn AnyModule>> {
+    #[cfg(feature = "dependencies")]
+    let (scanner, analyzer) = crate::dependencies::modules();
     vec![
         #[cfg(feature = "source")]
         Arc::new(crate::source::FileScanner),
@@ -27,9 +29,9 @@ fn modules() -> Vec<Arc<dyn AnyModule>> {
         #[cfg(feature = "secrets")]
         Arc::new(crate::secrets::SecretScan::new()),
         #[cfg(feature = "dependencies")]
-        Arc::new(crate::dependencies::DependencyScanner),
+        Arc::new(scanner),
         #[cfg(feature = "dependencies")]
-        Arc::new(crate::dependencies::VulnerabilityAnalyzer),
+        Arc::new(analyzer),
         #[cfg(all(feature = "fuzzing", target_os = "linux"))]
         Arc::new(crate::fuzzing::CargoFuzzer::new()),
         #[cfg(all(feature = "fuzzing", target_os = "linux"))]

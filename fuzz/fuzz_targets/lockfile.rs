@@ -34,6 +34,8 @@ const NAMES: &[(&str, &str)] = &[
     ("pubspec.lock", "x.txt"),
     ("bom.json", "x.txt"),
     ("a.spdx.json", "x.txt"),
+    ("bom.xml", "x.txt"),
+    ("a.spdx", "x.txt"),
     ("osv-scanner.toml", "audit.toml"),
     (".trivyignore", "deny.toml"),
     ("a.openvex.json", "vex.json"),

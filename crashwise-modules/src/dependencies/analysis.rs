@@ -1,11 +1,13 @@
 //! From an inventory and a database to what affects it, without input or output of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map};
 
 use crashwise_core::Severity;
 
-use super::advisory::{Advisory, Class, Database, DatabaseError, Query, Rating, SeveritySource};
+use super::advisory::{Advisory, Answer, Class, Database, DatabaseError, Query, Rating, SeveritySource};
 use super::inventory::{Ignore, Inventory, Origin, Package};
+use super::version::Ecosystem;
 
 /// How many times an upgrade is looked up again because the version it leads to is affected too.
 const MAX_UPGRADE_STEPS: usize = 16;
@@ -60,6 +62,7 @@ pub fn analyze(
     let mut analysis = Analysis::default();
     // One vulnerability per file, package, version and group of advisories.
     let mut found: BTreeMap<(&str, String, u32), Vulnerability> = BTreeMap::new();
+    let mut answers: HashMap<(Ecosystem, &str, &str, &str), Answer> = HashMap::new();
     for (index, package) in inventory.packages.iter().enumerate() {
         if package.scope.is_dev() && !scan_dev_dependencies {
             analysis.development += 1;
@@ -75,12 +78,21 @@ pub fn analyze(
             continue;
         };
         analysis.looked_up += 1;
+        let name = package.ecosystem.normalize_name(&package.name);
+        if !database.may_know(package.ecosystem, &name)? {
+            continue;
+        }
+        // Many lockfiles of one tree lock the same versions.
         let query = Query::new(package.ecosystem, &package.name, version).with_release(&package.release);
-        let answer = database.query(&query)?;
+        let key = (package.ecosystem, package.name.as_str(), version, package.release.as_str());
+        let answer = match answers.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(database.query(&query)?),
+        };
         if answer.undecided {
             analysis.undecided.push(index);
         }
-        for hit in answer.hits {
+        for hit in &answer.hits {
             let advisory = database.advisory(hit.advisory)?;
             let key = (
                 package.location.path.as_str(),
@@ -91,13 +103,13 @@ pub fn analyze(
                 if known.packages.last() != Some(&index) {
                     known.packages.push(index);
                 }
-                join(known, advisory, hit.fixed);
+                join(known, advisory, hit.fixed.clone());
             } else {
                 let vulnerability = Vulnerability {
                     aliases: advisory.aliases.clone(),
                     rating: advisory.rating,
                     packages: vec![index],
-                    fixed: hit.fixed,
+                    fixed: hit.fixed.clone(),
                     upgrade: None,
                     ignored_by: Vec::new(),
                     advisory,
@@ -106,17 +118,13 @@ pub fn analyze(
             }
         }
     }
-    let mut upgrades: BTreeMap<(&str, String), Option<String>> = BTreeMap::new();
-    for ((path, package_key, _), mut vulnerability) in found {
+    let mut upgrades: BTreeMap<(String, &str), Option<String>> = BTreeMap::new();
+    for ((_, package_key, _), mut vulnerability) in found {
         let package = &inventory.packages[vulnerability.packages[0]];
-        let upgrade = if let Some(known) = upgrades.get(&(path, package_key.clone())) {
-            known.clone()
-        } else {
-            let upgrade = upgrade(database, package)?;
-            upgrades.insert((path, package_key), upgrade.clone());
-            upgrade
+        vulnerability.upgrade = match upgrades.entry((package_key, &package.release)) {
+            btree_map::Entry::Occupied(known) => known.get().clone(),
+            btree_map::Entry::Vacant(place) => place.insert(upgrade(database, package)?).clone(),
         };
-        vulnerability.upgrade = upgrade;
         let aliases: BTreeSet<String> = vulnerability.aliases.drain(..).collect();
         vulnerability.aliases = aliases.into_iter().filter(|id| *id != vulnerability.advisory.id).collect();
         vulnerability.ignored_by = ignored_by(&inventory.ignores, package, &vulnerability);
@@ -170,7 +178,7 @@ fn upgrade(database: &Database, package: &Package) -> Result<Option<String>, Dat
         }
         let mut next: Option<String> = None;
         for hit in hits {
-            let class = database.advisory(hit.advisory)?.class;
+            let class = database.class(hit.advisory)?;
             let Some(fixed) = hit.fixed else {
                 // Nothing clears what has no fix; a package that is not maintained may still be made safe.
                 if class == Class::Vulnerability || class == Class::Malicious {

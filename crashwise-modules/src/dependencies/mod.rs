@@ -13,6 +13,7 @@ pub mod advisory;
 mod analysis;
 mod day;
 mod finding;
+mod handover;
 mod inventory;
 mod lockfile;
 mod sbom;
@@ -28,6 +29,7 @@ pub use analysis::{Analysis, Vulnerability, analyze};
 pub use inventory::{Ignore, IgnoredPackage, Inventory, InventoryFile, Mismatch, Origin, Package, Scope};
 pub use sbom::{cyclonedx, spdx};
 pub use scan::{
-    DependencyScanner, INVENTORY_ARTIFACT, ScannerConfig, inventory_of, inventory_of_texts, take_inventory,
+    DependencyScanner, INVENTORY_ARTIFACT, ScannerConfig, inventory_of, inventory_of_texts, modules,
+    take_inventory,
 };
 pub use vulnerabilities::{AnalyzerConfig, UnknownSeverity, VulnerabilityAnalyzer};

@@ -15,9 +15,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::analysis::is_unpinned;
+use super::handover::Handover;
 use super::inventory::{Inventory, Mismatch, Origin, Package};
 use super::lockfile::{Files, is_read, read};
 use super::version::Ecosystem;
+use super::vulnerabilities::VulnerabilityAnalyzer;
 use crate::walk::{Visitor, Walk, WalkOptions, WalkedFile, Want};
 
 /// Name under which the inventory is stored with the results of a run.
@@ -30,9 +32,17 @@ const MAX_TOTAL: u64 = 1 << 30;
 ///
 /// Reads lockfiles and manifests; starts nothing and asks nobody. The inventory is stored as
 /// [`INVENTORY_ARTIFACT`], and the summary's output is its reference.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct DependencyScanner;
+pub struct DependencyScanner {
+    handover: Handover,
+}
+
+/// The scanner and an analyzer that takes its inventory without reading it back from the store.
+pub fn modules() -> (DependencyScanner, VulnerabilityAnalyzer) {
+    let handover = Handover::default();
+    (DependencyScanner { handover: handover.clone() }, VulnerabilityAnalyzer { handover })
+}
 
 /// Configuration of [`DependencyScanner`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +90,7 @@ impl Module for DependencyScanner {
     }
 
     async fn run(&self, cx: &ModuleContext, config: ScannerConfig) -> Result<Summary, ModuleError> {
+        let handover = self.handover.clone();
         cx.blocking(move |cx| {
             let inventory = take_inventory(cx, &config)?;
             if config.check_sources {
@@ -103,14 +114,16 @@ impl Module for DependencyScanner {
             let artifact = cx.store(INVENTORY_ARTIFACT, text.as_slice())?;
             let direct = inventory.packages.iter().filter(|package| package.direct).count();
             let development = inventory.packages.iter().filter(|package| package.scope.is_dev()).count();
-            Summary::new()
+            let summary = Summary::new()
                 .with("files", inventory.files.len())
                 .with("packages", inventory.packages.len())
                 .with("direct", direct)
                 .with("development", development)
                 .with("licenses", serde_json::to_value(licenses).map_err(ModuleError::failed)?)
                 .with_output(&artifact)
-                .map_err(ModuleError::failed)
+                .map_err(ModuleError::failed)?;
+            handover.put(&artifact.digest, inventory);
+            Ok(summary)
         })
         .await
     }
@@ -154,7 +167,12 @@ pub fn inventory_of(folder: &Path) -> Result<(Inventory, Coverage), ModuleError>
     let run = RunId::new("inventory").map_err(ModuleError::failed)?;
     let identity = StepIdentity::new(run, "inventory", "inventory");
     let workspace = Workspace::in_place(folder);
-    let cx = ModuleContext::new(identity, &Module::info(&DependencyScanner), workspace, Arc::new(Nobody));
+    let cx = ModuleContext::new(
+        identity,
+        &Module::info(&DependencyScanner::default()),
+        workspace,
+        Arc::new(Nobody),
+    );
     let inventory = take_inventory(&cx, &ScannerConfig::default())?;
     Ok((inventory, cx.take_coverage()))
 }

@@ -44,7 +44,7 @@ async fn analyze(records: &[Value], files: &[(&str, &str)], config: Value) -> Mo
     whole.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     let test = files
         .iter()
-        .fold(ModuleTest::new(VulnerabilityAnalyzer), |test, (path, text)| test.file(*path, text));
+        .fold(ModuleTest::new(VulnerabilityAnalyzer::default()), |test, (path, text)| test.file(*path, text));
     test.config(whole).run().await.unwrap()
 }
 
@@ -54,10 +54,10 @@ fn high() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn modules_keep_the_promises_of_modules() {
-    Conformance::new(DependencyScanner).file("package-lock.json", LOCK).check().await.unwrap();
+    Conformance::new(DependencyScanner::default()).file("package-lock.json", LOCK).check().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let database = database(folder.path(), &[advisory("GHSA-1", "b", high())]);
-    Conformance::new(VulnerabilityAnalyzer)
+    Conformance::new(VulnerabilityAnalyzer::default())
         .config(json!({"database": database}))
         .file("package-lock.json", LOCK)
         .check()
@@ -177,7 +177,7 @@ async fn what_is_broken_is_named_and_the_rest_is_judged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_or_old_database_is_never_a_clean_result() {
-    let test = || ModuleTest::new(VulnerabilityAnalyzer).file("package-lock.json", LOCK);
+    let test = || ModuleTest::new(VulnerabilityAnalyzer::default()).file("package-lock.json", LOCK);
     let error = test().run().await.unwrap_err();
     assert!(error.chain().contains("database: expected the path"), "{}", error.chain());
     let error = test().config(json!({"database": "/nowhere/x"})).run().await.unwrap_err();
@@ -207,7 +207,7 @@ async fn the_scanner_hands_its_inventory_on() {
 "node_modules/g": {"version": "1.0.0", "resolved": "git+https://git.example/g.git#main"},
 "node_modules/s": {"version": "1.0.0", "hasInstallScript": true}}}"#;
     let host = Arc::new(MemoryHost::default());
-    let scan = ModuleTest::new(DependencyScanner)
+    let scan = ModuleTest::new(DependencyScanner::default())
         .host(Arc::clone(&host))
         .file("package-lock.json", lock)
         .run()
@@ -224,13 +224,14 @@ async fn the_scanner_hands_its_inventory_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = database(folder.path(), &[advisory("GHSA-1", "s", high())]);
     let config = json!({"database": path, "inventory": scan.summary.output});
-    let judged = ModuleTest::new(VulnerabilityAnalyzer).host(host).config(config).run().await.unwrap();
+    let judged =
+        ModuleTest::new(VulnerabilityAnalyzer::default()).host(host).config(config).run().await.unwrap();
     assert!(judged.places().contains(&"GHSA-1 package-lock.json:3:1".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lockfile_over_the_limit_is_a_gap() {
-    let test = ModuleTest::new(DependencyScanner).config(json!({"max_file_size": 400}));
+    let test = ModuleTest::new(DependencyScanner::default()).config(json!({"max_file_size": 400}));
     let huge = format!("{{\"lockfileVersion\": 3, \"x\": \"{}\"}}", "x".repeat(500));
     let result =
         test.file("a/package-lock.json", LOCK).file("c/package-lock.json", huge).run().await.unwrap();
@@ -314,7 +315,7 @@ async fn lockfiles_out_of_step_are_named() {
     for (files, expect) in rows {
         let test = files
             .iter()
-            .fold(ModuleTest::new(DependencyScanner), |test, (path, text)| test.file(*path, text));
+            .fold(ModuleTest::new(DependencyScanner::default()), |test, (path, text)| test.file(*path, text));
         let result = test.run().await.unwrap();
         let found: Vec<String> = result
             .findings
@@ -341,7 +342,7 @@ async fn private_names_must_not_come_from_public_registries() {
 "node_modules/@acme/own": {"version": "1.0.0", "resolved": "https://npm.acme.example/@acme/own/-/own-1.0.0.tgz"},
 "node_modules/acme-tool": {"version": "1.0.0", "license": "MIT"}}}"#;
     let config = json!({"private_names": ["@acme/*", "PyPI:acme_core", "npm:acme-*"]});
-    let result = ModuleTest::new(DependencyScanner)
+    let result = ModuleTest::new(DependencyScanner::default())
         .config(config)
         .file("package-lock.json", lock)
         .file("requirements.txt", "Acme.Core==1.0\nacme-tool==1.0\n")
@@ -383,7 +384,7 @@ async fn what_is_exploited_is_high_and_scores_are_shown() {
     );
     std::fs::write(&kev, "{}").unwrap();
     let database = database(folder.path(), &records);
-    let test = ModuleTest::new(VulnerabilityAnalyzer).file("package-lock.json", LOCK);
+    let test = ModuleTest::new(VulnerabilityAnalyzer::default()).file("package-lock.json", LOCK);
     let error = test.config(json!({"database": database, "kev": kev})).run().await.unwrap_err();
     assert!(error.chain().contains("kev.json is no catalogue"), "{}", error.chain());
 }

@@ -1,6 +1,7 @@
 //! `vulnerability_analyzer`: judges an inventory by an advisory database.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -16,21 +17,26 @@ use super::advisory::Database;
 use super::analysis::{Analysis, Vulnerability, analyze};
 use super::day::Day;
 use super::finding::{finding, fingerprint};
+use super::handover::Handover;
 use super::inventory::{Inventory, Origin};
 use super::scan::{ScannerConfig, about, take_inventory};
 use super::threat::{self, Epss};
 use super::version::Ecosystem;
 use super::yanked::Index;
 
+/// Most bytes of a stored inventory.
+const MAX_INVENTORY: u64 = 4 << 30;
 /// After how many days a database is called old.
 const OLD_DATABASE: u32 = 90;
 
 /// Finds known vulnerabilities in what a project depends on.
 ///
 /// Takes the inventory of an earlier [`DependencyScanner`](super::DependencyScanner), or takes it itself.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct VulnerabilityAnalyzer;
+pub struct VulnerabilityAnalyzer {
+    pub(super) handover: Handover,
+}
 
 /// Configuration of [`VulnerabilityAnalyzer`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -129,11 +135,12 @@ impl Module for VulnerabilityAnalyzer {
     }
 
     async fn run(&self, cx: &ModuleContext, config: AnalyzerConfig) -> Result<Summary, ModuleError> {
-        cx.blocking(move |cx| run(cx, &config)).await
+        let handover = self.handover.clone();
+        cx.blocking(move |cx| run(cx, &config, &handover)).await
     }
 }
 
-fn run(cx: &ModuleContext, config: &AnalyzerConfig) -> Result<Summary, ModuleError> {
+fn run(cx: &ModuleContext, config: &AnalyzerConfig, handover: &Handover) -> Result<Summary, ModuleError> {
     let Some(path) = &config.database else {
         let message =
             "database: expected the path of a compiled advisory database (`crashwise db build` makes one)";
@@ -142,11 +149,10 @@ fn run(cx: &ModuleContext, config: &AnalyzerConfig) -> Result<Summary, ModuleErr
     let failed = |error| ModuleError::failed_to(format!("advisory database {}", path.display()), error);
     let database = Database::open(path).map_err(failed)?;
     let inventory = match &config.inventory {
-        Some(artifact) => {
-            let reader = std::io::BufReader::new(cx.open(artifact)?);
-            serde_json::from_reader(reader)
-                .map_err(|error| ModuleError::failed_to("reading the inventory failed", error))?
-        }
+        Some(artifact) => match handover.take(&artifact.digest) {
+            Some(inventory) => inventory,
+            None => stored_inventory(cx, artifact)?,
+        },
         None => take_inventory(cx, &ScannerConfig::default())?,
     };
     let today = Day::today();
@@ -222,6 +228,16 @@ fn run(cx: &ModuleContext, config: &AnalyzerConfig) -> Result<Summary, ModuleErr
         ))
 }
 
+fn stored_inventory(cx: &ModuleContext, artifact: &ArtifactRef) -> Result<Inventory, ModuleError> {
+    let mut text = Vec::new();
+    cx.open(artifact)?
+        .take(MAX_INVENTORY)
+        .read_to_end(&mut text)
+        .map_err(|error| ModuleError::failed_to("reading the inventory failed", error))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| ModuleError::failed_to("reading the inventory failed", error))
+}
+
 /// The age in days of the oldest ecosystem of the database that the inventory uses.
 fn age(inventory: &Inventory, database: &Database, today: Day) -> Option<u32> {
     let used = |name: &str| inventory.packages.iter().any(|package| package.ecosystem.name() == name);
@@ -233,17 +249,14 @@ fn age(inventory: &Inventory, database: &Database, today: Day) -> Option<u32> {
 
 /// Ecosystems of the inventory about which the database says nothing.
 fn missing_ecosystems(inventory: &Inventory, database: &Database) -> Vec<&'static str> {
-    let mut missing: Vec<&'static str> = Vec::new();
+    let mut used: Vec<Ecosystem> = Vec::new();
     for package in &inventory.packages {
-        let name = package.ecosystem.name();
-        if package.origin.is_advised()
-            && !database.meta().ecosystems.contains_key(name)
-            && !missing.contains(&name)
-        {
-            missing.push(name);
+        if package.origin.is_advised() && !used.contains(&package.ecosystem) {
+            used.push(package.ecosystem);
         }
     }
-    missing
+    let is_missing = |name: &&str| !database.meta().ecosystems.contains_key(*name);
+    used.into_iter().map(Ecosystem::name).filter(is_missing).collect()
 }
 
 #[derive(Debug, Default)]

@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::dependencies::version::Ecosystem;
 
 use super::error::DatabaseError;
-use super::layout::{self, Header, Place, SECTIONS, Section, Writer};
-use super::range::{Bound, Versions, versions};
+use super::layout::{self, Header, Place, SECTIONS, Section};
+use super::range::{Versions, versions};
 use super::record::{Class, Record, weaknesses};
+use super::sections;
 use super::severity::{Rating, SeveritySource};
 use super::source::{self, SourceFile};
 
 /// Most pages that are kept of one advisory.
-const MAX_URLS: usize = 3;
-const MAX_SUMMARY: usize = 200;
+const MAX_URLS: usize = 2;
+const MAX_SUMMARY: usize = 160;
 const MAX_ALIASES: usize = 32;
 
 /// Collects advisories and compiles them into one file.
@@ -83,25 +84,25 @@ pub struct EcosystemInfo {
 }
 
 #[derive(Debug)]
-struct Advisory {
-    id: String,
-    modified: String,
-    class: Class,
-    rating: Rating,
-    aliases: Vec<String>,
-    summary: String,
-    weaknesses: Vec<u32>,
-    urls: Vec<String>,
-    packages: Vec<AffectedPackage>,
+pub(super) struct Advisory {
+    pub(super) id: String,
+    pub(super) modified: String,
+    pub(super) class: Class,
+    pub(super) rating: Rating,
+    pub(super) aliases: Vec<String>,
+    pub(super) summary: String,
+    pub(super) weaknesses: Vec<u32>,
+    pub(super) urls: Vec<String>,
+    pub(super) packages: Vec<AffectedPackage>,
 }
 
 #[derive(Debug)]
-struct AffectedPackage {
-    ecosystem: Ecosystem,
+pub(super) struct AffectedPackage {
+    pub(super) ecosystem: Ecosystem,
     /// The release of a distribution, `12` of `Debian:12`.
-    release: String,
-    name: String,
-    versions: Versions,
+    pub(super) release: String,
+    pub(super) name: String,
+    pub(super) versions: Versions,
 }
 
 impl DatabaseBuilder {
@@ -233,10 +234,10 @@ impl DatabaseBuilder {
         let groups = groups(&self.advisories);
         self.rate(&groups);
         self.count();
-        let [hot, blocks, texts] = write_advisories(&self.advisories, &groups)?;
-        let [buckets, names, packages] = write_packages(&self.advisories)?;
+        let [dictionary, blocks, texts] = sections::advisories(&self.advisories, &groups)?;
+        let [filter, pages, packages] = sections::packages(&self.advisories)?;
         let meta = serde_json::to_vec(&self.meta).unwrap_or_default();
-        let sections = [meta, buckets, names, packages, hot, blocks, texts];
+        let sections = [meta, filter, pages, packages, dictionary, blocks, texts];
         debug_assert_eq!(Section::Texts as usize + 1, sections.len());
         let mut places = [Place::default(); SECTIONS];
         let mut start = layout::HEADER_LENGTH as u64;
@@ -326,166 +327,4 @@ fn groups(advisories: &[Advisory]) -> Vec<u32> {
         }
     }
     (0..advisories.len()).map(|index| u32::try_from(root(&mut parents, index)).unwrap_or(u32::MAX)).collect()
-}
-
-/// The sections `hot`, `blocks` and `texts`.
-fn write_advisories(advisories: &[Advisory], groups: &[u32]) -> Result<[Vec<u8>; 3], DatabaseError> {
-    let mut hot = Vec::with_capacity(advisories.len() * layout::HOT_LENGTH);
-    let mut texts = Texts::default();
-    for (advisory, group) in advisories.iter().zip(groups) {
-        let (block, offset) = texts.add(&text_of(advisory))?;
-        let rating = advisory.rating;
-        let start = hot.len();
-        hot.push(rating.severity.map_or(u8::MAX, |severity| severity as u8));
-        hot.push(rating.score.unwrap_or(u8::MAX));
-        hot.push(rating.source as u8);
-        hot.push(advisory.class as u8);
-        hot.extend_from_slice(&group.to_le_bytes());
-        hot.extend_from_slice(&block.to_le_bytes());
-        hot.extend_from_slice(&offset.to_le_bytes());
-        let sum = layout::checksum(&hot[start..]);
-        hot.extend_from_slice(&sum.to_le_bytes());
-    }
-    let (blocks, texts) = texts.finish();
-    Ok([hot, blocks, texts])
-}
-
-fn text_of(advisory: &Advisory) -> Vec<u8> {
-    let mut writer = Writer::default();
-    writer.bytes(advisory.id.as_bytes());
-    writer.bytes(advisory.modified.as_bytes());
-    writer.bytes(advisory.summary.as_bytes());
-    for texts in [&advisory.aliases, &advisory.urls] {
-        writer.count(texts.len());
-        for text in texts {
-            writer.bytes(text.as_bytes());
-        }
-    }
-    writer.count(advisory.weaknesses.len());
-    advisory.weaknesses.iter().for_each(|number| writer.number(u64::from(*number)));
-    writer.0
-}
-
-/// Blocks of texts while they fill.
-#[derive(Default)]
-struct Texts {
-    current: Vec<u8>,
-    blocks: Vec<u8>,
-    frames: Vec<u8>,
-    count: u16,
-}
-
-impl Texts {
-    fn add(&mut self, text: &[u8]) -> Result<(u16, u16), DatabaseError> {
-        if !self.current.is_empty() && self.current.len() + text.len() > layout::BLOCK_SIZE {
-            self.flush();
-            self.count = self.count.checked_add(1).ok_or(DatabaseError::TooLarge)?;
-        }
-        let offset = u16::try_from(self.current.len()).map_err(|_| DatabaseError::TooLarge)?;
-        self.current.extend_from_slice(text);
-        Ok((self.count, offset))
-    }
-
-    fn flush(&mut self) {
-        let frame = compress(&self.current);
-        self.blocks.extend_from_slice(&(self.frames.len() as u64).to_le_bytes());
-        self.blocks.extend_from_slice(&(frame.len() as u64).to_le_bytes());
-        self.frames.extend_from_slice(&frame);
-        self.current.clear();
-    }
-
-    fn finish(mut self) -> (Vec<u8>, Vec<u8>) {
-        self.flush();
-        (self.blocks, self.frames)
-    }
-}
-
-/// A zstd frame with a checksum. Writing to memory does not fail; if it did, the reader would say so.
-fn compress(bytes: &[u8]) -> Vec<u8> {
-    let compressed = || -> std::io::Result<Vec<u8>> {
-        let mut encoder = zstd::stream::Encoder::new(Vec::new(), 19)?;
-        encoder.include_checksum(true)?;
-        encoder.write_all(bytes)?;
-        encoder.finish()
-    };
-    compressed().unwrap_or_default()
-}
-
-/// The sections `buckets`, `names` and `packages`.
-fn write_packages(advisories: &[Advisory]) -> Result<[Vec<u8>; 3], DatabaseError> {
-    let mut by_name: BTreeMap<(Ecosystem, &str), Vec<(usize, &AffectedPackage)>> = BTreeMap::new();
-    for (index, advisory) in advisories.iter().enumerate() {
-        for package in &advisory.packages {
-            by_name.entry((package.ecosystem, &package.name)).or_default().push((index, package));
-        }
-    }
-    let mut packages = Vec::new();
-    let mut names = Vec::with_capacity(by_name.len());
-    for ((ecosystem, name), entries) in by_name {
-        let key = layout::key(ecosystem, name);
-        let record = package_record(&key, &entries);
-        let place = u32::try_from(packages.len()).map_err(|_| DatabaseError::TooLarge)?;
-        packages.extend_from_slice(&layout::checksum(&record).to_le_bytes());
-        packages.extend_from_slice(&record);
-        let length = u32::try_from(record.len() + 4).map_err(|_| DatabaseError::TooLarge)?;
-        names.push((layout::hash(&key), place, length));
-    }
-    names.sort_unstable();
-    let buckets = (names.len() / layout::NAMES_PER_BUCKET).next_power_of_two();
-    let bits = buckets.trailing_zeros();
-    let mut bucket_bytes = Vec::with_capacity((buckets + 1) * layout::BUCKET_LENGTH);
-    let mut name_bytes = Vec::with_capacity(names.len() * layout::NAME_LENGTH);
-    let mut next = 0;
-    for bucket in 0..=buckets {
-        let start = name_bytes.len();
-        let first = next;
-        while let Some((hash, place, length)) = names.get(next)
-            && bucket_of(*hash, bits) == bucket as u64
-        {
-            name_bytes.extend_from_slice(&hash.to_le_bytes());
-            name_bytes.extend_from_slice(&place.to_le_bytes());
-            name_bytes.extend_from_slice(&length.to_le_bytes());
-            next += 1;
-        }
-        let first = u32::try_from(first).map_err(|_| DatabaseError::TooLarge)?;
-        bucket_bytes.extend_from_slice(&first.to_le_bytes());
-        bucket_bytes.extend_from_slice(&layout::checksum(&name_bytes[start..]).to_le_bytes());
-    }
-    Ok([bucket_bytes, name_bytes, packages])
-}
-
-/// The bucket of a hash among `1 << bits` of them.
-pub(super) fn bucket_of(hash: u64, bits: u32) -> u64 {
-    if bits == 0 { 0 } else { hash >> (64 - bits) }
-}
-
-fn package_record(key: &[u8], entries: &[(usize, &AffectedPackage)]) -> Vec<u8> {
-    let mut writer = Writer::default();
-    writer.bytes(key);
-    writer.count(entries.len());
-    for (advisory, package) in entries {
-        writer.count(*advisory);
-        writer.bytes(package.release.as_bytes());
-        writer.count(package.versions.intervals.len());
-        for interval in &package.versions.intervals {
-            writer.bytes(&interval.low);
-            match &interval.high {
-                Bound::Open => writer.number(0),
-                Bound::Before { key, version } => {
-                    writer.number(1);
-                    writer.bytes(key);
-                    writer.bytes(version.as_bytes());
-                }
-                Bound::With { key } => {
-                    writer.number(2);
-                    writer.bytes(key);
-                }
-            }
-        }
-        writer.count(package.versions.keys.len());
-        package.versions.keys.iter().for_each(|key| writer.bytes(key));
-        writer.count(package.versions.raw.len());
-        package.versions.raw.iter().for_each(|text| writer.bytes(text.as_bytes()));
-    }
-    writer.0
 }

@@ -1,23 +1,25 @@
-//! Reads a compiled database: a header once, then one or two small reads per package.
+//! Reads a compiled database: a header and what finds packages once, then the pages of packages that have advisories.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crashwise_core::Severity;
+use zstd::bulk::Decompressor as Unpacker;
 
 use crate::dependencies::version::{Ecosystem, VersionKey};
 
-use super::compile::{Meta, bucket_of};
+use super::compile::Meta;
 use super::error::DatabaseError;
-use super::layout::{self, Header, Place, Reader, Section};
-use super::range::{Bound, Interval};
+use super::frames::{Frame, Frames};
+use super::layout::{self, Filter, Header, Place, Reader, Section};
 use super::record::Class;
 use super::severity::{Rating, SeveritySource};
 
-/// Most bytes of one package's record; the largest real ones have some ten thousand.
-const MAX_PACKAGE_RECORD: u32 = 64 << 20;
+/// Unpacked frames are forgotten when they have more bytes than this.
+const MAX_KEPT: usize = 4 << 20;
 
 /// An open advisory database.
 #[derive(Debug)]
@@ -26,9 +28,25 @@ pub struct Database {
     path: PathBuf,
     header: Header,
     meta: Meta,
-    /// Where the entries of each bucket start, and their checksum.
-    buckets: Vec<(u32, u32)>,
-    blocks: Mutex<HashMap<u16, Arc<Vec<u8>>>>,
+    /// What the first query reads, and what later ones have unpacked.
+    state: Mutex<Option<State>>,
+}
+
+struct State {
+    filter: Filter,
+    pages: Frames,
+    blocks: Frames,
+    unpacker: Unpacker<'static>,
+    /// Made when the first text is read.
+    text_unpacker: Option<Unpacker<'static>>,
+    kept: HashMap<(Section, u32), Arc<Vec<u8>>>,
+    kept_bytes: usize,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("kept_bytes", &self.kept_bytes).finish_non_exhaustive()
+    }
 }
 
 /// A package to look up.
@@ -119,17 +137,7 @@ impl Database {
         let header = Header::decode(&bytes, length)?;
         let meta = read_place(&file, header.section(Section::Meta)).map_err(io)?;
         let meta = serde_json::from_slice(&meta).map_err(|_| DatabaseError::corrupt("its description"))?;
-        let bucket_bytes = read_place(&file, header.section(Section::Buckets)).map_err(io)?;
-        let mut reader = Reader::new(&bucket_bytes);
-        let count = bucket_bytes.len() / layout::BUCKET_LENGTH;
-        if count < 2 || !(count - 1).is_power_of_two() {
-            return Err(DatabaseError::corrupt("its table of buckets"));
-        }
-        let mut buckets = Vec::with_capacity(count);
-        for _ in 0..count {
-            buckets.push((reader.u32()?, reader.u32()?));
-        }
-        Ok(Self { file, path, header, meta, buckets, blocks: Mutex::default() })
+        Ok(Self { file, path, header, meta, state: Mutex::default() })
     }
 
     /// Where its data came from.
@@ -177,12 +185,13 @@ impl Database {
     /// If the file cannot be read or is damaged.
     pub fn query(&self, query: &Query<'_>) -> Result<Answer, DatabaseError> {
         let name = query.ecosystem.normalize_name(query.name);
-        let Some(record) = self.package(&layout::key(query.ecosystem, &name))? else {
+        let Some(page) = self.page(query.ecosystem, &name)? else {
+            return Ok(Answer::default());
+        };
+        let Some(mut reader) = record_of(&page, query.ecosystem, &name)? else {
             return Ok(Answer::default());
         };
         let key = query.ecosystem.order().key(query.version).ok();
-        let mut reader = Reader::new(&record);
-        reader.bytes()?;
         let mut answer = Answer::default();
         for _ in 0..reader.count()? {
             let advisory = u32::try_from(reader.number()?).map_err(|_| DatabaseError::corrupt("a number"))?;
@@ -205,43 +214,26 @@ impl Database {
         Ok(answer)
     }
 
-    /// The record of a package, without its checksum.
-    fn package(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
-        let hash = layout::hash(key);
-        let bits = (self.buckets.len() - 1).trailing_zeros();
-        let bucket = usize::try_from(bucket_of(hash, bits)).unwrap_or_default();
-        let (Some((first, sum)), Some((next, _))) = (self.buckets.get(bucket), self.buckets.get(bucket + 1))
-        else {
-            return Err(DatabaseError::corrupt("its table of buckets"));
-        };
-        let names = self.header.section(Section::Names);
-        let start = u64::from(*first) * layout::NAME_LENGTH as u64;
-        let length = u64::from(next.saturating_sub(*first)) * layout::NAME_LENGTH as u64;
-        let bytes = self.part(names, start, length)?;
-        if layout::checksum(&bytes) != *sum {
-            return Err(DatabaseError::corrupt("a bucket of names"));
+    /// Whether there may be advisories about a package, its name being normalized; `false` is certain.
+    pub(in crate::dependencies) fn may_know(
+        &self,
+        ecosystem: Ecosystem,
+        name: &str,
+    ) -> Result<bool, DatabaseError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(self.loaded(&mut state)?.filter.may_hold(layout::hash(ecosystem, name)))
+    }
+
+    /// The page that holds the record of a package if there is one.
+    fn page(&self, ecosystem: Ecosystem, name: &str) -> Result<Option<Arc<Vec<u8>>>, DatabaseError> {
+        let hash = layout::hash(ecosystem, name);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.loaded(&mut state)?;
+        if !state.filter.may_hold(hash) {
+            return Ok(None);
         }
-        let mut reader = Reader::new(&bytes);
-        for _ in 0..bytes.len() / layout::NAME_LENGTH {
-            let (found, place, length) = (reader.u64()?, reader.u32()?, reader.u32()?);
-            if found != hash {
-                continue;
-            }
-            if length > MAX_PACKAGE_RECORD {
-                return Err(DatabaseError::corrupt("the length of a package"));
-            }
-            let packages = self.header.section(Section::Packages);
-            let mut record = self.part(packages, u64::from(place), u64::from(length))?;
-            let mut head = Reader::new(&record);
-            if head.u32()? != layout::checksum(&record[4..]) {
-                return Err(DatabaseError::corrupt("a package"));
-            }
-            if head.bytes()? == key {
-                record.drain(..4);
-                return Ok(Some(record));
-            }
-        }
-        Ok(None)
+        let Some(frame) = state.pages.find(layout::upper(hash)) else { return Ok(None) };
+        self.unpack(state, Section::Packages, frame).map(Some)
     }
 
     /// An advisory by its number.
@@ -249,71 +241,131 @@ impl Database {
     /// # Errors
     /// If there is none of this number, or the file cannot be read or is damaged.
     pub fn advisory(&self, number: u32) -> Result<Advisory, DatabaseError> {
-        let (rating, class, group, block, offset) = self.hot(number)?;
-        let texts = self.block(block)?;
-        let mut reader = Reader::new(texts.get(usize::from(offset)..).unwrap_or_default());
-        let id = reader.text()?;
-        let modified = reader.text()?;
-        let summary = reader.text()?;
-        let mut lists = [Vec::new(), Vec::new()];
-        for list in &mut lists {
-            for _ in 0..reader.count()? {
-                list.push(reader.text()?);
+        self.read_advisory(number, |mut reader| {
+            let (severity, score, source, class) =
+                (reader.byte()?, reader.byte()?, reader.byte()?, class(reader.byte()?));
+            let rating = Rating {
+                severity: Severity::ALL.into_iter().find(|level| *level as u8 == severity),
+                score: (score != u8::MAX).then_some(score),
+                source: SeveritySource::ALL
+                    .get(usize::from(source))
+                    .copied()
+                    .unwrap_or(SeveritySource::Unknown),
+            };
+            let group = number.saturating_sub(u32::try_from(reader.number()?).unwrap_or_default());
+            let id = reader.text()?;
+            let modified = reader.text()?;
+            let summary = reader.text()?;
+            let mut lists = [Vec::new(), Vec::new()];
+            for list in &mut lists {
+                for _ in 0..reader.count()? {
+                    list.push(reader.text()?);
+                }
             }
-        }
-        let [aliases, urls] = lists;
-        let mut weaknesses = Vec::new();
-        for _ in 0..reader.count()? {
-            weaknesses.push(u32::try_from(reader.number()?).unwrap_or_default());
-        }
-        Ok(Advisory { id, aliases, summary, class, rating, group, modified, weaknesses, urls })
+            let [aliases, urls] = lists;
+            let mut weaknesses = Vec::new();
+            for _ in 0..reader.count()? {
+                weaknesses.push(u32::try_from(reader.number()?).unwrap_or_default());
+            }
+            Ok(Advisory { id, aliases, summary, class, rating, group, modified, weaknesses, urls })
+        })
     }
 
-    fn hot(&self, number: u32) -> Result<(Rating, Class, u32, u16, u16), DatabaseError> {
-        let hot = self.header.section(Section::Hot);
-        let start = u64::from(number) * layout::HOT_LENGTH as u64;
-        let bytes = self.part(hot, start, layout::HOT_LENGTH as u64)?;
-        let mut reader = Reader::new(&bytes);
-        let (severity, score, source, class) =
-            (reader.byte()?, reader.byte()?, reader.byte()?, reader.byte()?);
-        let (group, block, offset) = (reader.u32()?, reader.u16()?, reader.u16()?);
-        if reader.u32()? != layout::checksum(&bytes[..layout::HOT_LENGTH - 4]) {
-            return Err(DatabaseError::corrupt("an advisory"));
-        }
-        let rating = Rating {
-            severity: Severity::ALL.into_iter().find(|level| *level as u8 == severity),
-            score: (score != u8::MAX).then_some(score),
-            source: SeveritySource::ALL.get(usize::from(source)).copied().unwrap_or(SeveritySource::Unknown),
+    /// The class of an advisory.
+    pub(in crate::dependencies) fn class(&self, number: u32) -> Result<Class, DatabaseError> {
+        self.read_advisory(number, |mut reader| {
+            reader.take(3)?;
+            Ok(class(reader.byte()?))
+        })
+    }
+
+    fn read_advisory<T>(
+        &self,
+        number: u32,
+        read: impl FnOnce(Reader<'_>) -> Result<T, DatabaseError>,
+    ) -> Result<T, DatabaseError> {
+        let (first, block) = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = self.loaded(&mut state)?;
+            let frame = state.blocks.find(number).ok_or_else(|| DatabaseError::corrupt("its blocks"))?;
+            (frame.first, self.unpack(state, Section::Texts, frame)?)
         };
-        let class = Class::ALL.get(usize::from(class)).copied().unwrap_or(Class::Vulnerability);
-        Ok((rating, class, group, block, offset))
-    }
-
-    /// A block of texts; the ones read stay in memory.
-    fn block(&self, number: u16) -> Result<Arc<Vec<u8>>, DatabaseError> {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(block) = blocks.get(&number) {
-            return Ok(Arc::clone(block));
+        let mut reader = Reader::new(&block);
+        for _ in first..number {
+            reader.bytes()?;
         }
-        let start = u64::from(number) * layout::BLOCK_ENTRY_LENGTH as u64;
-        let entry =
-            self.part(self.header.section(Section::Blocks), start, layout::BLOCK_ENTRY_LENGTH as u64)?;
-        let mut reader = Reader::new(&entry);
-        let (place, length) = (reader.u64()?, reader.u64()?);
-        let frame = self.part(self.header.section(Section::Texts), place, length)?;
-        // A text on its own may be larger than a block, but never larger than what two bytes can address.
-        let text = zstd::bulk::decompress(&frame, 4 * layout::BLOCK_SIZE)
-            .map_err(|_| DatabaseError::corrupt("a block of texts"))?;
-        let text = Arc::new(text);
-        blocks.insert(number, Arc::clone(&text));
-        Ok(text)
+        read(Reader::new(reader.bytes()?))
     }
 
-    fn part(&self, section: Place, start: u64, length: u64) -> Result<Vec<u8>, DatabaseError> {
-        if start.checked_add(length).is_none_or(|end| end > section.length) {
+    /// What every query needs; read by the first one.
+    fn loaded<'s>(&self, state: &'s mut Option<State>) -> Result<&'s mut State, DatabaseError> {
+        let loaded = if let Some(loaded) = state.take() {
+            loaded
+        } else {
+            let length = |section| self.header.section(section).length;
+            State {
+                filter: Filter::decode(&self.section(Section::Filter)?)?,
+                pages: Frames::decode(&self.section(Section::Pages)?, length(Section::Packages))?,
+                blocks: Frames::decode(&self.section(Section::Blocks)?, length(Section::Texts))?,
+                unpacker: Unpacker::new().map_err(|error| self.io(error))?,
+                text_unpacker: None,
+                kept: HashMap::new(),
+                kept_bytes: 0,
+            }
+        };
+        Ok(state.insert(loaded))
+    }
+
+    /// A frame of a section, unpacked.
+    fn unpack(
+        &self,
+        state: &mut State,
+        section: Section,
+        frame: Frame,
+    ) -> Result<Arc<Vec<u8>>, DatabaseError> {
+        let key = (section, frame.first);
+        if let Some(known) = state.kept.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let packed = self.part(self.header.section(section), frame.place)?;
+        let unpacker = match (section, &mut state.text_unpacker) {
+            (Section::Texts, Some(unpacker)) => unpacker,
+            (Section::Texts, none) => none.insert(self.text_unpacker(&mut state.unpacker)?),
+            _ => &mut state.unpacker,
+        };
+        let bytes = unpacker
+            .decompress(&packed, frame.length)
+            .ok()
+            .filter(|bytes| bytes.len() == frame.length)
+            .ok_or_else(|| DatabaseError::corrupt("a frame"))?;
+        let bytes = Arc::new(bytes);
+        if state.kept_bytes + bytes.len() > MAX_KEPT {
+            state.kept.clear();
+            state.kept_bytes = 0;
+        }
+        state.kept_bytes += bytes.len();
+        state.kept.insert(key, Arc::clone(&bytes));
+        Ok(bytes)
+    }
+
+    fn text_unpacker(&self, unpacker: &mut Unpacker<'_>) -> Result<Unpacker<'static>, DatabaseError> {
+        let packed = self.section(Section::Dictionary)?;
+        let dictionary = unpacker
+            .decompress(&packed, layout::DICTIONARY_SIZE)
+            .map_err(|_| DatabaseError::corrupt("its dictionary"))?;
+        Unpacker::with_dictionary(&dictionary).map_err(|error| self.io(error))
+    }
+
+    fn section(&self, section: Section) -> Result<Vec<u8>, DatabaseError> {
+        read_place(&self.file, self.header.section(section)).map_err(|error| self.io(error))
+    }
+
+    fn part(&self, section: Place, part: Place) -> Result<Vec<u8>, DatabaseError> {
+        if part.start.checked_add(part.length).is_none_or(|end| end > section.length) {
             return Err(DatabaseError::corrupt("a place in it"));
         }
-        read_place(&self.file, Place { start: section.start + start, length }).map_err(|error| self.io(error))
+        let place = Place { start: section.start + part.start, length: part.length };
+        read_place(&self.file, place).map_err(|error| self.io(error))
     }
 
     fn io(&self, source: std::io::Error) -> DatabaseError {
@@ -328,37 +380,66 @@ enum Affects {
     No,
 }
 
+fn class(number: u8) -> Class {
+    Class::ALL.get(usize::from(number)).copied().unwrap_or(Class::Vulnerability)
+}
+
+/// The record of a package on its page, without its name.
+fn record_of<'p>(
+    page: &'p [u8],
+    ecosystem: Ecosystem,
+    name: &str,
+) -> Result<Option<Reader<'p>>, DatabaseError> {
+    let tag = layout::tag(layout::hash(ecosystem, name));
+    let mut records = Reader::new(page);
+    while !records.is_empty() {
+        if records.byte()? != tag {
+            records.bytes()?;
+            continue;
+        }
+        let mut record = Reader::new(records.bytes()?);
+        if record.byte()? == layout::number_of(ecosystem) && record.bytes()? == name.as_bytes() {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
 fn read_entry(
     reader: &mut Reader<'_>,
     key: Option<&VersionKey>,
     version: &str,
 ) -> Result<Affects, DatabaseError> {
-    let mut found = Affects::No;
-    let mut next_fix: Option<(Vec<u8>, String)> = None;
+    let key = key.map(VersionKey::as_bytes);
+    // Whether an interval holds the version, the fix that ends the first such interval, and the next fix of any.
+    let mut inside = false;
+    let mut fixed: Option<&[u8]> = None;
+    let mut next_fix: Option<(&[u8], &[u8])> = None;
     let intervals = reader.count()?;
     for _ in 0..intervals {
-        let low = reader.bytes()?.to_vec();
-        let high = match reader.number()? {
-            0 => Bound::Open,
-            1 => Bound::Before { key: reader.bytes()?.to_vec(), version: reader.text()? },
-            2 => Bound::With { key: reader.bytes()?.to_vec() },
+        let low = reader.bytes()?;
+        let (high, fix) = match reader.number()? {
+            0 => (High::Open, None),
+            1 => {
+                let high = reader.bytes()?;
+                (High::Before(high), Some((high, reader.bytes()?)))
+            }
+            2 => (High::With(reader.bytes()?), None),
             _ => return Err(DatabaseError::corrupt("a range")),
         };
-        let interval = Interval { low, high };
         let Some(key) = key else { continue };
-        if interval.contains(key.as_bytes()) {
-            let fixed = match &interval.high {
-                Bound::Before { version, .. } => Some(version.clone()),
-                _ => None,
-            };
-            match &mut found {
-                Affects::Yes { fixed: Some(_) } => {}
-                _ => found = Affects::Yes { fixed },
-            }
+        let ends_later = match high {
+            High::Open => true,
+            High::Before(high) => key < high,
+            High::With(high) => key <= high,
+        };
+        if ends_later && key >= low {
+            inside = true;
+            fixed = fixed.or(fix.map(|(_, version)| version));
         }
-        if let Bound::Before { key: high, version } = interval.high
-            && high.as_slice() > key.as_bytes()
-            && next_fix.as_ref().is_none_or(|(known, _)| high < *known)
+        if let Some((high, version)) = fix
+            && high > key
+            && next_fix.is_none_or(|(known, _)| high < known)
         {
             next_fix = Some((high, version));
         }
@@ -366,18 +447,29 @@ fn read_entry(
     let mut listed = false;
     for _ in 0..reader.count()? {
         let known = reader.bytes()?;
-        listed |= key.is_some_and(|key| key.as_bytes() == known);
+        listed |= key.is_some_and(|key| key == known);
     }
     for _ in 0..reader.count()? {
         listed |= reader.bytes()? == version.as_bytes();
     }
-    if listed && matches!(found, Affects::No) {
-        found = Affects::Yes { fixed: next_fix.map(|(_, version)| version) };
-    }
-    if key.is_none() && intervals > 0 && matches!(found, Affects::No) {
-        found = Affects::Undecided;
-    }
-    Ok(found)
+    let fix = if inside { fixed } else { next_fix.map(|(_, version)| version) };
+    Ok(match (inside || listed, key) {
+        (true, _) => {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec());
+            let fixed = fix.map(text).transpose().map_err(|_| DatabaseError::corrupt("a version"))?;
+            Affects::Yes { fixed }
+        }
+        (false, None) if intervals > 0 => Affects::Undecided,
+        (false, _) => Affects::No,
+    })
+}
+
+/// Where an interval of a record ends, as bytes of keys.
+#[derive(Clone, Copy)]
+enum High<'a> {
+    Open,
+    Before(&'a [u8]),
+    With(&'a [u8]),
 }
 
 fn read_place(file: &File, place: Place) -> std::io::Result<Vec<u8>> {

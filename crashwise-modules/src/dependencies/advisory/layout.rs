@@ -1,44 +1,42 @@
 //! The file of a compiled database: a header, and sections whose parts carry a checksum each.
 //!
 //! ```text
-//! header   magic, version, places of the sections, digest of what follows, checksum of the header
-//! meta     JSON: where the data came from
-//! buckets  per bucket of names: first entry (u32), checksum of its entries (u32); one more than there are buckets
-//! names    per name: hash of ecosystem and name (u64), place (u32) and length (u32) of its package record; by hash
-//! packages package records, each with a checksum in front
-//! hot      per advisory 16 bytes: severity, score, source, class, group, place of its text, checksum
-//! blocks   per block of texts: place (u64) and length (u64)
-//! texts    zstd frames with checksums
+//! header     magic, version, places of the sections, digest of what follows, checksum of the header
+//! meta       JSON: where the data came from
+//! filter     which names may be there: checksum, then 64-bit words, see [`Filter`]
+//! pages      index of `packages`, by the upper half of the hashes, see [`Frames`](super::frames::Frames)
+//! packages   zstd frames of package records, by the hash of ecosystem and name, each after a byte of it
+//! dictionary a zstd frame: what the frames of `texts` refer to
+//! blocks     index of `texts`, by the numbers of the advisories
+//! texts      zstd frames of advisories
 //! ```
 //!
-//! Numbers are little-endian. Nothing is read that its checksum does not confirm, so a damaged file is an error and
-//! never a missed advisory.
+//! Numbers are little-endian. Frames carry checksums of their own. Nothing is read that its checksum does not confirm,
+//! so a damaged file is an error and never a missed advisory.
 
 use crate::dependencies::version::Ecosystem;
 
 use super::error::DatabaseError;
 
 pub(super) const MAGIC: &[u8; 8] = b"CWADVDB\n";
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 pub(super) const SECTIONS: usize = 7;
 pub(super) const HEADER_LENGTH: usize = 16 + SECTIONS * 16 + 32 + 4;
-pub(super) const NAME_LENGTH: usize = 16;
-pub(super) const BUCKET_LENGTH: usize = 8;
-pub(super) const HOT_LENGTH: usize = 16;
-pub(super) const BLOCK_ENTRY_LENGTH: usize = 16;
-/// Most bytes of one block of texts; places in it fit two bytes.
-pub(super) const BLOCK_SIZE: usize = 1 << 15;
-/// Names that one bucket holds on average, so that one read finds a name.
-pub(super) const NAMES_PER_BUCKET: usize = 32;
+/// Bytes of package records that make a page.
+pub(super) const PAGE_SIZE: usize = 1 << 14;
+/// Bytes of advisories that make a block.
+pub(super) const BLOCK_SIZE: usize = 1 << 13;
+/// Most bytes of the dictionary.
+pub(super) const DICTIONARY_SIZE: usize = 1 << 15;
 
 /// The sections in the order of their places in the header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Section {
     Meta,
-    Buckets,
-    Names,
+    Filter,
+    Pages,
     Packages,
-    Hot,
+    Dictionary,
     Blocks,
     Texts,
 }
@@ -108,27 +106,85 @@ impl Header {
 
 /// The checksum of a part.
 pub(super) fn checksum(bytes: &[u8]) -> u32 {
-    let digest = blake3::hash(bytes);
-    let [a, b, c, d, ..] = *digest.as_bytes();
-    u32::from_le_bytes([a, b, c, d])
+    crc32fast::hash(bytes)
 }
 
-/// FNV-1a over ecosystem and name, mixed so that its high bits are even.
-pub(super) fn hash(key: &[u8]) -> u64 {
+/// FNV-1a over the number of the ecosystem and the name, mixed so that its high bits are even.
+pub(super) fn hash(ecosystem: Ecosystem, name: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in key {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    for byte in [number_of(ecosystem)].into_iter().chain(name.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
     hash = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash ^ (hash >> 29)
 }
 
-/// What names a package in the database: the place of its ecosystem in [`Ecosystem::ALL`], and its name. A list in
-/// another order needs another [`VERSION`].
-pub(super) fn key(ecosystem: Ecosystem, name: &str) -> Vec<u8> {
-    let place = Ecosystem::ALL.iter().position(|known| *known == ecosystem);
-    let place = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX);
-    [&[place], name.as_bytes()].concat()
+/// The upper half of a hash, by which pages are found.
+pub(super) fn upper(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or_default()
+}
+
+/// One byte of a hash, in front of the record, so that most others on its page are passed over by their length.
+pub(super) fn tag(hash: u64) -> u8 {
+    hash.to_le_bytes()[0]
+}
+
+/// The place of an ecosystem in [`Ecosystem::ALL`]. A list in another order needs another [`VERSION`].
+pub(super) fn number_of(ecosystem: Ecosystem) -> u8 {
+    ecosystem as u8
+}
+
+/// A Bloom filter of hashes whose bits for one hash lie in one word: most packages have no advisory, and this is all
+/// that is looked at for them.
+#[derive(Debug, Default)]
+pub(super) struct Filter(Vec<u64>);
+
+impl Filter {
+    /// The filter of some hashes, two bytes for each.
+    pub(super) fn of(hashes: &[u64]) -> Self {
+        let mut filter = Self(vec![0; hashes.len().div_ceil(4).max(1)]);
+        for hash in hashes {
+            let word = filter.word(*hash);
+            filter.0[word] |= Self::bits(*hash);
+        }
+        filter
+    }
+
+    /// Whether a hash may be one of those; `false` is certain.
+    pub(super) fn may_hold(&self, hash: u64) -> bool {
+        let bits = Self::bits(hash);
+        self.0.get(self.word(hash)).is_none_or(|word| word & bits == bits)
+    }
+
+    fn word(&self, hash: u64) -> usize {
+        usize::try_from((u128::from(hash) * self.0.len() as u128) >> 64).unwrap_or_default()
+    }
+
+    fn bits(hash: u64) -> u64 {
+        (0..5).fold(0, |bits, part| bits | 1 << (hash >> (6 * part) & 63))
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let words: Vec<u8> = self.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+        [&checksum(&words).to_le_bytes(), words.as_slice()].concat()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DatabaseError> {
+        let words = checked(bytes, "its filter of names")?;
+        let (words, rest) = words.as_chunks::<8>();
+        if words.is_empty() || !rest.is_empty() {
+            return Err(DatabaseError::corrupt("its filter of names"));
+        }
+        Ok(Self(words.iter().map(|word| u64::from_le_bytes(*word)).collect()))
+    }
+}
+
+/// What follows a checksum that confirms it.
+pub(super) fn checked<'a>(bytes: &'a [u8], part: &'static str) -> Result<&'a [u8], DatabaseError> {
+    match bytes.split_first_chunk::<4>() {
+        Some((sum, rest)) if u32::from_le_bytes(*sum) == checksum(rest) => Ok(rest),
+        _ => Err(DatabaseError::corrupt(part)),
+    }
 }
 
 /// Appends numbers and texts to a record.
@@ -163,6 +219,10 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], DatabaseError> {
         let (taken, rest) = self
             .0
@@ -176,10 +236,6 @@ impl<'a> Reader<'a> {
         Ok(self.take(1)?.first().copied().unwrap_or_default())
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, DatabaseError> {
-        Ok(self.take(2)?.iter().rev().fold(0, |value, byte| value << 8 | u16::from(*byte)))
-    }
-
     pub(super) fn u32(&mut self) -> Result<u32, DatabaseError> {
         Ok(self.take(4)?.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte)))
     }
@@ -189,6 +245,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn number(&mut self) -> Result<u64, DatabaseError> {
+        // Most numbers are small.
+        if let [byte @ 0..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
         let mut value = 0;
         for shift in (0..63).step_by(7) {
             let byte = self.byte()?;

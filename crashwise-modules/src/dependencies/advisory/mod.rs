@@ -31,10 +31,12 @@
 mod compile;
 mod database;
 mod error;
+mod frames;
 mod layout;
 mod range;
 mod record;
 mod rustsec;
+mod sections;
 mod severity;
 mod source;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `Cargo.lock` in all its versions; what is asked for, and for what, comes from the `Cargo.toml` files.
 
 use std::collections::{BTreeMap, HashMap};
+use std::iter;
 use std::ops::Range;
 
 use crate::dependencies::inventory::Origin;
@@ -25,13 +26,21 @@ struct Entry<'a> {
     version: &'a str,
     source: Option<&'a str>,
     checksum: Option<&'a str>,
-    dependencies: Vec<&'a str>,
+    /// The places of what it needs in [`Lock::needs`].
+    needs: Range<usize>,
+}
+
+/// What the file says.
+#[derive(Debug, Default)]
+struct Lock<'a> {
+    entries: Vec<Entry<'a>>,
+    needs: Vec<&'a str>,
 }
 
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     // Cargo writes one exact form; whatever differs is read again as TOML, which knows what is wrong with it.
-    if let Some(entries) = canonical(input.text) {
-        return Ok(graph(input, &entries));
+    if let Some(lock) = canonical(input.text) {
+        return Ok(graph(input, &lock));
     }
     let tree = toml::parse(input.text)?;
     if let Some(version) = tree.get("version")
@@ -43,84 +52,119 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         let message = format!("is not known, expected at most {NEWEST_VERSION}");
         return Err(Flaw::unsupported(version.at.start, "version", message));
     }
-    let mut entries = Vec::new();
+    let mut lock = Lock::default();
     for package in tree.items_of("package").iter().chain(tree.get("root")) {
-        entries.push(Entry {
+        let before = lock.needs.len();
+        lock.needs.extend(package.items_of("dependencies").iter().filter_map(|item| item.text()));
+        lock.entries.push(Entry {
             name: package.required("name")?,
             at: package.get("name").map_or(package.at.clone(), |name| name.at.clone()),
             version: package.required("version")?,
             source: package.text_of("source"),
             checksum: package.text_of("checksum"),
-            dependencies: package.items_of("dependencies").iter().filter_map(|item| item.text()).collect(),
+            needs: before..lock.needs.len(),
         });
     }
-    if entries.is_empty() && tree.get("version").is_none() {
+    if lock.entries.is_empty() && tree.get("version").is_none() {
         return Err(Flaw::new(0, "package", "is missing: this is no Cargo.lock"));
     }
-    Ok(graph(input, &entries))
+    Ok(graph(input, &lock))
 }
 
 /// Reads the form that cargo writes, line by line.
-fn canonical(text: &str) -> Option<Vec<Entry<'_>>> {
-    let mut entries: Vec<Entry<'_>> = Vec::new();
-    let mut in_package = false;
-    let mut in_list = false;
-    let mut offset = 0;
-    for whole in text.split_inclusive('\n') {
-        let start = offset;
-        offset += whole.len();
-        let line = whole.trim_end_matches(['\n', '\r']);
-        if in_list {
-            if line == "]" {
-                in_list = false;
-                continue;
-            }
-            let item = line.strip_prefix(" \"")?.strip_suffix("\",")?;
-            entries.last_mut()?.dependencies.push(plain(item)?);
+fn canonical(text: &str) -> Option<Lock<'_>> {
+    // Without escapes a text ends at its next quote.
+    if memchr::memchr(b'\\', text.as_bytes()).is_some() {
+        return None;
+    }
+    // A package has about 250 bytes.
+    let mut lock = Lock { entries: Vec::with_capacity(text.len() / 200), needs: Vec::new() };
+    let mut rest = Rest { text, at: 0 };
+    while rest.at < text.len() {
+        if rest.skip("\n") || rest.skip("\r\n") {
             continue;
         }
-        match line {
-            "" => continue,
-            "[[package]]" => {
-                in_package = true;
-                entries.push(Entry::default());
-                continue;
-            }
-            "dependencies = [" if in_package => {
-                in_list = true;
-                continue;
-            }
-            _ if line.starts_with('#') => continue,
-            _ => {}
+        if rest.skip("#") {
+            rest.at = memchr::memchr(b'\n', rest.bytes()).map_or(text.len(), |end| rest.at + end + 1);
+            continue;
         }
-        if !in_package {
-            let version: u64 = line.strip_prefix("version = ")?.parse().ok()?;
-            if version > NEWEST_VERSION {
+        if rest.skip("[[package]]") {
+            rest.line_end()?;
+            let needs = lock.needs.len()..lock.needs.len();
+            lock.entries.push(Entry { needs, ..Entry::default() });
+            continue;
+        }
+        let Some(entry) = lock.entries.last_mut() else {
+            let digits = rest.skip("version = ").then(|| rest.bytes().first())??;
+            rest.at += 1;
+            rest.line_end()?;
+            if !digits.is_ascii_digit() || u64::from(digits - b'0') > NEWEST_VERSION {
                 return None;
             }
             continue;
-        }
-        let (key, value) = line.split_once(" = ")?;
-        let value = plain(value.strip_prefix('"')?.strip_suffix('"')?)?;
-        let entry = entries.last_mut()?;
-        match key {
-            "name" => {
-                entry.name = value;
-                let at = start + key.len() + 3;
-                entry.at = at..at + value.len() + 2;
+        };
+        if rest.skip("name = ") {
+            let start = rest.at;
+            entry.name = rest.quoted()?;
+            entry.at = start..rest.at;
+        } else if rest.skip("version = ") {
+            entry.version = rest.quoted()?;
+        } else if rest.skip("source = ") {
+            entry.source = Some(rest.quoted()?);
+        } else if rest.skip("checksum = ") {
+            entry.checksum = Some(rest.quoted()?);
+        } else if rest.skip("dependencies = [") {
+            rest.line_end()?;
+            while rest.skip(" ") {
+                lock.needs.push(rest.quoted()?);
+                if !rest.skip(",") {
+                    return None;
+                }
+                rest.line_end()?;
             }
-            "version" => entry.version = value,
-            "source" => entry.source = Some(value),
-            "checksum" => entry.checksum = Some(value),
-            _ => return None,
+            if !rest.skip("]") {
+                return None;
+            }
+            entry.needs.end = lock.needs.len();
+        } else {
+            return None;
         }
+        rest.line_end()?;
     }
     let complete = |entry: &Entry<'_>| !entry.name.is_empty() && !entry.version.is_empty();
-    (!in_list && !entries.is_empty() && entries.iter().all(complete)).then_some(entries)
+    (!lock.entries.is_empty() && lock.entries.iter().all(complete)).then_some(lock)
 }
 
-fn plain(text: &str) -> Option<&str> {
-    (!text.contains(['"', '\\'])).then_some(text)
+/// What is left of a text.
+struct Rest<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// Passes over a text if it is the next.
+    fn skip(&mut self, what: &str) -> bool {
+        let found = self.bytes().starts_with(what.as_bytes());
+        self.at += if found { what.len() } else { 0 };
+        found
+    }
+
+    fn line_end(&mut self) -> Option<()> {
+        (self.skip("\n") || self.skip("\r\n") || self.at == self.text.len()).then_some(())
+    }
+
+    /// A text in quotes on one line.
+    fn quoted(&mut self) -> Option<&'a str> {
+        let bytes = self.bytes().strip_prefix(b"\"")?;
+        let end = memchr::memchr2(b'"', b'\n', bytes).filter(|end| bytes[*end] == b'"')?;
+        let start = self.at + 1;
+        self.at = start + end + 1;
+        self.text.get(start..start + end)
+    }
 }
 
 fn origin(source: Option<&str>) -> Origin {
@@ -129,7 +173,9 @@ fn origin(source: Option<&str>) -> Origin {
     match kind {
         "git" => Origin::Git(address.to_owned()),
         // From the start of the address: a private registry may have anything in its path.
-        "registry" if address.trim_start_matches("https").starts_with(PUBLIC_INDEX) => Origin::Public,
+        "registry" if address.strip_prefix("https").unwrap_or(address).starts_with(PUBLIC_INDEX) => {
+            Origin::Public
+        }
         "sparse" if is_public_host(address) => Origin::Public,
         "path" => Origin::Local,
         _ => Origin::Registry(address.to_owned()),
@@ -142,23 +188,32 @@ fn is_public_host(address: &str) -> bool {
     host == "crates.io" || host.strip_suffix(".crates.io").is_some_and(|name| !name.contains('/'))
 }
 
-fn graph(input: &Input<'_>, entries: &[Entry<'_>]) -> Graph {
+fn graph(input: &Input<'_>, lock: &Lock<'_>) -> Graph {
+    let entries = &lock.entries;
     let mut graph = Graph::default();
-    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::with_capacity(entries.len());
-    for (index, entry) in entries.iter().enumerate() {
+    graph.nodes.reserve(entries.len());
+    for entry in entries {
         let mut node = Node::new(Ecosystem::Cargo, entry.name, entry.at.clone())
             .with_version(entry.version)
             .with_origin(origin(entry.source));
         node.is_project = entry.source.is_none();
-        node.digest = entry.checksum.map(|checksum| format!("sha256:{checksum}"));
+        node.digest = entry.checksum.map(|checksum| ["sha256:", checksum].concat());
         graph.add(node);
-        by_name.entry(entry.name).or_default().push(index);
+    }
+    // The first entry of a name, and for each entry the next one of its name.
+    let mut first: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    let mut next: Vec<Option<usize>> = vec![None; entries.len()];
+    for (index, entry) in entries.iter().enumerate().rev() {
+        next[index] = first.insert(entry.name, index);
     }
     let resolve = |needed: &str| -> Option<usize> {
+        if let Some(only) = first.get(needed) {
+            return Some(*only);
+        }
         let mut words = needed.split(' ');
-        let candidates = by_name.get(words.next()?)?;
+        let start = first.get(words.next()?)?;
         let (version, source) = (words.next(), words.next().map(|text| text.trim_matches(['(', ')'])));
-        candidates.iter().copied().find(|index| {
+        iter::successors(Some(*start), |index| next[*index]).find(|index| {
             let entry = &entries[*index];
             version.is_none_or(|version| version == entry.version)
                 && source.is_none_or(|source| entry.source == Some(source))
@@ -166,8 +221,9 @@ fn graph(input: &Input<'_>, entries: &[Entry<'_>]) -> Graph {
     };
     let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, entry) in entries.iter().enumerate() {
-        let mut needs = Vec::with_capacity(entry.dependencies.len());
-        for needed in &entry.dependencies {
+        let needed = lock.needs.get(entry.needs.clone()).unwrap_or_default();
+        let mut needs = Vec::with_capacity(needed.len());
+        for needed in needed {
             match resolve(needed) {
                 Some(need) => needs.push(need),
                 None => graph.notes.push(Flaw::new(

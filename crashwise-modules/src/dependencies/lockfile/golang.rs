@@ -81,7 +81,8 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         return Err(Flaw::new(input.text.len(), "", message));
     }
     let own_toolchain = toolchain.filter(|(name, _)| *name != "default");
-    if let Some((version, at)) = own_toolchain.or_else(|| language.clone()) {
+    let release = own_toolchain.or_else(|| language.clone());
+    if let Some((version, at)) = release.clone() {
         let node = Node::new(Ecosystem::Go, "stdlib", at.clone()).with_version(toolchain_version(version));
         let index = graph.add(node);
         graph.ask(index, Scope::Prod, Some((input.path.clone(), at)));
@@ -105,6 +106,12 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         }
     }
     check_sums(input, &mut graph);
+    if let Some((version, at)) = release {
+        // The commands of the release build the project; advisories keep them apart from its library.
+        let node = Node::new(Ecosystem::Go, "toolchain", at.clone()).with_version(toolchain_version(version));
+        let index = graph.add(node);
+        graph.ask(index, Scope::Build, Some((input.path.clone(), at)));
+    }
     if language.as_ref().is_none_or(|(version, _)| is_before_1_17(version)) {
         add_sums(input, &mut graph, &listed);
     }
@@ -207,6 +214,7 @@ mod tests {
                 "example.org/b v1.2.3 prod go.mod:10:2 public",
                 "example.org/fork v1.1.0 prod direct go.mod:11:2 public asked go.mod:11:2",
                 "example.org/d v1.0.0 prod direct go.mod:12:2 local asked go.mod:12:2",
+                "toolchain 1.22.1 build direct go.mod:5:11 public asked go.mod:5:11",
             ],
         );
         assert_eq!(
@@ -223,6 +231,7 @@ mod tests {
             &[
                 "stdlib 1.16 prod direct go.mod:2:4 public asked go.mod:2:4",
                 "example.org/a v1.0.0 prod direct go.mod:3:9 public asked go.mod:3:9",
+                "toolchain 1.16 build direct go.mod:2:4 public asked go.mod:2:4",
                 "example.org/t v1.10.0 unknown go.mod:1:1 public",
             ],
         );

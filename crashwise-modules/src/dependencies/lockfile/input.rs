@@ -1,26 +1,49 @@
 //! What a format gets to see: its file, and the manifests beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 
 use crashwise_core::RelPath;
 
 use super::flaw::Flaw;
+use super::xml;
 
 /// The lockfiles and manifests of a target, by path.
 #[derive(Debug, Default)]
-pub(crate) struct Files(BTreeMap<RelPath, String>);
+pub(crate) struct Files {
+    texts: BTreeMap<RelPath, String>,
+    /// The `pom.xml` files by the artifact that they describe; made when one is looked for.
+    poms: OnceLock<HashMap<String, Vec<RelPath>>>,
+}
 
 impl Files {
     pub(crate) fn insert(&mut self, path: RelPath, text: String) {
-        self.0.insert(path, text);
+        self.texts.insert(path, text);
+        self.poms = OnceLock::new();
     }
 
     pub(crate) fn get(&self, path: &RelPath) -> Option<(&RelPath, &str)> {
-        self.0.get_key_value(path).map(|(path, text)| (path, text.as_str()))
+        self.texts.get_key_value(path).map(|(path, text)| (path, text.as_str()))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&RelPath, &str)> {
-        self.0.iter().map(|(path, text)| (path, text.as_str()))
+        self.texts.iter().map(|(path, text)| (path, text.as_str()))
+    }
+
+    /// The `pom.xml` files that describe an artifact of this name.
+    pub(super) fn poms_of(&self, artifact: &str) -> impl Iterator<Item = (&RelPath, &str)> {
+        let poms = self.poms.get_or_init(|| {
+            let mut poms: HashMap<String, Vec<RelPath>> = HashMap::new();
+            for (path, text) in self.iter().filter(|(path, _)| path.file_name() == "pom.xml") {
+                if let Ok(document) = xml::parse(text)
+                    && let Some(artifact) = xml::text_of(document.root_element(), "artifactId")
+                {
+                    poms.entry(artifact.to_owned()).or_default().push(path.clone());
+                }
+            }
+            poms
+        });
+        poms.get(artifact).into_iter().flatten().filter_map(|path| self.get(path))
     }
 }
 
@@ -68,6 +91,10 @@ impl<'a> Input<'a> {
 
 /// The line of a marker that a merge left behind.
 pub(super) fn merge_conflict(text: &str) -> Option<Flaw> {
-    let at = if text.starts_with("<<<<<<< ") { 0 } else { text.find("\n<<<<<<< ")? + 1 };
+    let at = if text.starts_with("<<<<<<< ") {
+        0
+    } else {
+        memchr::memmem::find(text.as_bytes(), b"\n<<<<<<< ")? + 1
+    };
     Some(Flaw::new(at, "", "holds the conflict markers of a merge"))
 }

@@ -8,6 +8,7 @@ mod cargo_manifest;
 mod composer;
 mod content_hash;
 mod cyclonedx;
+mod cyclonedx_xml;
 mod dotnet;
 mod flaw;
 mod gemfile;
@@ -23,6 +24,7 @@ mod npm;
 mod pdm;
 mod pin;
 mod pipfile;
+mod places;
 mod pnpm;
 mod poetry;
 mod pom;
@@ -32,6 +34,7 @@ mod python_manifest;
 mod read;
 mod requirements;
 mod spdx;
+mod spdx_tags;
 #[cfg(test)]
 mod tests;
 mod toml;
@@ -86,7 +89,9 @@ const FORMATS: &[Format] = &[
     mix::FORMAT,
     pub_lock::FORMAT,
     cyclonedx::FORMAT,
+    cyclonedx_xml::FORMAT,
     spdx::FORMAT,
+    spdx_tags::FORMAT,
 ];
 
 /// Files that are no lockfiles themselves but say what the project asks for.

@@ -1,4 +1,5 @@
-//! `pom.xml`: declared dependencies, with properties, managed versions and parents inside the tree.
+//! `pom.xml`: declared dependencies, with properties, managed versions, and parents and imported bills of materials
+//! inside the tree.
 //!
 //! What lies outside the tree is not known: a version that comes from there stays open.
 
@@ -18,6 +19,8 @@ pub(super) const FORMAT: Format = Format { name: "pom.xml", matches: |name| name
 
 const MAX_PARENTS: usize = 16;
 const MAX_EXPANSIONS: usize = 32;
+/// Most bills of materials that one project imports, those that they import included.
+const MAX_IMPORTS: usize = 32;
 
 /// What a project knows from itself and its parents.
 #[derive(Default)]
@@ -25,6 +28,8 @@ struct Knowledge {
     properties: BTreeMap<String, String>,
     /// `group:artifact` to version and scope.
     managed: BTreeMap<String, (Option<String>, Option<String>)>,
+    /// Group, artifact and version of what is imported, in the order in which it is named.
+    imports: Vec<[String; 3]>,
 }
 
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
@@ -35,6 +40,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     }
     let mut knowledge = Knowledge::default();
     learn(&mut knowledge, project, input, 0);
+    import(&mut knowledge, input, &mut Vec::new());
     let mut graph = Graph::default();
     let profiles = xml::children(project, "profiles").flat_map(|profiles| xml::children(profiles, "profile"));
     for holder in [project].into_iter().chain(profiles) {
@@ -104,6 +110,10 @@ fn learn(knowledge: &mut Knowledge, project: Element<'_, '_>, input: &Input<'_>,
         for dependency in xml::children(dependencies, "dependency") {
             let text = |name| xml::text_of(dependency, name).map(str::to_owned);
             if let (Some(group), Some(artifact)) = (text("groupId"), text("artifactId")) {
+                if text("scope").as_deref() == Some("import") {
+                    knowledge.imports.push([group, artifact, text("version").unwrap_or_default()]);
+                    continue;
+                }
                 let name = format!("{}:{}", knowledge.expand(&group), knowledge.expand(&artifact));
                 knowledge.managed.entry(name).or_insert((text("version"), text("scope")));
             }
@@ -125,6 +135,32 @@ fn learn(knowledge: &mut Knowledge, project: Element<'_, '_>, input: &Input<'_>,
     let own = xml::text_of(above, "artifactId");
     if own.is_some() && own == xml::text_of(parent, "artifactId") {
         learn(knowledge, above, &Input { path, text, files: input.files }, depth + 1);
+    }
+}
+
+/// Takes over what imported projects of the tree manage; what is said otherwise, or earlier, counts before it.
+fn import(knowledge: &mut Knowledge, input: &Input<'_>, seen: &mut Vec<[String; 3]>) {
+    for named in std::mem::take(&mut knowledge.imports) {
+        let wanted = named.map(|text| knowledge.expand(&text));
+        if seen.len() >= MAX_IMPORTS || seen.contains(&wanted) {
+            continue;
+        }
+        seen.push(wanted.clone());
+        for (path, text) in input.files.poms_of(&wanted[1]) {
+            let Ok(document) = xml::parse(text) else { continue };
+            let (mut imported, input) = (Knowledge::default(), Input { path, text, files: input.files });
+            learn(&mut imported, document.root_element(), &input, 0);
+            let is_it = |name: &str, wanted: &str| imported.expand(&format!("${{project.{name}}}")) == wanted;
+            if !is_it("groupId", &wanted[0]) || !is_it("version", &wanted[2]) {
+                continue;
+            }
+            import(&mut imported, &input, seen);
+            for (name, (version, scope)) in &imported.managed {
+                let version = version.as_deref().map(|version| imported.expand(version));
+                knowledge.managed.entry(name.clone()).or_insert((version, scope.clone()));
+            }
+            break;
+        }
     }
 }
 
@@ -169,6 +205,61 @@ mod tests {
         );
         check_flaw("pom.xml", "<html/>", "expected `project`");
         check_flaw("pom.xml", "<project><dependencies>", "pom.xml:1");
+    }
+
+    #[test]
+    fn imported_bills_of_materials() {
+        let managed = |name: &str, version: &str| {
+            format!(
+                "<dependency><groupId>g</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+            )
+        };
+        let bom = |name: &str, managed: &str| {
+            format!(
+                "<project><groupId>org.x</groupId><artifactId>{name}</artifactId><version>3</version><properties><v>1.5</v></properties><dependencyManagement><dependencies>{managed}</dependencies></dependencyManagement></project>"
+            )
+        };
+        let imported = |name: &str, version: &str| {
+            format!(
+                "<dependency><groupId>org.x</groupId><artifactId>{name}</artifactId><version>{version}</version><type>pom</type><scope>import</scope></dependency>"
+            )
+        };
+        let asked = |name: &str| {
+            format!("\n<dependency><groupId>g</groupId><artifactId>{name}</artifactId></dependency>")
+        };
+        let app = format!(
+            "<project><artifactId>app</artifactId><properties><v>9</v><bom>3</bom></properties><dependencyManagement><dependencies>{}{}{}{}</dependencies></dependencyManagement><dependencies>{}{}{}{}</dependencies></project>",
+            imported("bom", "${bom}"),
+            imported("other", "3"),
+            imported("bom-of-elsewhere", "1"),
+            managed("own", "7"),
+            asked("a"),
+            asked("b"),
+            asked("own"),
+            asked("outside"),
+        );
+        check(
+            &[
+                ("app/pom.xml", &app),
+                (
+                    "bom/pom.xml",
+                    &bom(
+                        "bom",
+                        &(managed("a", "${v}")
+                            + &managed("own", "1")
+                            + &imported("other", "3")
+                            + &imported("bom", "3")),
+                    ),
+                ),
+                ("other/pom.xml", &bom("other", &(managed("a", "2") + &managed("b", "2")))),
+            ],
+            &[
+                "g:a 1.5 prod direct app/pom.xml:2:33 public asked app/pom.xml:2:33",
+                "g:b 2 prod direct app/pom.xml:3:33 public asked app/pom.xml:3:33",
+                "g:own 7 prod direct app/pom.xml:4:33 public asked app/pom.xml:4:33",
+                "g:outside - prod direct app/pom.xml:5:33 public asked app/pom.xml:5:33",
+            ],
+        );
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crashwise_core::{Gap, GapReason, LineIndex, Location, RelPath};
+use crashwise_core::{Gap, GapReason, RelPath};
 
-use super::flaw::Flaw;
 use super::graph::{Graph, MAX_PACKAGES};
 use super::input::{Files, Input, merge_conflict};
+use super::places::Places;
 use super::{FORMATS, Format, MANIFESTS, ignores, pin, requirements};
 use crate::dependencies::inventory::{Ignore, Inventory, InventoryFile, Mismatch, Package, Scope};
 
@@ -34,7 +34,7 @@ pub(crate) fn read(files: &Files) -> (Inventory, Vec<Gap>) {
     let mut gaps = Vec::new();
     for (path, text) in files.iter() {
         if ignores::is_read(path) {
-            let lines = Places { path, text, index: LineIndex::new(text.as_bytes()) };
+            let lines = Places::new(path, text);
             match ignores::parse(path, text) {
                 Ok(statements) => {
                     inventory.ignores.extend(statements.into_iter().map(|statement| Ignore {
@@ -62,10 +62,10 @@ pub(crate) fn read(files: &Files) -> (Inventory, Vec<Gap>) {
                     gaps.push(Gap::new(path.as_str(), GapReason::TooMany, detail));
                     continue;
                 }
-                let lines = Places { path, text, index: LineIndex::new(text.as_bytes()) };
+                let lines = Places::new(path, text);
                 gaps.extend(graph.notes.iter().map(|flaw| lines.gap(flaw)));
                 let before = inventory.packages.len();
-                append(&mut inventory, &graph, &lines, files);
+                append(&mut inventory, graph, &lines, files);
                 let packages = inventory.packages.len() - before;
                 inventory.files.push(InventoryFile {
                     path: path.clone(),
@@ -74,7 +74,7 @@ pub(crate) fn read(files: &Files) -> (Inventory, Vec<Gap>) {
                 });
             }
             Err(flaw) => {
-                let lines = Places { path, text, index: LineIndex::new(text.as_bytes()) };
+                let lines = Places::new(path, text);
                 gaps.push(lines.gap(&flaw));
             }
         }
@@ -82,31 +82,7 @@ pub(crate) fn read(files: &Files) -> (Inventory, Vec<Gap>) {
     (inventory, gaps)
 }
 
-/// Turns the bytes of one file into places.
-struct Places<'a> {
-    path: &'a RelPath,
-    text: &'a str,
-    index: LineIndex,
-}
-
-impl Places<'_> {
-    fn location(&self, at: &Range<usize>) -> Location {
-        let end = at.end.min(self.text.len());
-        let region = self.index.region(self.text.as_bytes(), at.start.min(end)..end);
-        Location::new(self.path.clone()).with_region(region)
-    }
-
-    fn gap(&self, flaw: &Flaw) -> Gap {
-        let position = self.index.position(self.text.as_bytes(), flaw.at);
-        let detail = match flaw.key.as_str() {
-            "" => flaw.message.clone(),
-            key => format!("{key}: {}", flaw.message),
-        };
-        Gap::new(format!("{}:{position}", self.path), flaw.reason, detail)
-    }
-}
-
-fn append(inventory: &mut Inventory, graph: &Graph, lines: &Places<'_>, files: &Files) {
+fn append(inventory: &mut Inventory, graph: Graph, lines: &Places<'_>, files: &Files) {
     let settled = graph.settle();
     // The project itself is no dependency, so places in the graph and in the inventory differ.
     let mut places = Vec::with_capacity(graph.nodes.len());
@@ -122,11 +98,7 @@ fn append(inventory: &mut Inventory, graph: &Graph, lines: &Places<'_>, files: &
             return Some(lines.location(at));
         }
         let (path, text) = files.get(path)?;
-        let places = manifests.entry(path).or_insert_with(|| Places {
-            path,
-            text,
-            index: LineIndex::new(text.as_bytes()),
-        });
+        let places = manifests.entry(path).or_insert_with(|| Places::new(path, text));
         Some(places.location(at))
     };
     for ((path, at), message) in &graph.mismatches {
@@ -135,7 +107,8 @@ fn append(inventory: &mut Inventory, graph: &Graph, lines: &Places<'_>, files: &
             inventory.mismatches.push(Mismatch { lockfile, message, location });
         }
     }
-    for (node, state) in graph.nodes.iter().zip(settled) {
+    inventory.packages.reserve(graph.nodes.len());
+    for (node, state) in graph.nodes.into_iter().zip(settled) {
         if node.is_project {
             continue;
         }
@@ -149,20 +122,20 @@ fn append(inventory: &mut Inventory, graph: &Graph, lines: &Places<'_>, files: &
         let asked = state.asked.and_then(|(path, at)| elsewhere(&path, &at));
         inventory.packages.push(Package {
             ecosystem: node.ecosystem,
-            name: node.name.clone(),
-            version: node.version.clone(),
-            release: node.release.clone(),
+            name: node.name,
+            version: node.version,
+            release: node.release,
             scope: state.scope.unwrap_or(Scope::Unknown),
             direct: state.direct,
-            origin: node.origin.clone(),
+            origin: node.origin,
             location: lines.location(&node.at),
             manifest: asked,
             pin,
             parents: state.parents.iter().filter_map(place).collect(),
             via: state.via.as_ref().and_then(place),
-            license: node.license.clone(),
+            license: node.license,
             install_script: node.install_script,
-            digest: node.digest.clone(),
+            digest: node.digest,
         });
     }
 }

@@ -41,22 +41,27 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     for relation in tree.items_of("relationships") {
         let end = |key: &str| relation.text_of(key).and_then(|id| by_id.get(id).copied());
         let (from, to) = (end("spdxElementId"), end("relatedSpdxElement"));
-        let (from, to, scope) = match relation.text_of("relationshipType").unwrap_or_default() {
-            "DEPENDS_ON" | "CONTAINS" => (from, to, None),
-            "DEPENDENCY_OF" | "RUNTIME_DEPENDENCY_OF" | "PROVIDED_DEPENDENCY_OF" => (to, from, None),
-            "DEV_DEPENDENCY_OF" => (to, from, Some(Scope::Dev)),
-            "TEST_DEPENDENCY_OF" => (to, from, Some(Scope::Test)),
-            "BUILD_DEPENDENCY_OF" => (to, from, Some(Scope::Build)),
-            "OPTIONAL_DEPENDENCY_OF" => (to, from, Some(Scope::Optional)),
-            _ => continue,
-        };
-        match (from, to) {
-            (Some(from), Some(to)) if from != to && scope.is_none() => graph.nodes[from].needs.push(to),
-            (_, Some(to)) if scope.is_some() => graph.nodes[to].scope = scope,
-            _ => {}
-        }
+        relate(&mut graph, from, relation.text_of("relationshipType").unwrap_or_default(), to);
     }
     Ok(graph)
+}
+
+/// Notes a relationship of two packages, as far as they are known.
+pub(super) fn relate(graph: &mut Graph, from: Option<usize>, relationship: &str, to: Option<usize>) {
+    let (from, to, scope) = match relationship {
+        "DEPENDS_ON" | "CONTAINS" => (from, to, None),
+        "DEPENDENCY_OF" | "RUNTIME_DEPENDENCY_OF" | "PROVIDED_DEPENDENCY_OF" => (to, from, None),
+        "DEV_DEPENDENCY_OF" => (to, from, Some(Scope::Dev)),
+        "TEST_DEPENDENCY_OF" => (to, from, Some(Scope::Test)),
+        "BUILD_DEPENDENCY_OF" => (to, from, Some(Scope::Build)),
+        "OPTIONAL_DEPENDENCY_OF" => (to, from, Some(Scope::Optional)),
+        _ => return,
+    };
+    match (from, to) {
+        (Some(from), Some(to)) if from != to && scope.is_none() => graph.nodes[from].needs.push(to),
+        (_, Some(to)) if scope.is_some() => graph.nodes[to].scope = scope,
+        _ => {}
+    }
 }
 
 /// The package that a package URL names, if its type is one of an ecosystem that is known here.

@@ -66,7 +66,7 @@ fn one_broken_file_does_not_hide_the_others() {
         ("c/yarn.lock", "<<<<<<< HEAD\n"),
     ];
     let (inventory, gaps) = read(&files(&texts));
-    assert_eq!(inventory.packages.len(), 2);
+    assert_eq!(inventory.packages.len(), 3);
     assert_eq!(gaps.len(), 2);
 }
 
@@ -133,7 +133,9 @@ const NAMES: &[&str] = &[
     "mix.lock",
     "pubspec.lock",
     "bom.json",
+    "bom.xml",
     "a.spdx.json",
+    "a.spdx",
 ];
 
 #[test]
