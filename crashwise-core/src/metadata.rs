@@ -1,6 +1,6 @@
 //! What a workflow says of itself: `metadata.yaml`, or the same from Rust.
 
-use crate::document::{Schema, apply_defaults};
+use crate::document::{Schema, apply_defaults, fits};
 use crate::{ByteSize, CpuCount, Document, Problem, Problems, Span, Version};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -262,6 +262,9 @@ impl Metadata {
         if let Some(object) = closed.as_object_mut() {
             object.entry("type").or_insert_with(|| "object".into());
             object.entry("additionalProperties").or_insert(Value::Bool(false));
+        }
+        if fits(&closed, &parameters) {
+            return Ok(parameters);
         }
         let source = format!("parameters of {}", self.name);
         let schema = Schema::new(closed).map_err(|problem| Problems::one(&source, problem))?;

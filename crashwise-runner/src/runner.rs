@@ -222,7 +222,7 @@ impl Runner {
 
     /// The workflows, in the order of their names.
     pub fn workflows(&self) -> impl Iterator<Item = &Metadata> {
-        self.core().workflows.values().map(|known| &*known.metadata)
+        self.core().workflows.values().map(|known| &**known.metadata)
     }
 
     /// The description of a workflow.
@@ -231,7 +231,7 @@ impl Runner {
     ///
     /// [`RunnerError::UnknownWorkflow`], with the name that is nearest.
     pub fn workflow(&self, name: &str) -> Result<&Metadata, RunnerError> {
-        self.core().known(name).map(|known| &*known.metadata)
+        self.core().known(name).map(|known| &**known.metadata)
     }
 
     /// The modules.
@@ -251,7 +251,8 @@ type Listener = Box<dyn Fn(&RunEvent) + Send>;
 #[must_use = "a builder does nothing until `build`"]
 pub struct RunnerBuilder {
     modules: ModuleRegistry,
-    workflows: Vec<Arc<dyn AnyWorkflow>>,
+    /// Workflows; those that were checked before with their names.
+    workflows: Vec<(Option<String>, Arc<dyn AnyWorkflow>)>,
     stats: Vec<Arc<dyn StatsCallback>>,
     listeners: Vec<Listener>,
     max_concurrent: usize,
@@ -323,7 +324,14 @@ impl RunnerBuilder {
 
     /// Adds a workflow that others hold too.
     pub fn workflow_shared(mut self, workflow: Arc<dyn AnyWorkflow>) -> Self {
-        self.workflows.push(workflow);
+        self.workflows.push((None, workflow));
+        self
+    }
+
+    /// Adds a workflow of this name whose description was checked before.
+    #[cfg(feature = "cli")]
+    pub(crate) fn workflow_checked(mut self, name: String, workflow: Arc<dyn AnyWorkflow>) -> Self {
+        self.workflows.push((Some(name), workflow));
         self
     }
 
@@ -466,9 +474,13 @@ impl RunnerBuilder {
     #[cfg_attr(not(feature = "local"), allow(unused_mut, reason = "a state folder adds to it"))]
     pub fn build(mut self) -> Result<Runner, RunnerError> {
         let mut workflows = BTreeMap::new();
-        for code in self.workflows {
-            let known = Known::new(code)?;
-            let name = known.metadata.name.clone();
+        for (checked, code) in self.workflows {
+            let (name, known) = if let Some(name) = checked {
+                (name, Known::checked(code))
+            } else {
+                let known = Known::new(code)?;
+                (known.metadata.name.clone(), known)
+            };
             if workflows.insert(name.clone(), known).is_some() {
                 return Err(RunnerError::DuplicateWorkflow { name });
             }

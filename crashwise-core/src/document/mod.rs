@@ -4,8 +4,10 @@
 //! the JSON Schema of a Rust type and reports every violation at once, with line, column, key and what was expected.
 
 mod load;
+mod plain;
 mod schema;
 
+pub(crate) use plain::fits;
 pub(crate) use schema::apply_defaults;
 pub use schema::{Schema, schema_of};
 

@@ -5,6 +5,7 @@ use super::exit::Failure;
 use super::state::StateFolder;
 use super::workspaces;
 use crate::definition::{Definition, discover, load};
+use crate::engine::LazyMetadata;
 use crate::workflows;
 use crashwise_core::store::Store;
 use crashwise_core::workflow::AnyWorkflow;
@@ -25,7 +26,8 @@ pub(super) struct Catalogue {
 
 /// A workflow, with where it comes from.
 pub(super) struct Known {
-    pub(super) metadata: Metadata,
+    /// Read when it is asked for.
+    pub(super) metadata: LazyMetadata,
     pub(super) code: Arc<dyn AnyWorkflow>,
     /// Set for workflows as data: their steps are known before a run.
     pub(super) definition: Option<Definition>,
@@ -58,10 +60,11 @@ impl Catalogue {
 
     fn with(globals: &Globals, modules: ModuleRegistry) -> Result<Self, Failure> {
         let mut catalogue = Self { modules, workflows: BTreeMap::new() };
-        for code in workflows::builtin() {
-            let metadata = code.metadata();
+        for (name, code) in workflows::named() {
+            let described = Arc::clone(&code);
+            let metadata = LazyMetadata::new(Box::new(move || described.metadata()));
             let known = Known { metadata, code, definition: None, folder: None, source: None };
-            catalogue.workflows.insert(known.metadata.name.clone(), known);
+            catalogue.workflows.insert(name.to_owned(), known);
         }
         if let Some(folder) = &globals.workflows {
             catalogue.add(folder)?;
@@ -83,6 +86,7 @@ impl Catalogue {
             let definition = Definition::parse(&source, &self.modules)?;
             let metadata = definition.metadata();
             let name = metadata.name.clone();
+            let metadata = LazyMetadata::new(Box::new(move || metadata));
             if let Some(other) = self.workflows.get(&name) {
                 let other = other
                     .folder
@@ -101,6 +105,11 @@ impl Catalogue {
 
     pub(super) fn workflows(&self) -> impl Iterator<Item = &Known> {
         self.workflows.values()
+    }
+
+    /// The same with their names.
+    pub(super) fn named_workflows(&self) -> impl Iterator<Item = (&str, &Known)> {
+        self.workflows.iter().map(|(name, known)| (name.as_str(), known))
     }
 
     /// The workflow of a name; an unknown one names the nearest.

@@ -41,12 +41,12 @@ fn run_of<'c, 'a>(program: &'c Command, args: &'a [OsString]) -> Option<(&'c Com
 
 /// The parameters of a workflow or module that comes with the program.
 fn parameters_of(name: &str) -> Vec<String> {
-    let workflow = crate::workflows::builtin()
-        .into_iter()
-        .map(|known| known.metadata())
-        .find_map(|one| (one.name == name).then_some(one.parameters));
-    let modules = crashwise_modules::registry();
-    let schema = workflow.or_else(|| modules.find(name).ok().map(|module| module.config_schema()));
+    let workflows = crate::workflows::named();
+    let workflow = workflows.iter().find(|(known, _)| *known == name);
+    let schema = workflow.map(|(_, code)| code.metadata().parameters).or_else(|| {
+        let modules = crashwise_modules::registry();
+        modules.find(name).ok().map(|module| module.config_schema())
+    });
     let names = |schema: serde_json::Value| {
         schema.get("properties")?.as_object().map(|all| all.keys().cloned().collect())
     };

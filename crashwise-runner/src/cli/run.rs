@@ -241,11 +241,17 @@ pub(super) fn builder(
 ) -> RunnerBuilder {
     let mut builder = workspaces.attach(Runner::builder().recover_runs(false));
     let extra_name = extra.map(|code| code.metadata().name);
-    for known in catalogue.workflows().filter(|known| Some(&known.metadata.name) != extra_name.as_ref()) {
-        builder = builder.workflow_shared(Arc::clone(&known.code));
+    for (name, known) in catalogue.named_workflows().filter(|(name, _)| Some(*name) != extra_name.as_deref())
+    {
+        builder = builder.workflow_checked(name.to_owned(), Arc::clone(&known.code));
     }
-    if let Some(code) = extra {
-        builder = builder.workflow_shared(Arc::clone(code));
+    if let (Some(code), Some(name)) = (extra, extra_name) {
+        let is_known = catalogue.workflow(&name).is_ok_and(|known| Arc::ptr_eq(&known.code, code));
+        builder = if is_known {
+            builder.workflow_checked(name, Arc::clone(code))
+        } else {
+            builder.workflow_shared(Arc::clone(code))
+        };
     }
     if let Some(state) = state {
         builder = builder.state_dir(state.path());

@@ -97,7 +97,7 @@ pub(super) fn run(command: WorkflowCommand, globals: &Globals, terminal: &Termin
         WorkflowCommand::List { json } => list(&Catalogue::load(globals)?, json, terminal),
         WorkflowCommand::Info { name, json } => {
             let catalogue = Catalogue::load(globals)?;
-            let metadata = &catalogue.workflow(&name)?.metadata;
+            let metadata = &*catalogue.workflow(&name)?.metadata;
             terminal.print(|out| {
                 if json {
                     explain::json(out, metadata)
@@ -139,7 +139,7 @@ pub(super) fn run(command: WorkflowCommand, globals: &Globals, terminal: &Termin
 
 fn list(catalogue: &Catalogue, json: bool, terminal: &Terminal) -> Result<Exit, Failure> {
     if json {
-        let all: Vec<&Metadata> = catalogue.workflows().map(|known| &known.metadata).collect();
+        let all: Vec<&Metadata> = catalogue.workflows().map(|known| &*known.metadata).collect();
         terminal.print(|out| explain::json(out, &all))?;
         return Ok(Exit::Clean);
     }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
@@ -62,18 +62,27 @@ pub enum OnChange {
 /// Tells what became of a step of which a crash left it open whether it ran.
 pub(crate) type Reconcile = Box<dyn Fn(&RunId, &StepKey) -> Option<Value> + Send + Sync>;
 
+/// A description that is read when it is asked for.
+pub(crate) type LazyMetadata = LazyLock<Metadata, Box<dyn FnOnce() -> Metadata + Send>>;
+
 /// A workflow with its description.
 #[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) code: Arc<dyn AnyWorkflow>,
-    pub(crate) metadata: Arc<Metadata>,
+    pub(crate) metadata: Arc<LazyMetadata>,
 }
 
 impl Known {
     pub(crate) fn new(code: Arc<dyn AnyWorkflow>) -> Result<Self, RunnerError> {
         let metadata = code.metadata();
         metadata.validate().map_err(RunnerError::Metadata)?;
-        Ok(Self { code, metadata: Arc::new(metadata) })
+        Ok(Self { code, metadata: Arc::new(LazyLock::new(Box::new(move || metadata))) })
+    }
+
+    /// A workflow whose description was checked before: most of those that a program knows are not run by it.
+    pub(crate) fn checked(code: Arc<dyn AnyWorkflow>) -> Self {
+        let described = Arc::clone(&code);
+        Self { code, metadata: Arc::new(LazyLock::new(Box::new(move || described.metadata()))) }
     }
 }
 

@@ -20,6 +20,8 @@ mod waker;
 mod work;
 
 pub(crate) use clock::{Clock, after, at, millis};
+#[cfg(feature = "cli")]
+pub(crate) use core::LazyMetadata;
 pub use core::OnChange;
 pub(crate) use core::{Begun, Core, Guard, Known, Pool, Reconcile};
 pub(crate) use drive::panic_text;

@@ -16,7 +16,8 @@ pub use security_assessment::{SecurityAssessment, SecurityAssessmentOutput, Secu
 
 use crashwise_core::Metadata;
 use crashwise_core::workflow::AnyWorkflow;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Every workflow that comes with crashwise, in the order of their names.
 ///
@@ -26,31 +27,52 @@ use std::sync::Arc;
 /// assert!(names.is_sorted());
 /// ```
 pub fn builtin() -> Vec<Arc<dyn AnyWorkflow>> {
+    named().into_iter().map(|(_, code)| code).collect()
+}
+
+/// The same with their names, without reading their descriptions.
+pub(crate) fn named() -> Vec<(&'static str, Arc<dyn AnyWorkflow>)> {
     vec![
         // One line for each workflow, sorted by name.
         #[cfg(target_os = "linux")]
-        Arc::new(AflFuzzing),
+        ("afl_fuzzing", Arc::new(AflFuzzing)),
         #[cfg(target_os = "linux")]
-        Arc::new(AtherisFuzzing),
+        ("atheris_fuzzing", Arc::new(AtherisFuzzing)),
         #[cfg(target_os = "linux")]
-        Arc::new(CargoFuzzing),
-        Arc::new(DependencyAnalysis),
+        ("cargo_fuzzing", Arc::new(CargoFuzzing)),
+        ("dependency_analysis", Arc::new(DependencyAnalysis)),
         #[cfg(target_os = "linux")]
-        Arc::new(FuzzRegression),
+        ("fuzz_regression", Arc::new(FuzzRegression)),
         #[cfg(target_os = "linux")]
-        Arc::new(LibfuzzerFuzzing),
-        Arc::new(SecretDetection),
-        Arc::new(SecurityAssessment),
+        ("libfuzzer_fuzzing", Arc::new(LibfuzzerFuzzing)),
+        ("secret_detection", Arc::new(SecretDetection)),
+        ("security_assessment", Arc::new(SecurityAssessment)),
     ]
 }
 
-/// Metadata that ships with the crate. Builds with debug assertions check it as a whole, the tests among them; a start of
-/// the command line must not wait for that.
-fn shipped(file: &str, text: &str) -> Metadata {
+/// Metadata that ships with the crate, read once. Builds with debug assertions check it as a whole, the tests among them;
+/// a start of the command line must not wait for that.
+fn shipped(file: &str, text: &'static str) -> Metadata {
+    static READ: Mutex<BTreeMap<&'static str, Metadata>> = Mutex::new(BTreeMap::new());
+    let mut known = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(text).or_insert_with(|| read(file, text)).clone()
+}
+
+fn read(file: &str, text: &str) -> Metadata {
     let read = if cfg!(debug_assertions) {
         Metadata::from_yaml(file, text)
     } else {
         Metadata::from_checked_yaml(file, text)
     };
     read.expect("the tests read it")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_those_of_the_descriptions() {
+        for (name, code) in super::named() {
+            assert_eq!(name, code.metadata().name);
+        }
+    }
 }
