@@ -8,7 +8,8 @@ use super::run::runtime;
 use super::terminal::Terminal;
 use super::workspaces::Workspaces;
 use super::{doctor, interrupt};
-use clap::Args;
+use crate::temporal::Slots;
+use clap::{Args, ValueEnum};
 use crashwise_core::Span;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,14 +23,34 @@ pub(super) struct WorkerCommand {
     /// What the worker is for: it takes work from NAME-queue [default: the verticals of all workflows]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     vertical: Vec<String>,
-    /// How many steps of a vertical run at once
-    #[arg(long, value_name = "STEPS", default_value_t = 5)]
-    max_concurrent: usize,
+    /// How many steps of a vertical run at once, at most [default: 5, or 100 with --slots resource]
+    #[arg(long, value_name = "STEPS")]
+    max_concurrent: Option<usize>,
+    /// What decides how many steps run at once
+    #[arg(long, value_enum, default_value_t = SlotKind::Fixed)]
+    slots: SlotKind,
     /// How long steps may go on when the worker is stopped; then others carry them out again
     #[arg(long, value_name = "TIME", default_value = "30s")]
     grace: Span,
     #[command(flatten)]
     cluster: ClusterArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SlotKind {
+    /// The number that --max-concurrent says
+    Fixed,
+    /// Memory and processors of this machine: steps begin while there is room
+    Resource,
+}
+
+impl WorkerCommand {
+    fn slots(&self) -> Slots {
+        match self.slots {
+            SlotKind::Fixed => Slots::Fixed(self.max_concurrent.unwrap_or(5)),
+            SlotKind::Resource => Slots::resources(self.max_concurrent.unwrap_or(100)),
+        }
+    }
 }
 
 pub(super) fn run(command: &WorkerCommand, globals: &Globals, terminal: &Terminal) -> Result<Exit, Failure> {
@@ -56,10 +77,7 @@ pub(super) fn run(command: &WorkerCommand, globals: &Globals, terminal: &Termina
     for tool in &lacks {
         builder = builder.lacks(tool);
     }
-    let builder = builder
-        .modules(catalogue.modules)
-        .max_concurrent(command.max_concurrent)
-        .grace(command.grace.duration());
+    let builder = builder.modules(catalogue.modules).slots(command.slots()).grace(command.grace.duration());
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let worker = builder.connect(&reach.options, reach.store.clone()).await?;

@@ -42,7 +42,7 @@ pub use replay::Replayer;
 pub use submit::Submission;
 pub use verify::Checked;
 pub use watch::Seen;
-pub use worker::{Worker, WorkerBuilder};
+pub use worker::{Slots, Worker, WorkerBuilder};
 
 /// Name of the record of a run in the store.
 const RECORD: &str = "run.json";

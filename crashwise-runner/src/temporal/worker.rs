@@ -17,8 +17,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use temporalio_client::tonic::Status;
 use temporalio_common::worker::WorkerDeploymentOptions;
-use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
+use temporalio_sdk::runtime::worker_tuner::{
+    FixedSizeSlotSupplier, ResourceBasedSlotOptions, ResourceBasedSlotsForType, ResourceBasedTunerOptions,
+    SlotSupplier, TunerHolder,
+};
 use temporalio_sdk::runtime::{PollerBehavior, RuntimeOptions};
 use temporalio_sdk::{Runtime, WorkerOptions};
 use tokio::runtime::Handle;
@@ -35,8 +39,51 @@ pub struct Worker {
     verticals: BTreeSet<String>,
     repertoire: Repertoire,
     workspaces: Arc<Cached>,
-    max_concurrent: usize,
+    slots: Slots,
     grace: Duration,
+}
+
+/// How many steps of a vertical a worker carries out at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Slots {
+    /// So many.
+    Fixed(usize),
+    /// As many as the machine has room for.
+    Resources {
+        /// The share of the machine's memory beyond which no step begins, between 0 and 1.
+        memory: f64,
+        /// The same of its processors.
+        processors: f64,
+        /// The most at once.
+        most: usize,
+    },
+}
+
+impl Slots {
+    /// As many as the machine has room for: steps begin while less than 80 % of its memory and 90 % of its processors are in
+    /// use, but one always may.
+    pub const fn resources(most: usize) -> Self {
+        Self::Resources { memory: 0.8, processors: 0.9, most }
+    }
+
+    fn most(self) -> usize {
+        match self {
+            Self::Fixed(most) | Self::Resources { most, .. } => most.max(1),
+        }
+    }
+
+    fn supplier(self) -> SlotSupplier {
+        let Self::Resources { memory, processors, .. } = self else {
+            return FixedSizeSlotSupplier::new(self.most()).into();
+        };
+        let target = ResourceBasedTunerOptions::builder()
+            .target_memory_usage(memory.clamp(0.01, 1.0))
+            .target_cpu_usage(processors.clamp(0.01, 1.0))
+            .build();
+        let slots = ResourceBasedSlotOptions::builder().minimum_slots(1).maximum_slots(self.most()).build();
+        ResourceBasedSlotsForType::new(target, slots).into()
+    }
 }
 
 /// A worker that is being described.
@@ -46,7 +93,7 @@ pub struct WorkerBuilder {
     workflows: Vec<Arc<dyn AnyWorkflow>>,
     verticals: BTreeSet<String>,
     lacks: BTreeSet<String>,
-    max_concurrent: usize,
+    slots: Slots,
     grace: Duration,
     open_cache: OpenCache,
     open_store: Option<OpenStore>,
@@ -60,7 +107,7 @@ impl Worker {
             workflows: Vec::new(),
             verticals: BTreeSet::new(),
             lacks: BTreeSet::new(),
-            max_concurrent: 5,
+            slots: Slots::Fixed(5),
             grace: Duration::from_secs(30),
             open_cache: Arc::new(open),
             open_store: None,
@@ -96,8 +143,7 @@ impl Worker {
         let mut working = std::pin::pin!(working);
         tokio::select! {
             ended = &mut working => {
-                ended.map_err(|error| ClusterError::server("the worker failed", error))?;
-                return Ok(());
+                return ended.map(drop).map_err(|error| self.failed(error.into()));
             }
             () = until => {}
         }
@@ -110,16 +156,26 @@ impl Worker {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            ended = working => ended.map(drop).map_err(|error| ClusterError::server("the worker failed", error)),
+            ended = working => ended.map(drop).map_err(|error| self.failed(error.into())),
             () = close => Ok(()),
+        }
+    }
+
+    /// Why it ended by itself: mostly because the server refused it.
+    fn failed(&self, error: Box<dyn std::error::Error + Send + Sync>) -> ClusterError {
+        let first: &(dyn std::error::Error + 'static) = &*error;
+        let mut causes = std::iter::successors(Some(first), |error| error.source());
+        match causes.find_map(|error| error.downcast_ref::<Status>()) {
+            Some(status) => self.cluster.status("the worker failed", status.clone()),
+            None => ClusterError::server("the worker failed", error),
         }
     }
 
     fn options(&self, vertical: &str, shop: &Arc<Shop>) -> Result<WorkerOptions, ClusterError> {
         let tuner = TunerHolder::builder()
             .workflow_task_slot_supplier(FixedSizeSlotSupplier::new(20))
-            .activity_task_slot_supplier(FixedSizeSlotSupplier::new(self.max_concurrent))
-            .local_activity_task_slot_supplier(FixedSizeSlotSupplier::new(self.max_concurrent.max(20)))
+            .activity_task_slot_supplier(self.slots.supplier())
+            .local_activity_task_slot_supplier(FixedSizeSlotSupplier::new(self.slots.most().max(20)))
             .nexus_task_slot_supplier(FixedSizeSlotSupplier::new(1))
             .build();
         let activities = || Activities {
@@ -131,7 +187,7 @@ impl Worker {
         let options = WorkerOptions::new(queue_of(vertical))
             .deployment_options(WorkerDeploymentOptions::from_build_id(super::messages::RELEASE.to_owned()))
             .tuner(tuner)
-            .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(pollers(self.max_concurrent)))
+            .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(pollers(self.slots.most())))
             .max_cached_workflows(KEPT)
             // What is handed back has to know why it is stopped.
             .graceful_shutdown_period(self.grace + Duration::from_millis(200))
@@ -191,8 +247,13 @@ impl WorkerBuilder {
     }
 
     /// Sets how many steps of a vertical run at once (5 unless set).
-    pub fn max_concurrent(mut self, steps: usize) -> Self {
-        self.max_concurrent = steps.max(1);
+    pub fn max_concurrent(self, steps: usize) -> Self {
+        self.slots(Slots::Fixed(steps))
+    }
+
+    /// Sets by what it is decided how many steps of a vertical run at once.
+    pub fn slots(mut self, slots: Slots) -> Self {
+        self.slots = slots;
         self
     }
 
@@ -240,7 +301,7 @@ impl WorkerBuilder {
                 closures: Closures::default(),
             },
             workspaces: Arc::new(Cached::new(self.open_cache, Some(store), self.open_store)),
-            max_concurrent: self.max_concurrent,
+            slots: self.slots,
             grace: self.grace,
         })
     }

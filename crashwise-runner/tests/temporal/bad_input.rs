@@ -1,5 +1,6 @@
 //! What cannot be done is said at once, and clearly.
 
+use crate::door::Door;
 use crate::support::{Bench, address, vertical};
 use crashwise_core::workflow::{AnyWorkflow, Workflow, WorkflowContext, WorkflowError};
 use crashwise_core::{Metadata, RunId};
@@ -86,4 +87,86 @@ async fn a_run_that_no_worker_can_carry_out_is_refused() {
     let report = run.wait().await.unwrap();
     let error = report.error.unwrap();
     assert!(report.status == RunStatus::Failed && error.contains("version 1.1.0"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_goes_over_tls_and_one_that_expires_is_told() {
+    let door = Door::open(&address(), "first").await;
+    let options = |key: &str| {
+        ClusterOptions::new(&*door.address).with_authority(door.certificate.clone()).with_api_key(key)
+    };
+    let workflow: Arc<dyn AnyWorkflow> = Arc::new(Empty { vertical: vertical("door"), version: 0 });
+    let mut bench = Bench::with(options("first"), &[Arc::clone(&workflow)]).await;
+    let run = bench.submit(&workflow, Value::Null).await;
+    let report = run.wait().await.unwrap();
+    assert!(report.error.unwrap().contains("no such module"), "it ran");
+
+    let began = Instant::now();
+    let denied = "does not accept the credentials: ";
+    let keyless = ClusterOptions::new(&*door.address).with_authority(door.certificate.clone());
+    let distrustful = ClusterOptions::new(&*door.address).with_api_key("first");
+    for (options, expect) in [
+        (options("wrong"), denied),
+        (keyless, denied),
+        (distrustful, "does not answer: invalid peer certificate"),
+    ] {
+        let error = Cluster::connect(&options, bench.store.clone()).await.unwrap_err().chain();
+        assert!(error.contains(expect), "{expect}: {error}");
+    }
+    // It expires while client and worker are connected.
+    let open = bench.submit(&workflow, Value::Null).await;
+    door.change_key("second");
+    let request = RunRequest::new("empty", bench.target());
+    let submitted = bench.cluster.submit(Submission::new(request, Arc::clone(&workflow))).await;
+    for error in [submitted.unwrap_err(), open.status().await.unwrap_err(), open.wait().await.unwrap_err()] {
+        assert!(matches!(error, ClusterError::Denied { .. }), "{error:?}");
+        assert!(error.chain().contains("the key has expired"), "{}", error.chain());
+    }
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    let told = tokio::time::timeout(Duration::from_mins(2), bench.ended()).await.expect("the worker ends");
+    assert!(told.contains(denied), "{told}");
+}
+
+/// Asks for work as a worker of another release would, for some seconds.
+fn poll(vertical: &str, identity: &str) {
+    use temporalio_client::tonic::IntoRequest;
+    use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
+    use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+    use temporalio_common::protos::temporal::api::workflowservice::v1::PollActivityTaskQueueRequest;
+    let request = PollActivityTaskQueueRequest {
+        namespace: "default".to_owned(),
+        task_queue: Some(TaskQueue { name: format!("{vertical}-queue"), ..Default::default() }),
+        identity: identity.to_owned(),
+        ..Default::default()
+    };
+    tokio::spawn(async move {
+        let url: temporalio_client::Url = address().parse().unwrap();
+        let options = ConnectionOptions::new(url).build();
+        let connection = Connection::connect(options).await.unwrap();
+        let client = Client::new(connection, ClientOptions::new("default").build()).unwrap();
+        // There is nothing to do.
+        let _ = client.connection().workflow_service().poll_activity_task_queue(request.into_request()).await;
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_of_an_older_release_and_without_a_program_are_told() {
+    let bench = Bench::without_worker().await;
+    let release = env!("CARGO_PKG_VERSION");
+    for (name, identity, expect) in [
+        ("older", "crashwise/0.0.9 1@host".to_owned(), "are of release 0.0.9, this is"),
+        ("lacking", format!("crashwise/{release} 1@host lacks no-such-tool"), "has \"no-such-tool\""),
+    ] {
+        let workflow: Arc<dyn AnyWorkflow> = Arc::new(Empty { vertical: vertical(name), version: 0 });
+        poll(&vertical(name), &identity);
+        let began = Instant::now();
+        let error = loop {
+            match refused(&bench, &workflow, Value::Null).await {
+                // The poll is on its way.
+                ClusterError::NoWorker { .. } if began.elapsed() < Duration::from_secs(5) => {}
+                error => break error.to_string(),
+            }
+        };
+        assert!(error.contains(expect), "{error}");
+    }
 }

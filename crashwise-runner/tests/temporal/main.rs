@@ -5,6 +5,8 @@
 mod again;
 mod bad_input;
 mod control;
+mod door;
+mod fuzzing;
 mod kill;
 mod large;
 mod parity;

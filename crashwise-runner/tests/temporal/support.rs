@@ -118,7 +118,7 @@ pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) probe: Probe,
     options: ClusterOptions,
-    worker: Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>,
+    worker: Option<(oneshot::Sender<()>, std::thread::JoinHandle<Result<(), String>>)>,
 }
 
 impl Bench {
@@ -183,15 +183,17 @@ impl Bench {
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(async {
+            let ended = runtime.block_on(async {
                 let worker = builder.connect(&options, store).await.unwrap();
                 ready.send(()).unwrap();
                 let until = async {
                     let _ = stopped.await;
                 };
-                worker.run(until).await.unwrap();
+                let ended = worker.run(until).await;
+                ended.map_err(|error| error.chain())
             });
             runtime.shutdown_background();
+            ended
         });
         is_ready.recv().unwrap();
         self.worker = Some((stop, thread));
@@ -201,8 +203,14 @@ impl Bench {
     pub(crate) fn stop(&mut self) {
         if let Some((stop, thread)) = self.worker.take() {
             let _ = stop.send(());
-            thread.join().unwrap();
+            thread.join().unwrap().unwrap();
         }
+    }
+
+    /// Waits for a worker that ends by itself, and says why.
+    pub(crate) async fn ended(&mut self) -> String {
+        let (_stop, thread) = self.worker.take().unwrap();
+        tokio::task::spawn_blocking(move || thread.join().unwrap().unwrap_err()).await.unwrap()
     }
 
     /// Asks for a run once the worker is known to the server.
