@@ -90,7 +90,7 @@ fn read_all(tree: &Path) -> (u64, u64) {
     (files.into_inner(), bytes.into_inner())
 }
 
-/// Runs the workflow and counts its findings.
+/// Runs the workflow; how many findings it has.
 async fn assess(tree: &Path) -> u64 {
     let runner = Runner::builder()
         .modules(crashwise_modules::registry())
@@ -99,5 +99,5 @@ async fn assess(tree: &Path) -> u64 {
         .expect("a runner");
     let target = Target::from_path(tree).expect("a tree");
     let report = runner.run("security_assessment", target, serde_json::json!({})).await.expect("a report");
-    report.findings().expect("findings").count() as u64
+    report.counts.total()
 }

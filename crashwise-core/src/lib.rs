@@ -65,7 +65,7 @@ pub use coverage::{Coverage, CoverageStatus, Gap, GapReason};
 pub use document::{Document, Schema, schema_of};
 pub use error_chain::error_chain;
 pub use finding::{Change, Finding, Fix, FoundBy, Location, Suppression, SuppressionKind};
-pub use findings::{FindingLines, FindingSpool, MergedFindings, merge_findings};
+pub use findings::{FindingLines, FindingSpool, MergedFindings, merge_findings, rules_of};
 pub use id::{Fingerprint, InvalidId, RuleId, RunId, TargetId};
 pub use metadata::{Category, Isolation, Metadata, Requirements, Resources};
 pub use module::{

@@ -5,11 +5,11 @@ use crate::results::ResultStore;
 use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
 use crashwise_core::{
     ArtifactRef, Coverage, CoverageStatus, Finding, Gap, GapReason, ModuleOutput, RunId, SeverityCounts,
-    Target, merge_findings,
+    Target, merge_findings, rules_of,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::time::Duration;
@@ -447,6 +447,9 @@ pub(crate) fn count(store: &ResultStore, steps: &[StepReport]) -> io::Result<Sev
         (Some(only), None) if only.findings.len() == 1 => return Ok(only.counts),
         _ => {}
     }
+    if !share_rules(store, steps)? {
+        return Ok(sum(steps));
+    }
     let mut counts = SeverityCounts::default();
     for finding in findings(store, steps)? {
         let finding = finding?;
@@ -455,6 +458,26 @@ pub(crate) fn count(store: &ResultStore, steps: &[StepReport]) -> io::Result<Sev
         }
     }
     Ok(counts)
+}
+
+/// Whether two steps may have found the same: only then are there findings of a rule in both.
+fn share_rules(store: &ResultStore, steps: &[StepReport]) -> io::Result<bool> {
+    const MOST: usize = 10_000;
+    let mut known = BTreeSet::new();
+    for step in steps {
+        let mut of_step = BTreeSet::new();
+        for artifact in &step.findings {
+            match rules_of(BufReader::with_capacity(64 << 10, store.open(artifact)?), MOST)? {
+                Some(rules) => of_step.extend(rules),
+                None => return Ok(true),
+            }
+        }
+        if !known.is_disjoint(&of_step) {
+            return Ok(true);
+        }
+        known.append(&mut of_step);
+    }
+    Ok(false)
 }
 
 /// The coverage of a run that ended with a status.

@@ -40,12 +40,6 @@ impl Key {
         Self { bytes, identity }
     }
 
-    /// Makes the order total over the findings of a step, so that it does not depend on threads.
-    pub(super) fn with_content(mut self, line: &[u8]) -> Self {
-        self.bytes.extend_from_slice(&blake3::hash(line).as_bytes()[..16]);
-        self
-    }
-
     pub(super) fn from_parts(bytes: Vec<u8>, identity: usize) -> Self {
         Self { identity: identity.min(bytes.len()), bytes }
     }

@@ -2,6 +2,7 @@
 
 use super::MAX_LINE;
 use crate::Finding;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, ErrorKind, Read};
 
 /// Reads findings, one JSON object a line.
@@ -50,6 +51,38 @@ impl<R: BufRead> FindingLines<R> {
             Ok(finding) => Ok(Some(finding)),
             Err(error) => {
                 Err(invalid(format!("line {} of the findings is not a finding: {error}", self.number)))
+            }
+        }
+    }
+}
+
+/// The rules of findings as [`crate::FindingSpool`] writes them, at the cost of reading: of each line only its start is
+/// looked at. `None` when there are more than `limit` of them.
+///
+/// # Errors
+///
+/// When the findings cannot be read, or are no findings.
+pub fn rules_of(mut reader: impl BufRead, limit: usize) -> io::Result<Option<BTreeSet<String>>> {
+    const START: &[u8] = br#"{"rule_id":""#;
+    let mut rules = BTreeSet::new();
+    let mut last = String::new();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        reader.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Ok(Some(rules));
+        }
+        let name = line.strip_prefix(START).and_then(|rest| rest.split(|byte| *byte == b'"').next());
+        let name = name.and_then(|name| std::str::from_utf8(name).ok()).filter(|_| line.ends_with(b"}\n"));
+        let Some(name) = name else {
+            return Err(invalid("a line of the findings is not a finding".to_owned()));
+        };
+        if name != last {
+            name.clone_into(&mut last);
+            rules.insert(last.clone());
+            if rules.len() > limit {
+                return Ok(None);
             }
         }
     }

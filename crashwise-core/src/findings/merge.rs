@@ -68,6 +68,18 @@ impl<R: BufRead> Iterator for SortedLines<R> {
     }
 }
 
+/// Decides between items with the same key.
+pub(super) trait Tie {
+    fn tie(&self, other: &Self) -> Ordering;
+}
+
+impl Tie for Finding {
+    /// The source decides.
+    fn tie(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
 /// A merge of sorted sources that keeps the first of equal findings.
 #[derive(Debug)]
 pub(super) struct Merged<S, T> {
@@ -91,7 +103,7 @@ struct Head<T> {
     item: T,
 }
 
-impl<T, S: Iterator<Item = io::Result<(Key, T)>>> Merged<S, T> {
+impl<T: Tie, S: Iterator<Item = io::Result<(Key, T)>>> Merged<S, T> {
     pub(super) fn new(sources: Vec<S>) -> Self {
         Self { heads: BinaryHeap::with_capacity(sources.len()), sources, last: None, state: State::Fresh }
     }
@@ -122,7 +134,7 @@ impl<T, S: Iterator<Item = io::Result<(Key, T)>>> Merged<S, T> {
     }
 }
 
-impl<T, S: Iterator<Item = io::Result<(Key, T)>>> Iterator for Merged<S, T> {
+impl<T: Tie, S: Iterator<Item = io::Result<(Key, T)>>> Iterator for Merged<S, T> {
     type Item = io::Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -137,23 +149,23 @@ impl<T, S: Iterator<Item = io::Result<(Key, T)>>> Iterator for Merged<S, T> {
     }
 }
 
-impl<T> Ord for Head<T> {
+impl<T: Tie> Ord for Head<T> {
     /// The smallest key is the greatest head: the heap yields it first.
     fn cmp(&self, other: &Self) -> Ordering {
-        other.key.cmp(&self.key).then(other.source.cmp(&self.source))
+        other.key.cmp(&self.key).then_with(|| other.item.tie(&self.item)).then(other.source.cmp(&self.source))
     }
 }
 
-impl<T> PartialOrd for Head<T> {
+impl<T: Tie> PartialOrd for Head<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> PartialEq for Head<T> {
+impl<T: Tie> PartialEq for Head<T> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl<T> Eq for Head<T> {}
+impl<T: Tie> Eq for Head<T> {}

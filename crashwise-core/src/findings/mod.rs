@@ -10,7 +10,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
-pub use lines::FindingLines;
+pub use lines::{FindingLines, rules_of};
 pub use merge::{MergedFindings, merge_findings};
 pub use spool::FindingSpool;
 

@@ -3,9 +3,10 @@
 use super::MAX_LINE;
 use super::key::Key;
 use super::lines::invalid;
-use super::merge::Merged;
+use super::merge::{Merged, Tie};
 use crate::{Finding, Severity, SeverityCounts};
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -89,7 +90,7 @@ impl FindingSpool {
             finding.fingerprint = Some(finding.default_fingerprint());
         }
         let mut line = serde_json::to_vec(&finding)?;
-        let key = Key::of(&finding).with_content(&line);
+        let key = Key::of(&finding);
         line.push(b'\n');
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.check()?;
@@ -187,7 +188,9 @@ impl State {
 
     fn sort(&mut self) {
         let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_unstable_by(|a, b| self.key_bytes(*a).cmp(self.key_bytes(*b)));
+        // Of equal keys the text decides, so that the order does not depend on threads.
+        let text = |entry: &Entry| (self.key_bytes(*entry), self.line(*entry));
+        entries.sort_unstable_by(|a, b| text(a).cmp(&text(b)));
         self.entries = entries;
     }
 
@@ -254,6 +257,12 @@ fn length(bytes: usize) -> io::Result<u32> {
 
 /// The line of a finding and, unless it is suppressed, its severity.
 type Kept = (Vec<u8>, Option<Severity>);
+
+impl Tie for Kept {
+    fn tie(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
 
 /// Reads one run of the temporary file.
 #[derive(Debug)]

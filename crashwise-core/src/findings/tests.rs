@@ -151,6 +151,20 @@ fn broken_input_is_an_error_with_its_place() {
 }
 
 #[test]
+fn the_rules_of_findings_are_told_by_the_start_of_their_lines() {
+    let (text, _) = spooled(vec![at("a", 1, "x/b"), at("a", 2, "a"), at("b", 1, "x/b")], 1 << 20);
+    let rules = |text: &[u8], limit| {
+        rules_of(text, limit).map(|rules| rules.map(|set| set.into_iter().collect::<Vec<_>>().join(" ")))
+    };
+    assert_eq!(rules(&text, 2).unwrap().unwrap(), "a x/b");
+    assert_eq!(rules(&text, 1).unwrap(), None);
+    assert_eq!(rules(b"", 1).unwrap().unwrap(), "");
+    for broken in [&text[..text.len() - 5], b"{}\n", b"\n"] {
+        assert_eq!(rules(broken, 9).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}
+
+#[test]
 fn merging_nothing() {
     assert_eq!(merge_findings(Vec::<&[u8]>::new()).count(), 0);
     assert_eq!(merge_findings([&b""[..], &b""[..]]).count(), 0);

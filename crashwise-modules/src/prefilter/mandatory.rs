@@ -12,6 +12,8 @@ use super::frequency::rarest_window;
 const MAX_LITERALS: usize = 48;
 /// The most literals kept while pieces next to each other are joined.
 const MAX_JOINED: usize = 24;
+/// How much cheaper a literal behind another must be where early ones are preferred: 16 times as rare.
+const EARLIER: u32 = 64;
 /// The longest literal; more bytes would not make it rarer.
 const MAX_LENGTH: usize = 32;
 /// The most bytes a class may hold to count as alternatives.
@@ -44,12 +46,31 @@ pub struct MandatoryLiteral {
 pub fn mandatory_literals(pattern: &str) -> Option<Vec<MandatoryLiteral>> {
     let parse =
         |unicode| regex_syntax::ParserBuilder::new().unicode(unicode).utf8(false).build().parse(pattern).ok();
-    literals_of_hir(&parse(false).or_else(|| parse(true))?)
+    literals_of_hir(&parse(false).or_else(|| parse(true))?, Prefer::Rare)
+}
+
+/// Which set of literals is taken where a regex has several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefer {
+    /// The rarest.
+    Rare,
+    /// The first that is not far more common than the rarest: more of a match is behind it, where [`tail_of_hir`] sees it.
+    Early,
+}
+
+impl Prefer {
+    /// How much cheaper a set must be to be taken instead of one before it.
+    fn margin(self) -> u32 {
+        match self {
+            Self::Rare => 0,
+            Self::Early => EARLIER,
+        }
+    }
 }
 
 /// As [`mandatory_literals`], for a pattern that is parsed already.
-pub fn literals_of_hir(hir: &Hir) -> Option<Vec<MandatoryLiteral>> {
-    let best = best(hir)?;
+pub fn literals_of_hir(hir: &Hir, prefer: Prefer) -> Option<Vec<MandatoryLiteral>> {
+    let best = best(hir, prefer)?;
     let mut literals = BTreeMap::<_, Before>::new();
     for placed in &best {
         let before = &placed.before;
@@ -61,26 +82,26 @@ pub fn literals_of_hir(hir: &Hir) -> Option<Vec<MandatoryLiteral>> {
 
 /// What every match is from its mandatory literal on, whichever of them that is, and perhaps more; `None` where there is no
 /// such literal.
-pub fn tail_of_hir(hir: &Hir) -> Option<Hir> {
-    tail(hir, best(hir)?.first()?.origin)
+pub fn tail_of_hir(hir: &Hir, prefer: Prefer) -> Option<Hir> {
+    tail(hir, best(hir, prefer)?.first()?.origin, prefer)
 }
 
-fn tail(hir: &Hir, origin: Origin) -> Option<Hir> {
-    let within = |part: &Hir, set: Option<Vec<Placed>>| tail(part, set?.first()?.origin);
+fn tail(hir: &Hir, origin: Origin, prefer: Prefer) -> Option<Hir> {
+    let within = |part: &Hir, set: Option<Vec<Placed>>| tail(part, set?.first()?.origin, prefer);
     Some(match (hir.kind(), origin) {
         (_, Origin::Start) => hir.clone(),
-        (HirKind::Capture(capture), _) => tail(&capture.sub, origin)?,
+        (HirKind::Capture(capture), _) => tail(&capture.sub, origin, prefer)?,
         (HirKind::Concat(parts), Origin::Part(number)) => Hir::concat(parts[number..].to_vec()),
         (HirKind::Concat(parts), Origin::Within(number)) => {
-            let part = within(&parts[number], walk(&parts[number]).best)?;
+            let part = within(&parts[number], walk(&parts[number], prefer).best)?;
             Hir::concat(std::iter::once(part).chain(parts[number + 1..].iter().cloned()).collect())
         }
         (HirKind::Alternation(parts), Origin::Branches) => {
-            let branches = parts.iter().map(|part| within(part, walk(part).any()));
+            let branches = parts.iter().map(|part| within(part, walk(part, prefer).any(prefer)));
             Hir::alternation(branches.collect::<Option<_>>()?)
         }
         (HirKind::Repetition(repetition), Origin::Repeated) => {
-            let first = within(&repetition.sub, walk(&repetition.sub).any())?;
+            let first = within(&repetition.sub, walk(&repetition.sub, prefer).any(prefer))?;
             let more = Repetition { min: 0, max: None, ..repetition.clone() };
             Hir::concat(vec![first, Hir::repetition(more)])
         }
@@ -89,8 +110,8 @@ fn tail(hir: &Hir, origin: Origin) -> Option<Hir> {
 }
 
 /// The rarest set of strings of which every match contains a member.
-fn best(hir: &Hir) -> Option<Vec<Placed>> {
-    walk(hir).any().filter(|best| usable(best))
+fn best(hir: &Hir, prefer: Prefer) -> Option<Vec<Placed>> {
+    walk(hir, prefer).any(prefer).filter(|best| usable(best))
 }
 
 /// A byte, lower-case where both cases match.
@@ -150,9 +171,9 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// The rarer of both sets.
-    fn any(self) -> Option<Vec<Placed>> {
-        better(self.best, self.exact.map(at_start))
+    /// The better of both sets.
+    fn any(self, prefer: Prefer) -> Option<Vec<Placed>> {
+        better(self.exact.map(at_start), self.best, prefer)
     }
 
     fn exact(pieces: Vec<Piece>) -> Self {
@@ -161,7 +182,7 @@ impl Pieces {
 }
 
 /// The parser bounds the nesting of a pattern, and with it this recursion.
-fn walk(hir: &Hir) -> Pieces {
+fn walk(hir: &Hir, prefer: Prefer) -> Pieces {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Pieces::exact(vec![Vec::new()]),
         HirKind::Literal(literal) => {
@@ -170,9 +191,9 @@ fn walk(hir: &Hir) -> Pieces {
         HirKind::Class(class) => class_units(class).map_or_else(Pieces::default, |units| {
             Pieces::exact(units.into_iter().map(|u| vec![u]).collect())
         }),
-        HirKind::Capture(capture) => walk(&capture.sub),
+        HirKind::Capture(capture) => walk(&capture.sub, prefer),
         HirKind::Repetition(repetition) => {
-            let sub = walk(&repetition.sub);
+            let sub = walk(&repetition.sub, prefer);
             match (repetition.min, repetition.max) {
                 (0, Some(1)) => match sub.exact {
                     Some(mut exact) if exact.len() < MAX_CLASS => {
@@ -191,30 +212,30 @@ fn walk(hir: &Hir) -> Pieces {
                         }
                         Some(joined)
                     });
-                    Pieces { best: sub.any().map(|set| started(set, Origin::Repeated)), exact }
+                    Pieces { best: sub.any(prefer).map(|set| started(set, Origin::Repeated)), exact }
                 }
             }
         }
-        HirKind::Concat(parts) => concat(parts),
-        HirKind::Alternation(parts) => alternation(parts),
+        HirKind::Concat(parts) => concat(parts, prefer),
+        HirKind::Alternation(parts) => alternation(parts, prefer),
     }
 }
 
-fn concat(parts: &[Hir]) -> Pieces {
+fn concat(parts: &[Hir], prefer: Prefer) -> Pieces {
     let mut best = None;
     let mut run = vec![Vec::new()];
     // Where the run starts, what may stand before that, and before the link that is looked at.
     let (mut start, mut before_run, mut before) = (0, Before::NOTHING, Before::NOTHING);
     let mut whole = true;
     for (number, hir) in parts.iter().enumerate() {
-        let link = walk(hir);
+        let link = walk(hir, prefer);
         let after = before.then(&Before::of(hir));
         if let Some(joined) = link.exact.as_ref().and_then(|exact| join(&run, exact)) {
             run = joined;
         } else {
             whole = false;
             let ended = std::mem::replace(&mut run, vec![Vec::new()]);
-            best = better(best, Some(placed(ended, before_run, Origin::Part(start))));
+            best = better(best, Some(placed(ended, before_run, Origin::Part(start))), prefer);
             (start, before_run) = (number + 1, after);
             if let Some(exact) = link.exact {
                 (run, start, before_run) = (exact, number, before);
@@ -226,25 +247,25 @@ fn concat(parts: &[Hir]) -> Pieces {
             }
             started(inner, Origin::Within(number))
         });
-        best = better(best, inner);
+        best = better(best, inner, prefer);
         before = after;
     }
     if whole {
         Pieces { exact: Some(run), best }
     } else {
-        Pieces { exact: None, best: better(best, Some(placed(run, before_run, Origin::Part(start)))) }
+        Pieces { exact: None, best: better(best, Some(placed(run, before_run, Origin::Part(start))), prefer) }
     }
 }
 
-fn alternation(parts: &[Hir]) -> Pieces {
+fn alternation(parts: &[Hir], prefer: Prefer) -> Pieces {
     let (mut exact, mut best) = (Some(Vec::new()), Some(Vec::new()));
     for part in parts {
-        let part = walk(part);
+        let part = walk(part, prefer);
         exact = exact.zip(part.exact.as_ref()).and_then(|(mut all, exact)| {
             all.extend(exact.iter().cloned());
             (all.len() <= MAX_LITERALS).then_some(all)
         });
-        best = best.zip(part.any()).and_then(|(mut all, part)| {
+        best = best.zip(part.any(prefer)).and_then(|(mut all, part)| {
             all.append(&mut started(part, Origin::Branches));
             (all.len() <= MAX_LITERALS).then_some(all)
         });
@@ -305,8 +326,8 @@ fn usable(pieces: &[Placed]) -> bool {
     !pieces.is_empty() && pieces.len() <= MAX_LITERALS && pieces.iter().all(|placed| placed.piece.len() >= 2)
 }
 
-/// The set that is expected to occur less often.
-fn better(a: Option<Vec<Placed>>, b: Option<Vec<Placed>>) -> Option<Vec<Placed>> {
+/// Of a set and one behind it the one that is expected to occur less often, if it is by what is preferred.
+fn better(a: Option<Vec<Placed>>, b: Option<Vec<Placed>>, prefer: Prefer) -> Option<Vec<Placed>> {
     let cost = |pieces: &Option<Vec<Placed>>| {
         let pieces = pieces.as_ref().filter(|pieces| usable(pieces))?;
         // Costs are logarithms: the most common member dominates, and each doubling of the number adds one.
@@ -315,7 +336,7 @@ fn better(a: Option<Vec<Placed>>, b: Option<Vec<Placed>>) -> Option<Vec<Placed>>
     };
     match (cost(&a), cost(&b)) {
         (Some(left), Some(right)) => {
-            if right < left {
+            if right + prefer.margin() < left {
                 b
             } else {
                 a

@@ -38,5 +38,5 @@ mod tests;
 
 pub use before::Before;
 pub use literal::{Case, Hit, LiteralError, LiteralId, LiteralRange};
-pub use mandatory::{MandatoryLiteral, literals_of_hir, mandatory_literals, tail_of_hir};
+pub use mandatory::{MandatoryLiteral, Prefer, literals_of_hir, mandatory_literals, tail_of_hir};
 pub use scan::{Builder, Prefilter};

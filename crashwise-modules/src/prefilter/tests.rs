@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Case, LiteralError, Prefilter, mandatory_literals, tail_of_hir};
+use super::{Case, LiteralError, Prefer, Prefilter, mandatory_literals, tail_of_hir};
 
 type Literals = Vec<(Vec<u8>, Case)>;
 
@@ -169,8 +169,14 @@ fn tells_what_a_match_is_from_its_literal_on() {
         (r"\w*(?:(?:auth)?\w*[_-]token|cred\d)=", Some(r"(?:[_-]token|cred\d)=")),
         (r"[0-9a-f]{32}", None),
     ] {
-        assert_eq!(tail_of_hir(&parse(pattern)), expect.map(parse), "{pattern}");
+        assert_eq!(tail_of_hir(&parse(pattern), Prefer::Rare), expect.map(parse), "{pattern}");
     }
+    let pattern = r"\.(?:read_line\([^)]*\)|next_line\(\))\s*\.(?:unwrap|expect)\(";
+    for (prefer, expect) in [(Prefer::Rare, r"\.(?:unwrap|expect)\("), (Prefer::Early, &pattern[2..])] {
+        assert_eq!(tail_of_hir(&parse(pattern), prefer), Some(parse(expect)), "{prefer:?}");
+    }
+    let rare_behind = r"name\s*=\s*zx[q]jk";
+    assert_eq!(tail_of_hir(&parse(rare_behind), Prefer::Early), Some(parse("zx[q]jk")));
 }
 
 #[test]

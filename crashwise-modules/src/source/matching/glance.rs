@@ -1,6 +1,6 @@
 //! A first look at hits in the text as it is, before it is told what is code, string and comment: nearly all end here.
 
-use crate::prefilter::tail_of_hir;
+use crate::prefilter::{Prefer, tail_of_hir};
 use crate::source::lexer::Opens;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson;
@@ -37,7 +37,7 @@ pub(crate) struct Glance {
 impl Glance {
     /// Looks at what a match is from its literal on. `None` where that cannot be told.
     pub(crate) fn new(hir: &Hir, text: Text) -> Option<Self> {
-        let mut tail = unanchored(&tail_of_hir(hir)?);
+        let mut tail = unanchored(&tail_of_hir(hir, Prefer::Early)?);
         if text == Text::Names {
             tail = Hir::concat(vec![tail, Hir::look(Look::WordEndHalfAscii)]);
         }

@@ -1,7 +1,7 @@
 //! Rules ready to match.
 
 use super::schema::{Argument, ArgumentKind, Matcher, Rule, Scope, ValueTest};
-use crate::prefilter::{MandatoryLiteral, mandatory_literals};
+use crate::prefilter::{MandatoryLiteral, Prefer, literals_of_hir};
 use crate::source::matching::{Glance, Text};
 use crashwise_core::Problem;
 use regex_automata::Input;
@@ -182,7 +182,7 @@ fn test(check: &mut Checker, n: usize, matcher: &Matcher) -> Test {
             ("call", &String::new(), Shape::Pattern(Scope::Code))
         }
     };
-    let literals = mandatory_literals(text).unwrap_or_default();
+    let literals = parse(text).ok().and_then(|hir| literals_of_hir(&hir, Prefer::Early)).unwrap_or_default();
     if literals.iter().any(|literal| literal.bytes.len() < 2) || literals.is_empty() {
         check.refuse(&at(key), "holds no literal of two characters or more without which it cannot match");
     }
