@@ -12,7 +12,7 @@ use crashwise_core::{
     Change, Confidence, Finding, Fix, LineIndex, Location, Problem, Problems, RelPath, Severity, nearest,
 };
 use regex_automata::Input;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -142,17 +142,20 @@ impl CodeAnalyzer {
         let mut secrets: Vec<Range<usize>> =
             matches.iter().filter_map(|(_, found)| found.secret.clone()).collect();
         secrets.sort_by_key(|secret| secret.start);
+        let (matches, more) = rules.first_of_each(matches);
         let limit = self.inner.config.max_findings_per_file;
         analysis.dropped = matches.len().saturating_sub(limit);
+        let place = Place { path, source: &source, index: &index, marks: &marks, secrets: &secrets };
         analysis.findings = matches
             .into_iter()
             .take(limit)
-            .map(|(rule, found)| {
-                finding(
-                    &rules.rules[rule],
-                    &found,
-                    &Place { path, source: &source, index: &index, marks: &marks, secrets: &secrets },
-                )
+            .enumerate()
+            .map(|(number, (rule, found))| {
+                let finding = finding(&rules.rules[rule], &found, &place);
+                match more.get(&number) {
+                    Some(more) => and_more(finding, *more),
+                    None => finding,
+                }
             })
             .collect();
         if !self.inner.config.code_flows {
@@ -185,7 +188,7 @@ pub(crate) fn names_rule(name: &str, id: &str) -> bool {
 
 impl LanguageRules {
     fn new(rules: Vec<CompiledRule>) -> Self {
-        let mut by_literal = std::collections::BTreeMap::<_, Vec<User>>::new();
+        let mut by_literal = BTreeMap::<_, Vec<User>>::new();
         for (r, rule) in (0..).zip(&rules) {
             for (t, test) in (0..).zip(&rule.tests) {
                 for (l, literal) in (0..).zip(&test.literals) {
@@ -201,6 +204,27 @@ impl LanguageRules {
             "rules with a literal that does not fit are refused when they are checked"
         );
         Self { rules, prefilter: builder.build(), users: by_literal.into_values().collect() }
+    }
+
+    /// Without the matches beyond what their rules want of a file; and for the last match that is left of such a rule, by its
+    /// number, how many there were.
+    fn first_of_each(
+        &self,
+        mut matches: Vec<(usize, Match)>,
+    ) -> (Vec<(usize, Match)>, BTreeMap<usize, usize>) {
+        let mut counts = BTreeMap::<usize, usize>::new();
+        matches.retain(|(rule, _)| {
+            let Some(most) = self.rules[*rule].rule.most else { return true };
+            let count = counts.entry(*rule).or_default();
+            *count += 1;
+            *count <= most.get()
+        });
+        let beyond = counts.into_iter().filter_map(|(rule, count)| {
+            let more = count.checked_sub(self.rules[rule].rule.most?.get()).filter(|more| *more > 0)?;
+            Some((matches.iter().rposition(|(other, _)| *other == rule)?, more))
+        });
+        let beyond = beyond.collect();
+        (matches, beyond)
     }
 
     /// Where literals stand, in the order of the shapes that need them.
@@ -249,6 +273,12 @@ impl LanguageRules {
         all.sort_by_key(|(rule, one)| (one.range.start, one.range.end, *rule));
         (all, confirm.is_exhausted())
     }
+}
+
+/// A finding that stands for more of its kind in the same file.
+fn and_more(finding: Finding, more: usize) -> Finding {
+    let message = format!("{} The file has {more} more such places.", finding.message);
+    finding.with_message(message).with_evidence("more_places", more)
 }
 
 /// Where a finding is.

@@ -232,3 +232,15 @@ fn the_usual_suspects() {
         }
     }
 }
+
+#[test]
+fn a_habit_is_reported_some_times_and_the_last_says_how_much_more_there_is() {
+    let text = "let y = unsafe { core::mem::transmute(x) };\n".repeat(50);
+    let findings = CodeAnalyzer::default().analyze(&RelPath::new("a.rs").unwrap(), text.as_bytes()).findings;
+    assert_eq!(findings.len(), 20);
+    let (last, others) = findings.split_last().unwrap();
+    assert!(others.iter().all(|finding| finding.evidence.is_empty()));
+    assert_eq!(last.evidence["more_places"], 30);
+    assert!(last.message.ends_with("The file has 30 more such places."), "{}", last.message);
+    assert_eq!(last.primary().unwrap().to_string(), "a.rs:20:18");
+}

@@ -5,6 +5,7 @@ use crashwise_core::{Confidence, RuleId, Severity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 /// One rule of the code analyser, as its file holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +39,10 @@ pub struct Rule {
     /// The shapes that the problem takes; each is looked for alone.
     #[serde(rename = "match")]
     pub matches: Vec<Matcher>,
+    /// The most findings of one file; the last of them says how many more such places there are. For habits that a file
+    /// has or has not, where each further place says nothing new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<NonZeroUsize>,
     /// A mechanical repair.
     #[serde(default)]
     pub replace: Option<Replacement>,
