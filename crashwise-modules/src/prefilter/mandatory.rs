@@ -76,8 +76,20 @@ pub fn literals_of_hir(hir: &Hir, prefer: Prefer) -> Option<Vec<MandatoryLiteral
         let before = &placed.before;
         literals.entry(literal(&placed.piece)).and_modify(|known| known.or(before)).or_insert(*before);
     }
-    let literal = |((bytes, case), before)| MandatoryLiteral { bytes, case, before };
-    Some(literals.into_iter().map(literal).collect())
+    Some(without_longer(literals))
+}
+
+/// Without literals that begin with another one of them: where they stand, the other stands as well. In the order of their
+/// bytes those that begin with a literal come behind it.
+fn without_longer(literals: BTreeMap<(Vec<u8>, Case), Before>) -> Vec<MandatoryLiteral> {
+    let mut kept: Vec<MandatoryLiteral> = Vec::new();
+    for ((bytes, case), before) in literals {
+        match kept.iter_mut().find(|shorter| shorter.case == case && bytes.starts_with(&shorter.bytes)) {
+            Some(shorter) => shorter.before.or(&before),
+            None => kept.push(MandatoryLiteral { bytes, case, before }),
+        }
+    }
+    kept
 }
 
 /// What every match is from its mandatory literal on, whichever of them that is, and perhaps more; `None` where there is no

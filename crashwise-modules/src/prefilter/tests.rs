@@ -200,6 +200,7 @@ fn derives_the_rarest_mandatory_literals() {
     check(r"[a-z]+@(?:mail|smtp)\.example", &["@mail.example", "@smtp.example"]);
     check(r"(?:ab){2}[0-9]+", &["abab"]);
     check(r"(?:key)+", &["key"]);
+    check(r"dlopen(?:_ext)?|dlsym", &["dlopen", "dlsym"]);
     check(r"colou?r_q[0-9]", &["color_q", "colour_q"]);
     check(r"(?:secret)?[0-9]{8}", &[]);
     check(r"(?:abcd|[0-9]{8})", &[]);
