@@ -212,3 +212,6 @@ impl From<StepFailure> for StepNotDone {
         }
     }
 }
+
+#[cfg(all(test, feature = "temporal-testing"))]
+mod tests;
