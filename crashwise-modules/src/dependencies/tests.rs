@@ -312,6 +312,53 @@ async fn lockfiles_out_of_step_are_named() {
         ),
         (&[("go.mod", "module x\ngo 1.21\nrequire example.org/a v1.0.0\n".to_owned())], &[]),
     ];
+    check_out_of_step(&rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_and_not_locked_is_named() {
+    let rows: [OutOfStep<'_>; 5] = [
+        (
+            &[
+                ("composer.lock", r#"{"packages": [{"name": "v/a", "version": "1.0", "replace": {"v/old": "*"}}]}"#.to_owned()),
+                ("composer.json", r#"{"require": {"php": ">=8", "ext-json": "*", "v/A": "^1", "v/old": "^1", "v/b": "^2"}}"#.to_owned()),
+            ],
+            &["composer.json:1:73 asks for v/b, which the lockfile does not know"],
+        ),
+        (
+            &[
+                ("Pipfile.lock", r#"{"_meta": {}, "default": {"a-b": {"version": "==1"}}, "develop": {}}"#.to_owned()),
+                ("Pipfile", "[packages]\nA_b = \"*\"\n[dev-packages]\npytest = \"*\"\n".to_owned()),
+            ],
+            &["Pipfile:4:1 asks for pytest, which the lockfile does not know"],
+        ),
+        (
+            &[
+                ("Gemfile.lock", "GEM\n  remote: https://gems.example/\n  specs:\n    a (1.0)\n\nDEPENDENCIES\n  a\n".to_owned()),
+                ("Gemfile", "gem 'a'\ngem 'b'\n".to_owned()),
+            ],
+            &["Gemfile:2:1 asks for b, which the lockfile was not made for"],
+        ),
+        (
+            &[
+                ("Gemfile.lock", "GEM\n  remote: https://gems.example/\n  specs:\n    a (1.0)\n\nDEPENDENCIES\n  a\n".to_owned()),
+                ("Gemfile", "gem 'a'\ngem 'b' if RUBY_VERSION < '3'\n".to_owned()),
+            ],
+            &[],
+        ),
+        (
+            &[
+                ("yarn.lock", "# yarn lockfile v1\n\na@^1.0.0, a@~1.0.0:\n  version \"1.0.1\"\n\na@^2.0.0:\n  version \"2.0.0\"\n".to_owned()),
+                ("package.json", r#"{"dependencies": {"a": "^1.0.0", "here": "file:../here"}, "devDependencies": {"b": "^3.0.0"}}"#.to_owned()),
+            ],
+            &["package.json:1:79 asks for b ^3.0.0, which the lockfile does not know"],
+        ),
+    ];
+    check_out_of_step(&rows).await;
+}
+
+/// Compares the findings about lockfiles out of step, by their places.
+async fn check_out_of_step(rows: &[OutOfStep<'_>]) {
     for (files, expect) in rows {
         let test = files
             .iter()

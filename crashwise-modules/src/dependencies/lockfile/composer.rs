@@ -62,8 +62,15 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     {
         for (table, scope) in [("require", Scope::Prod), ("require-dev", Scope::Dev)] {
             for ask in manifest.entries_of(table) {
-                if let Some(need) = by_name.get(&ask.key.to_ascii_lowercase()) {
-                    graph.ask(*need, scope, Some((path.clone(), ask.at.start..ask.node.at.end)));
+                let at = (path.clone(), ask.at.start..ask.node.at.end);
+                match by_name.get(&ask.key.to_ascii_lowercase()) {
+                    Some(need) => graph.ask(*need, scope, Some(at)),
+                    // Names of one word are those of PHP and its extensions.
+                    None if ask.key.contains('/') => {
+                        let message = format!("asks for {}, which the lockfile does not know", ask.key);
+                        graph.mismatch(at, message);
+                    }
+                    None => {}
                 }
             }
         }

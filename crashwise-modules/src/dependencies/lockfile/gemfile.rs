@@ -119,6 +119,20 @@ fn ask(
     let manifest = input.beside("Gemfile").or_else(|| input.beside("gems.rb"));
     let lines = manifest.map(|(path, text)| (path, gems(text)));
     let specs = gemspecs(input);
+    // A Gemfile is a program: only one without conditions asks for every gem that it names.
+    let is_plain = |text: &str| {
+        let conditions = ["if ", "unless ", "case ", "eval_gemfile", "install_if"];
+        !text.lines().any(|line| {
+            let line = line.trim_start();
+            conditions.iter().any(|word| line.starts_with(word) || line.contains(&format!(" {word}")))
+        })
+    };
+    if let (Some((path, gems)), true) = (&lines, manifest.is_some_and(|(_, text)| is_plain(text))) {
+        for (gem, _, at) in gems.iter().filter(|gem| !asked.iter().any(|(name, _)| *name == gem.0)) {
+            let message = format!("asks for {gem}, which the lockfile was not made for");
+            graph.mismatch(((*path).clone(), at.clone()), message);
+        }
+    }
     for (name, at) in asked {
         let Some(need) = by_name.get(name) else { continue };
         let found =

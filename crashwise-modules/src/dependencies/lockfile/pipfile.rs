@@ -50,6 +50,16 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
                 }
             }
         }
+        for (path, ask) in manifest
+            .iter()
+            .flat_map(|(path, tree)| tree.entries_of(table).iter().map(move |ask| (*path, ask)))
+        {
+            let name = fold(&ask.key);
+            if !tree.entries_of(section).iter().any(|entry| fold(&entry.key) == name) {
+                let message = format!("asks for {}, which the lockfile does not know", ask.key);
+                graph.mismatch((path.clone(), ask.at.start..ask.node.at.end), message);
+            }
+        }
     }
     Ok(graph)
 }

@@ -86,11 +86,18 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     // The lockfile does not say what is asked for: the manifests of the project and its workspaces do.
     for (path, text) in input.below("package.json") {
         let Ok(tree) = super::json::parse(text) else { continue };
+        let is_root = path.parent() == input.path.parent();
         for ask in node_manifest::asks(&tree, path) {
-            if let Some(need) = find(&format!("{}@{}", ask.name, ask.wanted))
-                && !graph.nodes[need].is_project
-            {
-                graph.ask(need, ask.scope, Some(ask.at));
+            match find(&format!("{}@{}", ask.name, ask.wanted)) {
+                Some(need) if graph.nodes[need].is_project => {}
+                Some(need) => graph.ask(need, ask.scope, Some(ask.at)),
+                // Folders are not locked, and folders below may be projects of their own.
+                None if is_root && !ask.is_peer && !ask.wanted.contains([':', '/']) => {
+                    let message =
+                        format!("asks for {} {}, which the lockfile does not know", ask.name, ask.wanted);
+                    graph.mismatch(ask.at, message);
+                }
+                None => {}
             }
         }
     }
