@@ -80,54 +80,68 @@ fn canonical(text: &str) -> Option<Lock<'_>> {
     // A package has about 250 bytes.
     let mut lock = Lock { entries: Vec::with_capacity(text.len() / 200), needs: Vec::new() };
     let mut rest = Rest { text, at: 0 };
-    while rest.at < text.len() {
-        if rest.skip("\n") || rest.skip("\r\n") {
-            continue;
-        }
-        if rest.skip("#") {
-            rest.at = memchr::memchr(b'\n', rest.bytes()).map_or(text.len(), |end| rest.at + end + 1);
-            continue;
-        }
-        if rest.skip("[[package]]") {
-            rest.line_end()?;
-            let needs = lock.needs.len()..lock.needs.len();
-            lock.entries.push(Entry { needs, ..Entry::default() });
-            continue;
+    while let Some(first) = rest.bytes().first() {
+        match first {
+            b'\n' | b'\r' => {
+                rest.line_end()?;
+                continue;
+            }
+            b'#' => {
+                let end = memchr::memchr(b'\n', rest.bytes());
+                rest.at = end.map_or(text.len(), |end| rest.at + end + 1);
+                continue;
+            }
+            b'[' => {
+                rest.pass("[[package]]")?;
+                rest.line_end()?;
+                let needs = lock.needs.len()..lock.needs.len();
+                lock.entries.push(Entry { needs, ..Entry::default() });
+                continue;
+            }
+            _ => {}
         }
         let Some(entry) = lock.entries.last_mut() else {
-            let digits = rest.skip("version = ").then(|| rest.bytes().first())??;
+            rest.pass("version = ")?;
+            let digit = *rest.bytes().first()?;
             rest.at += 1;
             rest.line_end()?;
-            if !digits.is_ascii_digit() || u64::from(digits - b'0') > NEWEST_VERSION {
+            if !digit.is_ascii_digit() || u64::from(digit - b'0') > NEWEST_VERSION {
                 return None;
             }
             continue;
         };
-        if rest.skip("name = ") {
-            let start = rest.at;
-            entry.name = rest.quoted()?;
-            entry.at = start..rest.at;
-        } else if rest.skip("version = ") {
-            entry.version = rest.quoted()?;
-        } else if rest.skip("source = ") {
-            entry.source = Some(rest.quoted()?);
-        } else if rest.skip("checksum = ") {
-            entry.checksum = Some(rest.quoted()?);
-        } else if rest.skip("dependencies = [") {
-            rest.line_end()?;
-            while rest.skip(" ") {
-                lock.needs.push(rest.quoted()?);
-                if !rest.skip(",") {
-                    return None;
-                }
+        match first {
+            b'n' => {
+                rest.pass("name = ")?;
+                let start = rest.at;
+                entry.name = rest.quoted()?;
+                entry.at = start..rest.at;
+            }
+            b'v' => {
+                rest.pass("version = ")?;
+                entry.version = rest.quoted()?;
+            }
+            b's' => {
+                rest.pass("source = ")?;
+                entry.source = Some(rest.quoted()?);
+            }
+            b'c' => {
+                rest.pass("checksum = ")?;
+                entry.checksum = Some(rest.quoted()?);
+            }
+            b'd' => {
+                rest.pass("dependencies = [")?;
                 rest.line_end()?;
+                while rest.bytes().first() == Some(&b' ') {
+                    rest.at += 1;
+                    lock.needs.push(rest.quoted()?);
+                    rest.pass(",")?;
+                    rest.line_end()?;
+                }
+                rest.pass("]")?;
+                entry.needs.end = lock.needs.len();
             }
-            if !rest.skip("]") {
-                return None;
-            }
-            entry.needs.end = lock.needs.len();
-        } else {
-            return None;
+            _ => return None,
         }
         rest.line_end()?;
     }
@@ -146,15 +160,22 @@ impl<'a> Rest<'a> {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    /// Passes over a text if it is the next.
-    fn skip(&mut self, what: &str) -> bool {
-        let found = self.bytes().starts_with(what.as_bytes());
-        self.at += if found { what.len() } else { 0 };
-        found
+    /// Passes over a text, which must be the next.
+    fn pass(&mut self, what: &str) -> Option<()> {
+        self.bytes().strip_prefix(what.as_bytes())?;
+        self.at += what.len();
+        Some(())
     }
 
+    /// Passes over the end of a line, or stands at that of the text.
     fn line_end(&mut self) -> Option<()> {
-        (self.skip("\n") || self.skip("\r\n") || self.at == self.text.len()).then_some(())
+        self.at += match self.bytes() {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            [] => 0,
+            _ => return None,
+        };
+        Some(())
     }
 
     /// A text in quotes on one line.
