@@ -1,11 +1,14 @@
 //! Where findings and files of steps are kept, by content.
 
+mod temporary;
+
 use crashwise_core::ArtifactRef;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tempfile::{NamedTempFile, TempDir};
+use temporary::Temporary;
 
 /// Files by BLAKE3 of their content, `ab/cdef...` below a folder. Clones share it.
 #[derive(Debug, Clone)]
@@ -35,7 +38,7 @@ pub(crate) trait Elsewhere: Send + Sync + std::fmt::Debug {
 enum Place {
     Folder(PathBuf),
     /// Made when first needed; goes away with the last clone of the store.
-    Temporary(OnceLock<TempDir>),
+    Temporary(OnceLock<Temporary>),
 }
 
 impl ResultStore {
@@ -87,7 +90,7 @@ impl ResultStore {
                 if let Some(folder) = cell.get() {
                     return Ok(folder.path());
                 }
-                let folder = tempfile::Builder::new().prefix("crashwise-results-").tempdir()?;
+                let folder = Temporary::new()?;
                 fs::create_dir(folder.path().join("tmp"))?;
                 // Of two threads the second one's folder is dropped, and so removed.
                 Ok(cell.get_or_init(|| folder).path())
