@@ -16,8 +16,19 @@ use temporalio_sdk::{
     WorkflowResult,
 };
 
-/// The most bytes of results that a run takes along into a new history: the server takes 50 MB.
-const TAKEN_ALONG: usize = 24 << 20;
+/// The bytes of results that go to the server at once: closures that follow each other hand in together what they give, and a
+/// message holds 4 MB.
+const AT_ONCE: usize = 1 << 20;
+
+/// The bytes of new results in a history beyond which the run goes on in a new one, as it does when there are many events.
+const NEW: usize = 8 << 20;
+
+/// The most bytes of results that a run takes along into a new history.
+const TAKEN_ALONG: usize = 16 << 20;
+
+/// The bytes of results in a history beyond which no step begins. The server ends a run at 50 MB, and results are in a history
+/// twice: as they come, and as they are kept at its end.
+const MOST_BYTES: usize = 20 << 20;
 
 /// The events of a history beyond which no step begins: the server ends a run at 51,200.
 const MOST_EVENTS: u32 = 45_000;
@@ -33,8 +44,13 @@ pub(super) struct Past {
     quiet: usize,
     /// The events of the history when everything was taken over.
     events: u32,
-    /// Whether there is too much to be taken along into a new history.
-    too_much: Option<bool>,
+    /// The bytes of these results, and of all results so far.
+    taken: usize,
+    bytes: usize,
+    /// The bytes of the results that the server has for certain.
+    handed_in: usize,
+    /// How many of the steps that are told of, and of the others, are in that.
+    weighed: (usize, usize),
 }
 
 impl Past {
@@ -65,6 +81,7 @@ impl TemporalBackend {
             }
         }
         self.first_index(next);
+        self.weigh();
         let (told, quiet) = {
             let steps = self.steps();
             let steps = steps.lock();
@@ -72,6 +89,7 @@ impl TemporalBackend {
         };
         let mut past = self.past().borrow_mut();
         (past.told, past.quiet, past.events) = (told, quiet, self.ctx().history_length());
+        (past.taken, past.handed_in) = (past.bytes, past.bytes);
         past.waiting =
             carried.waiting.iter().map(|(key, since, until)| (key.clone(), (*since, *until))).collect();
         drop(past);
@@ -115,20 +133,24 @@ impl TemporalBackend {
     /// and the step waits for that.
     pub(super) async fn room(&self, key: &StepKey) -> Result<(), StepError> {
         let events = self.ctx().history_length();
-        let begun = self.past().borrow().events;
-        if events.saturating_sub(begun) <= self.order().history {
+        self.weigh();
+        let (begun, taken, bytes, handed_in) = {
+            let past = self.past().borrow();
+            (past.events, past.taken, past.bytes, past.handed_in)
+        };
+        if bytes - handed_in > AT_ONCE {
+            self.past().borrow_mut().handed_in = bytes;
+            // What waits for the server has handed in everything before.
+            let _ = self.ctx().timer(Duration::from_millis(1)).await;
+        }
+        if events.saturating_sub(begun) <= self.order().history && bytes - taken <= NEW {
             return Ok(());
         }
-        let known = self.past().borrow().too_much;
-        let too_much = known.unwrap_or_else(|| {
-            let steps = self.steps();
-            let bytes: usize = steps.lock().iter().map(bytes_of).sum();
-            bytes > TAKEN_ALONG
-        });
-        self.past().borrow_mut().too_much = Some(too_much);
-        if too_much && events > MOST_EVENTS {
+        let too_much = bytes > TAKEN_ALONG;
+        if too_much && (events > MOST_EVENTS || bytes > MOST_BYTES) {
             let message = format!(
-                "the history of the run has {events} events, and its results are too large to go on in a new one: let the workflow run parts of it as children"
+                "the history of the run has {events} events with {} MiB of results, and that is too large to go on in a new one: let the workflow run parts of it as children",
+                bytes >> 20
             );
             return Err(StepError::new(key.clone(), StepErrorKind::Unsupported, message).with_attempts(0));
         }
@@ -137,6 +159,18 @@ impl TemporalBackend {
             self.wait_for(|hosted| hosted.stopping.is_some()).await;
         }
         Ok(())
+    }
+}
+
+impl TemporalBackend {
+    /// Counts the bytes of the results that came since it was last asked.
+    fn weigh(&self) {
+        let steps = self.steps();
+        let (steps, mut past) = (steps.lock(), self.past().borrow_mut());
+        let (told, quiet) = past.weighed;
+        past.bytes +=
+            steps.told.iter().skip(told).chain(steps.quiet.iter().skip(quiet)).map(bytes_of).sum::<usize>();
+        past.weighed = (steps.told.len(), steps.quiet.len());
     }
 }
 

@@ -258,3 +258,53 @@ async fn the_command_line_does_the_same_for_runs_of_a_cluster() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
+
+/// Steps whose results are near the limit of what a step may give.
+struct Heavy(String, u32);
+
+impl Workflow for Heavy {
+    type Params = Params;
+    type Output = u64;
+
+    fn metadata(&self) -> Metadata {
+        Metadata::new("heavy", semver::Version::new(1, 0, 0), "Has large results.").with_vertical(&self.0)
+    }
+
+    async fn run(&self, cx: &WorkflowContext, _: Params) -> Result<u64, WorkflowError> {
+        let mut sum = 0;
+        for n in 0..self.1 {
+            let text: String =
+                cx.step(&format!("part-{n}")).run(|_| async { Ok("x".repeat(450_000)) }).await?;
+            sum += text.len() as u64;
+        }
+        Ok(sum)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_too_large_for_a_history_go_on_in_a_new_one_or_are_refused_in_time() {
+    for (name, steps, expect) in
+        [("heavy", 40, Ok(18_000_000)), ("heavier", 60, Err("too large to go on in a new one"))]
+    {
+        let vertical = vertical(name);
+        let workflow: Arc<dyn AnyWorkflow> = Arc::new(Heavy(vertical.clone(), steps));
+        let bench = Bench::new(&[Arc::clone(&workflow)], |_| ()).await;
+        while bench.cluster.check_workers(&vertical, &[]).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let request = RunRequest::new("heavy", bench.target()).with_timeout(Duration::from_mins(2));
+        let run = bench.cluster.submit(Submission::new(request, workflow)).await.unwrap();
+        let report = run.wait().await.unwrap();
+        match expect {
+            Ok(sum) => {
+                assert_eq!(report.status, RunStatus::Completed, "{:?}", report.error);
+                assert_eq!(report.output, json!(sum));
+            }
+            Err(text) => {
+                assert_eq!(report.status, RunStatus::Failed);
+                let error = report.error.unwrap_or_default();
+                assert!(error.contains(text) && error.contains("MiB of results"), "{error}");
+            }
+        }
+    }
+}
