@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     match &result.summary.values["coverage"] {
         Value::Null => println!("coverage: none"),
-        percent => println!("coverage: {percent} % of the edges"),
+        percent => println!("coverage: {:.1} % of the edges", percent.as_f64().unwrap_or_default()),
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! An inventory on its way from one step of a run to the next.
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inventory::Inventory;

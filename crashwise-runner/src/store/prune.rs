@@ -17,7 +17,7 @@ const YOUNG: Duration = Duration::from_hours(1);
 pub struct Pruned {
     /// Runs, children included.
     pub runs: u64,
-    /// Files of results and payloads.
+    /// Files of results and payloads; of runs on a cluster, objects of the store.
     pub files: u64,
     /// Their size in bytes.
     pub bytes: u64,

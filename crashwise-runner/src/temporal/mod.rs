@@ -37,7 +37,6 @@ pub use error::ClusterError;
 pub use handle::ClusterRun;
 pub use look::Look;
 pub use messages::queue_of;
-pub use prune::Pruned;
 pub use replay::Replayer;
 pub use submit::Submission;
 pub use verify::Checked;

@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::error::ClusterError;
-use crate::RunFilter;
+use crate::{Pruned, RunFilter};
 use crashwise_core::RunId;
 use futures::StreamExt;
 use std::collections::BTreeSet;
@@ -10,18 +10,6 @@ use temporalio_client::WorkflowListOptions;
 use temporalio_client::tonic::{Code, IntoRequest};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DeleteWorkflowExecutionRequest;
-
-/// What was let go.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Pruned {
-    /// Runs, children included.
-    pub runs: u64,
-    /// Objects of the store.
-    pub files: u64,
-    /// Their size in bytes.
-    pub bytes: u64,
-}
 
 impl Cluster {
     /// Lets go of runs that ended before a time (milliseconds since 1970), with their children and what the store holds of
@@ -35,38 +23,48 @@ impl Cluster {
         let old = runs.iter().filter(|run| run.ended_ms.is_some_and(|ended| ended < ended_before_ms));
         let mut pruned = Pruned::default();
         for run in old {
-            let family = self.delete_family(&run.run_id).await?;
-            pruned.runs += family.len() as u64;
-            for id in &family {
+            let family = self.family(&run.run_id).await?;
+            // While the server still knows a run, what is left of it when this is cut short is found by the next one.
+            let ids: BTreeSet<&RunId> = family.iter().map(|(id, _)| id).collect();
+            for id in &ids {
                 let (files, bytes) = self.store.delete_results(id).await?;
                 (pruned.files, pruned.bytes) = (pruned.files + files, pruned.bytes + bytes);
+            }
+            pruned.runs += ids.len() as u64;
+            for (id, history) in &family {
+                self.delete_history(id, history).await?;
             }
         }
         Ok(pruned)
     }
 
-    /// Has the server delete all histories of a run and of its children.
-    async fn delete_family(&self, head: &RunId) -> Result<BTreeSet<RunId>, ClusterError> {
+    /// A run and its children, each with every one of its histories; the run itself comes last.
+    async fn family(&self, head: &RunId) -> Result<Vec<(RunId, String)>, ClusterError> {
         let query = format!("WorkflowType = 'crashwise' AND RootWorkflowId = '{head}'");
         let mut executions = self.client.list_workflows(query, WorkflowListOptions::default());
-        let mut family = BTreeSet::new();
+        let mut family = Vec::new();
         while let Some(execution) = executions.next().await {
             let execution = execution.map_err(|error| self.listing(error))?;
-            family.extend(RunId::new(execution.id()));
-            let request = DeleteWorkflowExecutionRequest {
-                namespace: self.namespace.clone(),
-                workflow_execution: Some(WorkflowExecution {
-                    workflow_id: execution.id().to_owned(),
-                    run_id: execution.run_id().to_owned(),
-                }),
-            };
-            let mut service = self.client.connection().workflow_service();
-            match service.delete_workflow_execution(request.into_request()).await {
-                Ok(_) => {}
-                Err(status) if status.code() == Code::NotFound => {}
-                Err(status) => return Err(self.status("deleting a run failed", status)),
+            if let Ok(id) = RunId::new(execution.id()) {
+                family.push((id, execution.run_id().to_owned()));
             }
         }
+        family.sort_by_key(|(id, _)| id == head);
         Ok(family)
+    }
+
+    /// Has the server delete a history.
+    async fn delete_history(&self, id: &RunId, history: &str) -> Result<(), ClusterError> {
+        let execution = WorkflowExecution { workflow_id: id.to_string(), run_id: history.to_owned() };
+        let request = DeleteWorkflowExecutionRequest {
+            namespace: self.namespace.clone(),
+            workflow_execution: Some(execution),
+        };
+        let mut service = self.client.connection().workflow_service();
+        match service.delete_workflow_execution(request.into_request()).await {
+            Ok(_) => Ok(()),
+            Err(status) if status.code() == Code::NotFound => Ok(()),
+            Err(status) => Err(self.status("deleting a run failed", status)),
+        }
     }
 }

@@ -115,9 +115,7 @@ async fn long(name: &str, mended: bool) -> (Bench, Long, Arc<dyn AnyWorkflow>) {
 /// Begins a run, answers it and waits for its end.
 async fn ended(bench: &Bench, workflow: &Arc<dyn AnyWorkflow>, history: u32) -> ClusterRun {
     let vertical = workflow.metadata().vertical;
-    while bench.cluster.check_workers(&vertical, &[]).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    bench.ready(&vertical).await;
     let request = RunRequest::new("long", bench.target()).with_timeout(Duration::from_mins(2));
     let submission = Submission::new(request, Arc::clone(workflow)).with_history_limit(history);
     let run = bench.cluster.submit(submission).await.unwrap();
@@ -289,9 +287,7 @@ async fn results_too_large_for_a_history_go_on_in_a_new_one_or_are_refused_in_ti
         let vertical = vertical(name);
         let workflow: Arc<dyn AnyWorkflow> = Arc::new(Heavy(vertical.clone(), steps));
         let bench = Bench::new(&[Arc::clone(&workflow)], |_| ()).await;
-        while bench.cluster.check_workers(&vertical, &[]).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        bench.ready(&vertical).await;
         let request = RunRequest::new("heavy", bench.target()).with_timeout(Duration::from_mins(2));
         let run = bench.cluster.submit(Submission::new(request, workflow)).await.unwrap();
         let report = run.wait().await.unwrap();

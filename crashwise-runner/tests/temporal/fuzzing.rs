@@ -107,9 +107,7 @@ async fn fuzzing(bench: &Bench, name: &str, mark: &str) -> (ClusterRun, Worker, 
     }
     std::fs::set_permissions(tree.join("target"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let worker = Worker::start(bench, &vertical, 1);
-    while bench.cluster.check_workers(&vertical, &[]).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    bench.ready(&vertical).await;
     let workflow: Arc<dyn AnyWorkflow> = Arc::new(definition.clone());
     let request = RunRequest::new("fuzzes", bench.target());
     let submission = Submission::new(request, workflow).with_definition(definition).with_source(&source);

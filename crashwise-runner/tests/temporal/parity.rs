@@ -171,13 +171,8 @@ outputs: {total: '${{ steps.one.counts.total }}'}
     let request = RunRequest::new("as_data", bench.target());
     let submission =
         Submission::new(request, Arc::clone(&workflow)).with_definition(definition).with_source(&source);
-    // The worker polls before long.
-    let run = loop {
-        if bench.cluster.check_workers(&vertical, &[]).await.is_ok() {
-            break bench.cluster.submit(submission).await.unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    bench.ready(&vertical).await;
+    let run = bench.cluster.submit(submission).await.unwrap();
     let remote = run.wait().await.unwrap();
     let local = bench.local(&workflow, Value::Null, |_| (), async |_| ()).await;
     assert_eq!(remote.status, RunStatus::Completed, "{remote:?}");

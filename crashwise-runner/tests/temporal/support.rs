@@ -228,14 +228,19 @@ impl Bench {
         request: RunRequest,
         workflow: &Arc<dyn AnyWorkflow>,
     ) -> crashwise_runner::temporal::ClusterRun {
-        let vertical = workflow.metadata().vertical;
-        for _ in 0..100 {
-            if self.cluster.check_workers(&vertical, &[]).await.is_ok() {
-                break;
+        self.ready(&workflow.metadata().vertical).await;
+        self.cluster.submit(Submission::new(request, Arc::clone(workflow))).await.unwrap()
+    }
+
+    /// Waits until the server knows a worker of a vertical: it polls before long.
+    pub(crate) async fn ready(&self, vertical: &str) {
+        for _ in 0..600 {
+            if self.cluster.check_workers(vertical, &[]).await.is_ok() {
+                return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        self.cluster.submit(Submission::new(request, Arc::clone(workflow))).await.unwrap()
+        self.cluster.check_workers(vertical, &[]).await.unwrap();
     }
 
     /// The same run in this process.

@@ -21,6 +21,8 @@ const MAX_PARENTS: usize = 16;
 const MAX_EXPANSIONS: usize = 32;
 /// Most bills of materials that one project imports, those that they import included.
 const MAX_IMPORTS: usize = 32;
+/// Most projects of the name of one import that are looked at: thousands of one name could be made to import each other.
+const MAX_NAMESAKES: usize = 16;
 
 /// What a project knows from itself and its parents.
 #[derive(Default)]
@@ -146,7 +148,7 @@ fn import(knowledge: &mut Knowledge, input: &Input<'_>, seen: &mut Vec<[String; 
             continue;
         }
         seen.push(wanted.clone());
-        for (path, text) in input.files.poms_of(&wanted[1]) {
+        for (path, text) in input.files.poms_of(&wanted[1]).take(MAX_NAMESAKES) {
             let Ok(document) = xml::parse(text) else { continue };
             let (mut imported, input) = (Knowledge::default(), Input { path, text, files: input.files });
             learn(&mut imported, document.root_element(), &input, 0);
