@@ -5,6 +5,8 @@ use crashwise_core::testing::{Conformance, MemoryHost, ModuleTest, ModuleTestRes
 use crashwise_core::{CoverageStatus, Severity};
 use serde_json::{Value, json};
 
+mod out_of_step;
+
 use super::advisory::DatabaseBuilder;
 use super::{DependencyScanner, VulnerabilityAnalyzer};
 
@@ -50,6 +52,10 @@ async fn analyze(records: &[Value], files: &[(&str, &str)], config: Value) -> Mo
 
 fn high() -> Value {
     json!({"severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H"}]})
+}
+
+fn esc(text: &str) -> String {
+    text.replace('\'', "\"")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,148 +244,6 @@ async fn a_lockfile_over_the_limit_is_a_gap() {
     assert_eq!(result.summary.values["packages"], 3);
     let gaps: Vec<String> = result.coverage.gaps.iter().map(ToString::to_string).collect();
     assert!(gaps.len() == 1 && gaps[0].starts_with("c/package-lock.json: too large"), "{gaps:?}");
-}
-
-fn esc(text: &str) -> String {
-    text.replace('\'', "\"")
-}
-
-/// Files, and what is out of step in them.
-type OutOfStep<'a> = (&'a [(&'a str, String)], &'a [&'a str]);
-
-#[tokio::test(flavor = "multi_thread")]
-async fn lockfiles_out_of_step_are_named() {
-    let poetry = |digest: &str| {
-        esc(&format!(
-            "[[package]]\nname = 'django'\nversion = '4.2'\n\n[metadata]\ncontent-hash = '{digest}'\n"
-        ))
-    };
-    let old = "[tool.poetry]\nname = 'x'\n[tool.poetry.dependencies]\npython = '>=3.9'\ndjango = {version = '4.2', extras = ['ä']}\n";
-    let new = "[project]\nname = 'x'\nrequires-python = '>=3.9'\ndependencies = ['django==4.2']\n";
-    let (of_old, of_new) = (
-        "d0abe67ae93b9b905e3a1dc6d465f40d59c895ec6f33be1c68ccda2824673269",
-        "974ebf1de3f79a92c773a2a05e0120bc7bbda2efa87ecce9f036db5e4504ea39",
-    );
-    let rows: [OutOfStep<'_>; 9] = [
-        (
-            &[
-                ("Cargo.lock", esc("version = 4\n\n[[package]]\nname = 'app'\nversion = '0.1.0'\ndependencies = [\n 'a',\n 'gone',\n]\n\n[[package]]\nname = 'a'\nversion = '1.4.0'\nsource = 'git+https://git.example/a#abcdef1'\n\n[[package]]\nname = 'gone'\nversion = '1.0.0'\nsource = 'git+https://git.example/a#abcdef1'\n")),
-                ("Cargo.toml", esc("[package]\nname = 'app'\n[dependencies]\na = '2'\nb = '1'\n")),
-            ],
-            &[
-                "Cargo.toml:4:1 app asks for a 2, the lockfile has 1.4.0",
-                "Cargo.toml:5:1 app asks for b, which the lockfile does not know",
-                "Cargo.lock:17:8 gone is locked for app, which does not ask for it",
-            ],
-        ),
-        (
-            &[
-                ("Cargo.lock", esc("version = 4\n\n[[package]]\nname = 'app'\nversion = '0.1.0'\ndependencies = [\n 'a',\n]\n\n[[package]]\nname = 'a'\nversion = '1.4.0'\nsource = 'git+https://git.example/a#abcdef1'\n")),
-                ("Cargo.toml", esc("[package]\nname = 'app'\n[dependencies]\nrenamed = { package = 'a', version = '1.2' }\n")),
-            ],
-            &[],
-        ),
-        (
-            &[
-                ("package-lock.json", LOCK.to_owned()),
-                ("package.json", "{\"dependencies\": {\"a\": \"2\"},\n\"devDependencies\": {\"n\": \"1\"}}".to_owned()),
-            ],
-            &[
-                "package.json:1:19 asks for a 2, the lockfile was made for 1",
-                "package.json:2:21 asks for n 1, which the lockfile does not know",
-                "package-lock.json:2:1 was made for t 1, which the manifest does not ask for",
-            ],
-        ),
-        (
-            &[
-                ("pnpm-lock.yaml", "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      a: {specifier: ^1, version: 1.0.0}\npackages:\n  a@1.0.0: {resolution: {integrity: x}}\n".to_owned()),
-                ("package.json", "{\"dependencies\": {\"a\": \"^2\"}, \"peerDependencies\": {\"p\": \"1\"}}".to_owned()),
-            ],
-            &["package.json:1:19 asks for a ^2, the lockfile was made for ^1"],
-        ),
-        (
-            &[
-                ("go.mod", "module x\ngo 1.21\nrequire example.org/a v1.0.0\nrequire example.org/b v1.0.0\n".to_owned()),
-                ("go.sum", "example.org/a v1.0.0/go.mod h1:x\nexample.org/b v0.9.0 h1:x\n".to_owned()),
-            ],
-            &["go.mod:4:9 go.sum has no sum of example.org/b v1.0.0"],
-        ),
-        (&[("poetry.lock", poetry(of_old)), ("pyproject.toml", esc(old))], &[]),
-        (&[("poetry.lock", poetry(of_new)), ("pyproject.toml", esc(new))], &[]),
-        (
-            &[("poetry.lock", poetry(of_old)), ("pyproject.toml", esc(new))],
-            &["poetry.lock:6:16 was made for another pyproject.toml: its digest differs"],
-        ),
-        (&[("go.mod", "module x\ngo 1.21\nrequire example.org/a v1.0.0\n".to_owned())], &[]),
-    ];
-    check_out_of_step(&rows).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_for_and_not_locked_is_named() {
-    let rows: [OutOfStep<'_>; 5] = [
-        (
-            &[
-                ("composer.lock", r#"{"packages": [{"name": "v/a", "version": "1.0", "replace": {"v/old": "*"}}]}"#.to_owned()),
-                ("composer.json", r#"{"require": {"php": ">=8", "ext-json": "*", "v/A": "^1", "v/old": "^1", "v/b": "^2"}}"#.to_owned()),
-            ],
-            &["composer.json:1:73 asks for v/b, which the lockfile does not know"],
-        ),
-        (
-            &[
-                ("Pipfile.lock", r#"{"_meta": {}, "default": {"a-b": {"version": "==1"}}, "develop": {}}"#.to_owned()),
-                ("Pipfile", "[packages]\nA_b = \"*\"\n[dev-packages]\npytest = \"*\"\n".to_owned()),
-            ],
-            &["Pipfile:4:1 asks for pytest, which the lockfile does not know"],
-        ),
-        (
-            &[
-                ("Gemfile.lock", "GEM\n  remote: https://gems.example/\n  specs:\n    a (1.0)\n\nDEPENDENCIES\n  a\n".to_owned()),
-                ("Gemfile", "gem 'a'\ngem 'b'\n".to_owned()),
-            ],
-            &["Gemfile:2:1 asks for b, which the lockfile was not made for"],
-        ),
-        (
-            &[
-                ("Gemfile.lock", "GEM\n  remote: https://gems.example/\n  specs:\n    a (1.0)\n\nDEPENDENCIES\n  a\n".to_owned()),
-                ("Gemfile", "gem 'a'\ngem 'b' if RUBY_VERSION < '3'\n".to_owned()),
-            ],
-            &[],
-        ),
-        (
-            &[
-                ("yarn.lock", "# yarn lockfile v1\n\na@^1.0.0, a@~1.0.0:\n  version \"1.0.1\"\n\na@^2.0.0:\n  version \"2.0.0\"\n".to_owned()),
-                ("package.json", r#"{"dependencies": {"a": "^1.0.0", "here": "file:../here"}, "devDependencies": {"b": "^3.0.0"}}"#.to_owned()),
-            ],
-            &["package.json:1:79 asks for b ^3.0.0, which the lockfile does not know"],
-        ),
-    ];
-    check_out_of_step(&rows).await;
-}
-
-/// Compares the findings about lockfiles out of step, by their places.
-async fn check_out_of_step(rows: &[OutOfStep<'_>]) {
-    for (files, expect) in rows {
-        let test = files
-            .iter()
-            .fold(ModuleTest::new(DependencyScanner::default()), |test, (path, text)| test.file(*path, text));
-        let result = test.run().await.unwrap();
-        let found: Vec<String> = result
-            .findings
-            .iter()
-            .filter(|finding| finding.rule_id.as_str() == "dependencies/out-of-step")
-            .map(|finding| {
-                let message = finding.text();
-                let said = message.split_once(": ").map_or("", |(_, said)| said);
-                format!("{} {said}", finding.locations[0])
-            })
-            .collect();
-        let mut expect: Vec<String> = expect.iter().map(|&text| text.to_owned()).collect();
-        expect.sort();
-        let mut found = found;
-        found.sort();
-        assert_eq!(found, expect);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

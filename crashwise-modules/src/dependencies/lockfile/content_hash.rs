@@ -1,9 +1,11 @@
-//! The digest that Poetry writes into its lockfile of what the manifest asks for.
+//! The digests that Poetry and PDM write into their lockfiles of what the manifest asks for.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use super::python_manifest::fold;
 use super::tree::{Node, Value};
 
 /// Tables of `[tool.poetry]` that count; the first four count as null when they are missing.
@@ -11,7 +13,7 @@ const POETRY: [&str; 5] = ["dependencies", "source", "extras", "dev-dependencies
 const PROJECT: [&str; 3] = ["requires-python", "dependencies", "optional-dependencies"];
 
 /// Whether a digest is that of a manifest, in one of the ways in which the versions of Poetry take it.
-pub(super) fn fits(manifest: &Node<'_>, digest: &str) -> bool {
+pub(super) fn fits_poetry(manifest: &Node<'_>, digest: &str) -> bool {
     let project = pairs(manifest.get("project"), &PROJECT, false);
     let poetry = pairs(manifest.path(&["tool", "poetry"]), &POETRY, project.is_empty());
     let plain = match (object(&project), object(&poetry)) {
@@ -27,13 +29,66 @@ pub(super) fn fits(manifest: &Node<'_>, digest: &str) -> bool {
             "{{\"dependency-groups\": {text}, \"project\": {project}, \"tool\": {{\"poetry\": {poetry}}}}}"
         ));
     }
-    texts.iter().any(|text| {
-        let mut found = String::with_capacity(64);
-        for byte in Sha256::digest(text.as_bytes()) {
-            let _ = write!(found, "{byte:02x}");
+    texts.iter().any(|text| sha256(text) == digest)
+}
+
+/// Whether a digest is that of a manifest, in one of the ways in which the versions of PDM take it.
+pub(super) fn fits_pdm(manifest: &Node<'_>, digest: &str) -> bool {
+    let Some(digest) = digest.strip_prefix("sha256:") else { return true };
+    let json = |path: &[&str], absent: &str| {
+        let mut text = String::new();
+        match manifest.path(path) {
+            Some(node) => write(node, &mut text),
+            None => text.push_str(absent),
         }
-        found == digest
-    })
+        text
+    };
+    let resolution = ("resolution", json(&["tool", "pdm", "resolution"], "{}"));
+    let overrides = ("overrides", json(&["tool", "pdm", "resolution", "overrides"], "{}"));
+    let former = json(&["tool", "pdm", "dev-dependencies"], "{}");
+    [(&resolution, pdm_groups(manifest)), (&resolution, former.clone()), (&overrides, former)]
+        .into_iter()
+        .any(|((key, resolution), development)| {
+            let mut pairs = vec![
+                ("sources", json(&["tool", "pdm", "source"], "[]")),
+                ("dependencies", json(&["project", "dependencies"], "[]")),
+                ("dev-dependencies", development),
+                ("optional-dependencies", json(&["project", "optional-dependencies"], "{}")),
+                ("requires-python", json(&["project", "requires-python"], "\"\"")),
+                (*key, resolution.clone()),
+            ];
+            pairs.sort_unstable();
+            sha256(&object(&pairs)) == digest
+        })
+}
+
+/// The standard's and PDM's own groups for development as one map, by their folded names.
+fn pdm_groups(manifest: &Node<'_>) -> String {
+    let mut groups: BTreeMap<String, Vec<&Node<'_>>> = BTreeMap::new();
+    for table in [&["dependency-groups"][..], &["tool", "pdm", "dev-dependencies"]] {
+        for group in manifest.path(table).map_or(&[][..], Node::entries) {
+            groups.entry(fold(&group.key)).or_default().extend(group.node.items());
+        }
+    }
+    let groups: Vec<String> = groups
+        .iter()
+        .map(|(name, items)| {
+            let (mut key, mut list) = (String::new(), String::new());
+            string(name, &mut key);
+            write_list(items.iter().copied(), &mut list);
+            format!("{key}: {list}")
+        })
+        .collect();
+    format!("{{{}}}", groups.join(", "))
+}
+
+/// In lower-case hexadecimal digits.
+fn sha256(text: &str) -> String {
+    let mut out = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
 }
 
 /// The keys that count and their values as JSON.
@@ -64,14 +119,7 @@ fn write(node: &Node<'_>, out: &mut String) {
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Value::Number(number) => out.push_str(number),
         Value::Text(text) => string(text, out),
-        Value::List(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                out.push_str(if index > 0 { ", " } else { "" });
-                write(item, out);
-            }
-            out.push(']');
-        }
+        Value::List(items) => write_list(items.iter(), out),
         Value::Map(entries) => {
             let mut entries: Vec<_> = entries.iter().collect();
             entries.sort_by(|a, b| a.key.cmp(&b.key));
@@ -85,6 +133,15 @@ fn write(node: &Node<'_>, out: &mut String) {
             out.push('}');
         }
     }
+}
+
+fn write_list<'n, 'a: 'n>(items: impl Iterator<Item = &'n Node<'a>>, out: &mut String) {
+    out.push('[');
+    for (index, item) in items.enumerate() {
+        out.push_str(if index > 0 { ", " } else { "" });
+        write(item, out);
+    }
+    out.push(']');
 }
 
 fn string(text: &str, out: &mut String) {

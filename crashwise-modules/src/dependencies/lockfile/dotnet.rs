@@ -1,6 +1,7 @@
-//! `packages.lock.json`, project files with `PackageReference`, and `packages.config`.
+//! `packages.lock.json` and `packages.config`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
@@ -8,23 +9,13 @@ use crate::dependencies::version::Ecosystem;
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
-use super::{Format, json, xml};
-
-/// How many properties one version is made of at most.
-const MAX_EXPANSIONS: usize = 32;
+use super::{Format, dotnet_project, json, xml};
 
 pub(super) const LOCKFILE: Format = Format {
     name: "packages.lock.json",
-    matches: |name| name == "packages.lock.json",
+    // A folder with several projects has one for each: `packages.Name.lock.json`.
+    matches: |name| name.starts_with("packages.") && name.ends_with(".lock.json"),
     parse: parse_lockfile,
-};
-
-pub(super) const PROJECT: Format = Format {
-    name: "project file",
-    matches: |name| {
-        [".csproj", ".fsproj", ".vbproj"].iter().any(|end| name.to_ascii_lowercase().ends_with(end))
-    },
-    parse: parse_project,
 };
 
 pub(super) const CONFIG: Format = Format {
@@ -40,6 +31,10 @@ fn parse_lockfile(input: &Input<'_>) -> Result<Graph, Flaw> {
         return Err(Flaw::unsupported(version.at.start, "version", "is not known, expected 1 or 2"));
     }
     let mut graph = Graph::default();
+    let project = dotnet_project::beside(input);
+    // What is asked for by its name in lower case, as the lockfile was made for it.
+    let mut requested: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut places: BTreeMap<String, Range<usize>> = BTreeMap::new();
     // The same version for several frameworks is one package.
     let mut known: HashMap<(String, String), usize> = HashMap::new();
     for framework in tree.entries_of("dependencies") {
@@ -55,10 +50,20 @@ fn parse_lockfile(input: &Input<'_>) -> Result<Graph, Flaw> {
                 node.digest = entry.node.text_of("contentHash").map(str::to_owned);
                 graph.add(node)
             });
-            here.insert(lower, index);
             if kind == "Direct" {
-                graph.ask(index, Scope::Prod, Some((input.path.clone(), entry.at.clone())));
+                let ask = project.as_ref().and_then(|project| project.reference(&lower));
+                let (scope, at) = match (&project, ask) {
+                    (Some(project), Some(ask)) => (ask.scope, (project.path.clone(), ask.at.clone())),
+                    _ => (Scope::Prod, (input.path.clone(), entry.at.clone())),
+                };
+                graph.ask(index, scope, Some(at));
+                requested
+                    .entry(lower.clone())
+                    .or_default()
+                    .push(entry.node.text_of("requested").unwrap_or_default());
+                places.entry(lower.clone()).or_insert_with(|| entry.at.clone());
             }
+            here.insert(lower, index);
         }
         for entry in framework.node.entries() {
             let Some(index) = here.get(&entry.key.to_ascii_lowercase()).copied() else { continue };
@@ -74,108 +79,10 @@ fn parse_lockfile(input: &Input<'_>) -> Result<Graph, Flaw> {
             }
         }
     }
-    Ok(graph)
-}
-
-fn parse_project(input: &Input<'_>) -> Result<Graph, Flaw> {
-    let document = xml::parse(input.text.trim_start_matches('\u{feff}'))?;
-    let shift = input.text.len() - input.text.trim_start_matches('\u{feff}').len();
-    let mut graph = Graph::default();
-    if input.beside("packages.lock.json").is_some() {
-        // The lockfile says what is restored.
-        return Ok(graph);
-    }
-    let mut properties = properties_of(&document);
-    let central = central_versions(input, &mut properties);
-    let references = document
-        .descendants()
-        .filter(|node| node.has_tag_name("PackageReference") || node.tag_name().name() == "PackageReference");
-    for reference in references {
-        let attribute = |name: &'static str| {
-            reference.attribute(name).or_else(|| xml::text_of(reference, name)).map(str::trim)
-        };
-        let Some(name) = attribute("Include") else { continue };
-        let wanted = attribute("VersionOverride").or_else(|| attribute("Version")).map(str::to_owned);
-        let wanted = wanted.or_else(|| central.get(&name.to_ascii_lowercase()).cloned());
-        let start = reference.range().start + shift;
-        let end = input.text[start..].find('>').map_or(start, |length| start + length + 1);
-        let mut node = Node::new(Ecosystem::NuGet, name, start..end);
-        let wanted = wanted.map(|wanted| expand(&wanted, &properties));
-        node.version = wanted.as_deref().and_then(minimum).map(str::to_owned);
-        if let (Some(version), Some(tag)) = (node.version.as_deref(), input.text.get(start..end)) {
-            let written = format!("ersion=\"{version}\"");
-            let offset = tag.find(&written).map(|offset| start + offset + "ersion=\"".len());
-            node.pin = offset.map(|offset| offset..offset + version.len());
-        }
-        let is_dev = attribute("PrivateAssets").is_some_and(|assets| assets.eq_ignore_ascii_case("all"));
-        let index = graph.add(node);
-        let scope = if is_dev { Scope::Dev } else { Scope::Prod };
-        graph.ask(index, scope, Some((input.path.clone(), start..end)));
+    if let Some(project) = &project {
+        project.check(input, &mut graph, &requested, &places);
     }
     Ok(graph)
-}
-
-/// The lowest version that a reference allows, which is the one that is restored; `None` if it is not settled.
-fn minimum(wanted: &str) -> Option<&str> {
-    let text = wanted.trim();
-    let text = text.strip_prefix('[').unwrap_or(text).split([',', ']']).next()?.trim();
-    (!text.is_empty() && !text.contains(['*', '$', '('])).then_some(text)
-}
-
-/// What the groups of properties set, by name in lower case.
-fn properties_of(document: &roxmltree::Document<'_>) -> BTreeMap<String, String> {
-    let groups = document.descendants().filter(|node| node.tag_name().name() == "PropertyGroup");
-    let properties = groups.flat_map(|group| group.children().filter(roxmltree::Node::is_element));
-    properties
-        .filter_map(|node| {
-            Some((node.tag_name().name().to_ascii_lowercase(), node.text()?.trim().to_owned()))
-        })
-        .collect()
-}
-
-/// Replaces `$(Name)` as far as it is known.
-fn expand(text: &str, properties: &BTreeMap<String, String>) -> String {
-    let mut text = text.to_owned();
-    for _ in 0..MAX_EXPANSIONS {
-        let Some(start) = text.find("$(") else { break };
-        let Some(length) = text[start..].find(')') else { break };
-        let name = text[start + 2..start + length].to_ascii_lowercase();
-        let Some(value) = properties.get(&name).filter(|value| value.len() + text.len() <= 4096) else {
-            break;
-        };
-        text.replace_range(start..=start + length, value);
-    }
-    text
-}
-
-/// The versions that the nearest `Directory.Packages.props` above sets; what it and the nearest
-/// `Directory.Build.props` set as properties is added to `properties`.
-fn central_versions(
-    input: &Input<'_>,
-    properties: &mut BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    let depth = input.path.as_str().matches('/').count();
-    let nearest =
-        |name: &str| (0..=depth).find_map(|up| input.beside(&format!("{}{name}", "../".repeat(up))));
-    if let Some((_, text)) = nearest("Directory.Build.props")
-        && let Ok(document) = xml::parse(text.trim_start_matches('\u{feff}'))
-    {
-        for (name, value) in properties_of(&document) {
-            properties.entry(name).or_insert(value);
-        }
-    }
-    let mut out = BTreeMap::new();
-    let Some((_, text)) = nearest("Directory.Packages.props") else { return out };
-    let Ok(document) = xml::parse(text.trim_start_matches('\u{feff}')) else { return out };
-    for (name, value) in properties_of(&document) {
-        properties.entry(name).or_insert(value);
-    }
-    for node in document.descendants().filter(|node| node.tag_name().name() == "PackageVersion") {
-        if let (Some(name), Some(version)) = (node.attribute("Include"), node.attribute("Version")) {
-            out.insert(name.trim().to_ascii_lowercase(), version.trim().to_owned());
-        }
-    }
-    out
 }
 
 fn parse_config(input: &Input<'_>) -> Result<Graph, Flaw> {

@@ -6,7 +6,7 @@ use crate::dependencies::version::Ecosystem;
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
-use super::{Format, xml};
+use super::{Format, gradle_script, xml};
 
 pub(super) const LOCKFILE: Format =
     Format { name: "gradle.lockfile", matches: |name| name.ends_with(".lockfile"), parse: parse_lockfile };
@@ -41,6 +41,9 @@ fn parse_lockfile(input: &Input<'_>) -> Result<Graph, Flaw> {
         let mut node = Node::new(Ecosystem::Maven, name, start..start + module.len()).with_version(*version);
         node.scope = Some(if is_build { Scope::Build } else { scope_of(configurations) });
         graph.add(node);
+    }
+    if name == "gradle.lockfile" {
+        gradle_script::ask(input, &mut graph);
     }
     Ok(graph)
 }

@@ -73,6 +73,13 @@ impl<'a> Input<'a> {
         self.files.get(&path)
     }
 
+    /// The other files in the folder of this one.
+    pub(super) fn files_beside(&self) -> impl Iterator<Item = (&'a RelPath, &'a str)> {
+        let own = self.path;
+        let folder = |path: &'a RelPath| path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
+        self.files.iter().filter(move |(path, _)| *path != own && folder(path) == folder(own))
+    }
+
     /// The files of a name in the folder of this one and below, nearest first.
     pub(super) fn below(&self, name: &str) -> Vec<(&'a RelPath, &'a str)> {
         let folder = self.path.parent();

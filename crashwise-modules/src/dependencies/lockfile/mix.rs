@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
 
-use super::Format;
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
+use super::{Format, constraint};
 
 pub(super) const FORMAT: Format = Format { name: "mix.lock", matches: |name| name == "mix.lock", parse };
 
@@ -77,14 +77,25 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             offset += whole.len();
             let line = whole.split('#').next().unwrap_or_default().trim();
             let Some(rest) = line.strip_prefix("{:") else { continue };
-            let Some((name, _)) = rest.split_once(',') else { continue };
-            let Some(need) = by_name.get(name.trim()) else { continue };
+            let Some((name, ask)) = rest.split_once(',') else { continue };
             let begin = start + whole.find("{:").unwrap_or_default();
-            graph.ask(
-                *need,
-                scope_of(rest),
-                Some((path.clone(), begin..begin + line.trim_end_matches(',').len())),
-            );
+            let at = (path.clone(), begin..begin + line.trim_end_matches(',').len());
+            let name = name.trim();
+            let wanted = ask.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let wanted = wanted.map(|(wanted, _)| wanted);
+            let Some(need) = by_name.get(name).copied() else {
+                if is_locked(wanted, ask) {
+                    graph.mismatch(at, format!("asks for {name}, which the lockfile does not know"));
+                }
+                continue;
+            };
+            if let (Some(wanted), Some(version)) = (wanted, graph.nodes[need].version.as_deref())
+                && constraint::elixir(wanted, version) == Some(false)
+            {
+                let message = format!("asks for {name} {wanted}, the lockfile has {version}");
+                graph.mismatch(at.clone(), message);
+            }
+            graph.ask(need, scope_of(rest), Some(at));
         }
     }
     Ok(graph)
@@ -93,6 +104,14 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
 /// The name of the repository, the text after the list of needs.
 fn repository(term: &str) -> Option<&str> {
     term.rsplit_once("], \"")?.1.split('"').next()
+}
+
+/// Whether a line of `mix.exs` asks for something that is locked: what has a requirement or comes from a repository,
+/// and does not lie beside the project. Other tuples begin with a name too.
+fn is_locked(wanted: Option<&str>, ask: &str) -> bool {
+    let has = |key: &str| ask.contains(key);
+    let is_requirement = wanted.is_some_and(|wanted| constraint::elixir(wanted, "0.0.0").is_some());
+    (is_requirement || has("git:") || has("github:")) && !has(" path:") && !has("in_umbrella:")
 }
 
 /// What `only:` says.

@@ -6,14 +6,17 @@ mod bun;
 mod cargo;
 mod cargo_manifest;
 mod composer;
+mod constraint;
 mod content_hash;
 mod cyclonedx;
 mod cyclonedx_xml;
 mod dotnet;
+mod dotnet_project;
 mod flaw;
 mod gemfile;
 mod golang;
 mod gradle;
+mod gradle_script;
 mod graph;
 mod ignores;
 mod input;
@@ -40,6 +43,7 @@ mod tests;
 mod toml;
 mod tree;
 mod uv;
+mod uv_metadata;
 mod xml;
 mod yaml;
 mod yarn;
@@ -84,7 +88,7 @@ const FORMATS: &[Format] = &[
     gradle::VERIFICATION,
     pom::FORMAT,
     dotnet::LOCKFILE,
-    dotnet::PROJECT,
+    dotnet_project::FORMAT,
     dotnet::CONFIG,
     mix::FORMAT,
     pub_lock::FORMAT,
@@ -107,4 +111,10 @@ const MANIFESTS: &[&str] = &[
     "Directory.Build.props",
     "go.sum",
     "mix.exs",
+    "pubspec.yaml",
+    "build.gradle",
+    "build.gradle.kts",
+    "libs.versions.toml",
+    "Directory.Build.targets",
+    "pubspec_overrides.yaml",
 ];

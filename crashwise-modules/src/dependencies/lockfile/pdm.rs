@@ -10,7 +10,7 @@ use super::graph::{Graph, Node};
 use super::input::Input;
 use super::python_manifest::{self, fold, requirement_name};
 use super::tree::Node as Tree;
-use super::{Format, toml};
+use super::{Format, content_hash, toml};
 
 pub(super) const FORMAT: Format = Format { name: "pdm.lock", matches: |name| name == "pdm.lock", parse };
 
@@ -66,6 +66,14 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             let found = by_name.get(&fold(requirement_name(need)));
             graph.nodes[index].needs.extend(found.into_iter().flatten().filter(|need| **need != index));
         }
+    }
+    if let Some(digest) = tree.path(&["metadata", "content_hash"])
+        && let Some((_, text)) = input.beside("pyproject.toml")
+        && let Ok(manifest) = toml::parse(text)
+        && !content_hash::fits_pdm(&manifest, digest.text().unwrap_or_default())
+    {
+        let message = "was made for another pyproject.toml: its digest differs";
+        graph.mismatch((input.path.clone(), digest.at.clone()), message);
     }
     for ask in python_manifest::beside(input).unwrap_or_default() {
         for need in by_name.get(&ask.name).into_iter().flatten() {

@@ -57,7 +57,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     if let Some(digest) = tree.path(&["metadata", "content-hash"])
         && let Some((_, text)) = input.beside("pyproject.toml")
         && let Ok(manifest) = toml::parse(text)
-        && !content_hash::fits(&manifest, digest.text().unwrap_or_default())
+        && !content_hash::fits_poetry(&manifest, digest.text().unwrap_or_default())
     {
         let message = "was made for another pyproject.toml: its digest differs";
         graph.mismatch((input.path.clone(), digest.at.clone()), message);

@@ -1,11 +1,12 @@
 //! `pyproject.toml`: what a Python project asks for, in its standard and in Poetry's tables.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crashwise_core::RelPath;
 
 use crate::dependencies::inventory::Scope;
-use crate::dependencies::version::Ecosystem;
+use crate::dependencies::version::{Ecosystem, Order, VersionKey};
 
 use super::input::Input;
 use super::toml;
@@ -19,6 +20,13 @@ pub(super) struct Ask {
     /// The extras of it that are asked for.
     pub(super) extras: Vec<String>,
     pub(super) at: (RelPath, Range<usize>),
+}
+
+/// What follows the operator of a specifier.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Specified {
+    Version(VersionKey),
+    Text(String),
 }
 
 /// Takes a name, its extras, what for, and where.
@@ -90,6 +98,40 @@ fn extras_of(text: &str) -> Vec<String> {
         return Vec::new();
     };
     list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+/// The versions that a requirement allows, each as an operator and what follows it; `None` if it names an address.
+pub(super) fn specifiers_of(text: &str) -> Option<BTreeSet<(String, Specified)>> {
+    let start = text.find(requirement_name(text)).unwrap_or_default() + requirement_name(text).len();
+    let rest = text[start..].split(';').next().unwrap_or_default().trim();
+    let rest = match rest.strip_prefix('[') {
+        Some(extras) => extras.split_once(']').map_or("", |(_, rest)| rest).trim(),
+        None => rest,
+    };
+    if rest.starts_with('@') {
+        return None;
+    }
+    let rest = rest.strip_prefix('(').map_or(rest, |inner| inner.trim_end_matches(')'));
+    Some(specifiers(rest))
+}
+
+/// The parts of a list such as `>=1.0, <2`; versions that are spelled in two ways are one.
+pub(super) fn specifiers(list: &str) -> BTreeSet<(String, Specified)> {
+    let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let version = part.trim_start_matches(['<', '>', '=', '~', '!']);
+            let (operator, version) = (&part[..part.len() - version.len()], version.trim());
+            // `~=1.0` and `~=1.0.0` differ, and so do wildcards.
+            let specified = match Order::Pep440.key(version) {
+                Ok(key) if operator != "~=" && operator != "===" && !version.contains('*') => {
+                    Specified::Version(key)
+                }
+                _ => Specified::Text(version.to_owned()),
+            };
+            (operator.to_owned(), specified)
+        })
+        .collect()
 }
 
 /// The name at the start of a requirement such as `Name[extra]>=1; python_version < "3"`.

@@ -10,7 +10,7 @@ use super::graph::{Graph, Node};
 use super::input::Input;
 use super::python_manifest::{self, fold};
 use super::tree::Node as Tree;
-use super::{Format, toml};
+use super::{Format, toml, uv_metadata};
 
 pub(super) const FORMAT: Format = Format { name: "uv.lock", matches: |name| name == "uv.lock", parse };
 
@@ -53,6 +53,9 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     };
     let manifest = python_manifest::beside(input).unwrap_or_default();
     for (index, package) in packages.iter().enumerate() {
+        if graph.nodes[index].is_project {
+            uv_metadata::check(input, &mut graph, package);
+        }
         let mut asked = Vec::new();
         for need in package.items_of("dependencies") {
             asked.push((Scope::Prod, need));
