@@ -33,4 +33,4 @@ pub mod secrets;
 pub mod source;
 pub mod walk;
 
-pub use registry::registry;
+pub use registry::{registry, registry_of};

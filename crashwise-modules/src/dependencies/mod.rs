@@ -15,6 +15,7 @@ mod day;
 mod finding;
 mod handover;
 mod inventory;
+mod inventory_json;
 mod lockfile;
 mod sbom;
 mod scan;

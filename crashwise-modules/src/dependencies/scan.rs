@@ -110,7 +110,7 @@ impl Module for DependencyScanner {
             for package in &inventory.packages {
                 *licenses.entry(package.license.as_deref().unwrap_or("not stated")).or_default() += 1;
             }
-            let text = serde_json::to_vec(&inventory).map_err(ModuleError::failed)?;
+            let text = inventory.to_json().map_err(ModuleError::failed)?;
             let artifact = cx.store(INVENTORY_ARTIFACT, text.as_slice())?;
             let direct = inventory.packages.iter().filter(|package| package.direct).count();
             let development = inventory.packages.iter().filter(|package| package.scope.is_dev()).count();

@@ -9,11 +9,9 @@ use crate::engine::LazyMetadata;
 use crate::workflows;
 use crashwise_core::store::Store;
 use crashwise_core::workflow::AnyWorkflow;
-use crashwise_core::{AnyModule, Metadata, ModuleRegistry, nearest};
-use crashwise_modules::dependencies::{DependencyScanner, VulnerabilityAnalyzer};
+use crashwise_core::{Metadata, ModuleRegistry, nearest};
 #[cfg(target_os = "linux")]
 use crashwise_modules::fuzzing;
-use crashwise_modules::secrets::SecretScan;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,12 +38,36 @@ pub(super) struct Known {
 impl Catalogue {
     /// What comes with the program, and the definitions in `--workflows`.
     pub(super) fn load(globals: &Globals) -> Result<Self, Failure> {
-        Self::with(globals, modules(None))
+        Self::with(globals, modules(None, |_| true))
+    }
+
+    /// What comes with the program and one module. Where there is none of this name, all modules: the nearest is named.
+    pub(super) fn for_module(globals: &Globals, name: &str) -> Result<Self, Failure> {
+        let catalogue = Self::with(globals, modules(None, |module| module == name));
+        match catalogue {
+            Ok(catalogue) if catalogue.modules.find(name).is_ok() && globals.workflows.is_none() => {
+                Ok(catalogue)
+            }
+            _ => Self::load(globals),
+        }
+    }
+
+    /// What a run of a workflow takes: of one that comes with the program, the modules that it names.
+    pub(super) fn for_workflow(globals: &Globals, name: &str) -> Result<Self, Failure> {
+        let shipped = workflows::named();
+        let shipped = shipped.iter().find(|(known, _)| *known == name && globals.workflows.is_none());
+        let required = shipped.map_or_else(Vec::new, |(_, code)| code.metadata().required_modules);
+        if required.is_empty() {
+            return Self::for_runs(globals);
+        }
+        let corpora =
+            if required.iter().any(|name| name.ends_with("_fuzzer")) { corpora(globals)? } else { None };
+        Self::with(globals, modules(corpora.as_ref(), |module| required.iter().any(|name| name == module)))
     }
 
     /// The same for runs that are kept: fuzzers keep their corpora too.
     pub(super) fn for_runs(globals: &Globals) -> Result<Self, Failure> {
-        Self::with(globals, modules(corpora(globals)?.as_ref()))
+        Self::with(globals, modules(corpora(globals)?.as_ref(), |_| true))
     }
 
     /// The same for a worker: fuzzers keep their corpora where all workers find them, unless another place is named.
@@ -55,7 +77,7 @@ impl Catalogue {
             Some(asked) => workspaces::store(asked)?,
             None => store.clone(),
         };
-        Self::with(globals, modules(Some(&store)))
+        Self::with(globals, modules(Some(&store), |_| true))
     }
 
     fn with(globals: &Globals, modules: ModuleRegistry) -> Result<Self, Failure> {
@@ -148,20 +170,20 @@ pub(super) fn corpora(globals: &Globals) -> Result<Option<Store>, Failure> {
     Ok(StateFolder::of(globals).and_then(|state| Store::local(state.path()).ok()))
 }
 
-/// Every module that comes with the program.
-fn modules(corpora: Option<&Store>) -> ModuleRegistry {
-    let all: [Arc<dyn AnyModule>; 3] = [
-        Arc::new(DependencyScanner::default()),
-        Arc::new(VulnerabilityAnalyzer::default()),
-        Arc::new(SecretScan::default()),
-    ];
+/// The modules that come with the program and whose names are wanted.
+fn modules(corpora: Option<&Store>, wanted: impl Fn(&str) -> bool) -> ModuleRegistry {
     let mut modules = ModuleRegistry::new();
+    // Those of the registry keep no corpora, so fuzzers that do come first.
     #[cfg(target_os = "linux")]
-    let fuzzers = corpora.map_or_else(fuzzing::modules, fuzzing::modules_with_store);
+    for module in corpora.map_or_else(Vec::new, fuzzing::modules_with_store) {
+        if wanted(&module.info().name) {
+            let _ = modules.add_shared(module);
+        }
+    }
     #[cfg(not(target_os = "linux"))]
-    let fuzzers: Vec<Arc<dyn AnyModule>> = corpora.map_or_else(Vec::new, |_| Vec::new());
-    for module in fuzzers.iter().chain(crashwise_modules::registry().iter()).chain(&all) {
-        // One that is there already is the same, or knows less.
+    let _ = corpora;
+    for module in crashwise_modules::registry_of(wanted).iter() {
+        // One that is there already knows more.
         let _ = modules.add_shared(Arc::clone(module));
     }
     modules

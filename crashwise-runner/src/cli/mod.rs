@@ -54,7 +54,7 @@ use terminal::Terminal;
 
 /// Carries out the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(flags::as_parameters(std::env::args_os())) {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(message) => {
             // Help and version are asked for; anything else is wrong.
@@ -71,6 +71,16 @@ pub fn main() -> ExitCode {
             terminal.error(&failure.to_string());
             failure.code().into()
         }
+    }
+}
+
+/// Reads the command line. What the program does not know may be the flag of a workflow.
+fn parse() -> Result<Cli, clap::Error> {
+    match Cli::try_parse_from(std::env::args_os()) {
+        Err(error) if error.kind() == clap::error::ErrorKind::UnknownArgument => {
+            Cli::try_parse_from(flags::as_parameters(std::env::args_os()))
+        }
+        parsed => parsed,
     }
 }
 

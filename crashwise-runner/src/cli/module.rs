@@ -40,7 +40,12 @@ pub(super) enum ModuleCommand {
 }
 
 pub(super) fn run(command: ModuleCommand, globals: &Globals, terminal: &Terminal) -> Result<Exit, Failure> {
-    let catalogue = Catalogue::load(globals)?;
+    let catalogue = match &command {
+        ModuleCommand::Run { name, .. } | ModuleCommand::Info { name, .. } => {
+            Catalogue::for_module(globals, name)?
+        }
+        ModuleCommand::List { .. } => Catalogue::load(globals)?,
+    };
     match command {
         ModuleCommand::List { json: true } => {
             let all: Vec<ModuleInfo> = catalogue.modules.iter().map(|module| module.info()).collect();

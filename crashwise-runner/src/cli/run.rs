@@ -246,12 +246,8 @@ pub(super) fn builder(
         builder = builder.workflow_checked(name.to_owned(), Arc::clone(&known.code));
     }
     if let (Some(code), Some(name)) = (extra, extra_name) {
-        let is_known = catalogue.workflow(&name).is_ok_and(|known| Arc::ptr_eq(&known.code, code));
-        builder = if is_known {
-            builder.workflow_checked(name, Arc::clone(code))
-        } else {
-            builder.workflow_shared(Arc::clone(code))
-        };
+        // It is the catalogue's, or made of a module, whose configuration describes itself.
+        builder = builder.workflow_checked(name, Arc::clone(code));
     }
     if let Some(state) = state {
         builder = builder.state_dir(state.path());

@@ -108,7 +108,7 @@ pub(super) fn run(command: WorkflowCommand, globals: &Globals, terminal: &Termin
             Ok(Exit::Clean)
         }
         WorkflowCommand::Run { name, args } => {
-            let catalogue = Catalogue::for_runs(globals)?;
+            let catalogue = Catalogue::for_workflow(globals, &name)?;
             let code = Arc::clone(&catalogue.workflow(&name)?.code);
             run::execute(&args, &code, Keep::Durable, catalogue, globals, terminal)
         }

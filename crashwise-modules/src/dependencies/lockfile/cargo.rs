@@ -1,7 +1,6 @@
 //! `Cargo.lock` in all its versions; what is asked for, and for what, comes from the `Cargo.toml` files.
 
-use std::collections::{BTreeMap, HashMap};
-use std::iter;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::dependencies::inventory::Origin;
@@ -15,6 +14,8 @@ use super::{Format, cargo_manifest, toml};
 pub(super) const FORMAT: Format = Format { name: "Cargo.lock", matches: |name| name == "Cargo.lock", parse };
 
 const NEWEST_VERSION: u64 = 4;
+/// Texts of fewer bytes are searched byte by byte.
+const SHORT: usize = 24;
 /// The start of the source of the public registry's index, without its protocol.
 pub(crate) const PUBLIC_INDEX: &str = "://github.com/rust-lang/crates.io";
 
@@ -181,7 +182,12 @@ impl<'a> Rest<'a> {
     /// A text in quotes on one line.
     fn quoted(&mut self) -> Option<&'a str> {
         let bytes = self.bytes().strip_prefix(b"\"")?;
-        let end = memchr::memchr2(b'"', b'\n', bytes).filter(|end| bytes[*end] == b'"')?;
+        // Most are shorter than what a search of vectors pays for.
+        let near = bytes.iter().take(SHORT).position(|byte| matches!(byte, b'"' | b'\n'));
+        let end = near.or_else(|| Some(SHORT + memchr::memchr2(b'"', b'\n', bytes.get(SHORT..)?)?))?;
+        if bytes[end] != b'"' {
+            return None;
+        }
         let start = self.at + 1;
         self.at = start + end + 1;
         self.text.get(start..start + end)
@@ -209,6 +215,44 @@ fn is_public_host(address: &str) -> bool {
     host == "crates.io" || host.strip_suffix(".crates.io").is_some_and(|name| !name.contains('/'))
 }
 
+/// The entries of a lockfile by their names.
+struct Names<'e, 'a> {
+    entries: &'e [Entry<'a>],
+    /// Places of entries, in the order of their names; those of one name in the order of the file.
+    order: Vec<usize>,
+    /// Where in the order the names begin that start with a byte.
+    starts: [usize; 257],
+}
+
+impl<'e, 'a> Names<'e, 'a> {
+    fn new(entries: &'e [Entry<'a>]) -> Self {
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        // Cargo sorts them, so this only looks.
+        order.sort_by(|a, b| entries[*a].name.cmp(entries[*b].name));
+        let mut starts = [0; 257];
+        for entry in entries {
+            starts[first_byte(entry.name) + 1] += 1;
+        }
+        for byte in 0..256 {
+            starts[byte + 1] += starts[byte];
+        }
+        Self { entries, order, starts }
+    }
+
+    /// The places of the entries of a name.
+    fn of(&self, name: &str) -> &[usize] {
+        let byte = first_byte(name);
+        let near = &self.order[self.starts[byte]..self.starts[byte + 1]];
+        let from = near.partition_point(|index| self.entries[*index].name < name);
+        let same = near[from..].iter().take_while(|index| self.entries[**index].name == name).count();
+        &near[from..from + same]
+    }
+}
+
+fn first_byte(name: &str) -> usize {
+    name.as_bytes().first().copied().unwrap_or_default().into()
+}
+
 fn graph(input: &Input<'_>, lock: &Lock<'_>) -> Graph {
     let entries = &lock.entries;
     let mut graph = Graph::default();
@@ -221,20 +265,16 @@ fn graph(input: &Input<'_>, lock: &Lock<'_>) -> Graph {
         node.digest = entry.checksum.map(|checksum| ["sha256:", checksum].concat());
         graph.add(node);
     }
-    // The first entry of a name, and for each entry the next one of its name.
-    let mut first: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
-    let mut next: Vec<Option<usize>> = vec![None; entries.len()];
-    for (index, entry) in entries.iter().enumerate().rev() {
-        next[index] = first.insert(entry.name, index);
-    }
+    let by_name = Names::new(entries);
     let resolve = |needed: &str| -> Option<usize> {
-        if let Some(only) = first.get(needed) {
-            return Some(*only);
+        let same = by_name.of(needed);
+        if let Some(first) = same.first() {
+            return Some(*first);
         }
         let mut words = needed.split(' ');
-        let start = first.get(words.next()?)?;
+        let same = by_name.of(words.next()?);
         let (version, source) = (words.next(), words.next().map(|text| text.trim_matches(['(', ')'])));
-        iter::successors(Some(*start), |index| next[*index]).find(|index| {
+        same.iter().copied().find(|index| {
             let entry = &entries[*index];
             version.is_none_or(|version| version == entry.version)
                 && source.is_none_or(|source| entry.source == Some(source))

@@ -126,6 +126,15 @@ impl Graph {
     /// that reaches it and the shortest way of that scope.
     pub(super) fn settle(&self) -> Vec<Settled> {
         let mut settled = vec![Settled::default(); self.nodes.len()];
+        let mut counts = vec![0_u32; self.nodes.len()];
+        for need in self.nodes.iter().flat_map(|node| node.needs.iter().chain(&node.may_need)) {
+            if let Some(count) = counts.get_mut(*need) {
+                *count += 1;
+            }
+        }
+        for (state, count) in settled.iter_mut().zip(counts) {
+            state.parents.reserve_exact(count as usize);
+        }
         for (index, node) in self.nodes.iter().enumerate() {
             for need in node.needs.iter().chain(&node.may_need) {
                 if let Some(child) = settled.get_mut(*need)

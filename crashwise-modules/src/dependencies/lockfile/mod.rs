@@ -21,6 +21,7 @@ mod graph;
 mod ignores;
 mod input;
 mod json;
+mod json_reader;
 mod mix;
 mod node_manifest;
 mod npm;

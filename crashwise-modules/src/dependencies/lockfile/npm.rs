@@ -1,13 +1,18 @@
-//! `package-lock.json` in versions 1 to 3, and `npm-shrinkwrap.json`.
+//! `package-lock.json` in versions 1 to 3, and `npm-shrinkwrap.json`, read from front to end.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
+
+use crashwise_core::GapReason;
 
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
 
 use super::flaw::Flaw;
-use super::graph::{Graph, Node};
+use super::graph::{Graph, MAX_PACKAGES, Node};
 use super::input::Input;
+use super::json_reader::Reader;
 use super::tree::Node as Tree;
 use super::{Format, json, node_manifest};
 
@@ -18,22 +23,40 @@ pub(super) const FORMAT: Format = Format {
 };
 
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
-    let tree = json::parse(input.text)?.into_map("a map")?;
-    if let Some(version) = tree.get("lockfileVersion")
-        && !matches!(version.text(), Some("1" | "2" | "3"))
-    {
-        return Err(Flaw::unsupported(
-            version.at.start,
-            "lockfileVersion",
-            "is not known, expected 1, 2 or 3",
-        ));
+    let mut reader = Reader::new(input.text)?;
+    if reader.peek() != Some(b'{') {
+        let start = reader.at();
+        reader.pass()?;
+        return Err(Flaw::new(start, "", "expected a map"));
     }
-    match tree.get("packages") {
-        Some(packages) => Ok(by_folder(input, packages)),
-        None if tree.get("lockfileVersion").is_some() || tree.get("dependencies").is_some() => {
-            Ok(nested(input, &tree))
+    let start = reader.at();
+    let (mut flat, mut nested): (Option<Flat<'_>>, Option<Nested<'_>>) = (None, None);
+    let mut has_version = false;
+    reader.map(&mut |reader, key, _| match key.as_ref() {
+        "lockfileVersion" => {
+            has_version = true;
+            let at = reader.at();
+            match reader.text()?.as_deref() {
+                Some("1" | "2" | "3") => Ok(()),
+                _ => Err(Flaw::unsupported(at, "lockfileVersion", "is not known, expected 1, 2 or 3")),
+            }
         }
-        None => Err(Flaw::new(tree.at.start, "packages", "is missing: this is no lockfile")),
+        "packages" if reader.peek() == Some(b'{') => {
+            let found = flat.insert(Flat::default());
+            reader.map(&mut |reader, key, at| found.entry(reader, key, at))
+        }
+        // Version 2 holds both, for those that read only the first version.
+        "dependencies" if flat.is_none() && reader.peek() == Some(b'{') => {
+            nested.insert(Nested::default()).level(reader, "")
+        }
+        _ => reader.pass(),
+    })?;
+    reader.end()?;
+    match (flat, nested) {
+        (Some(flat), _) => Ok(flat.finish(input)),
+        (None, Some(nested)) => Ok(nested.finish(input)),
+        (None, None) if has_version => Ok(Nested::default().finish(input)),
+        (None, None) => Err(Flaw::new(start, "packages", "is missing: this is no lockfile")),
     }
 }
 
@@ -62,158 +85,311 @@ pub(super) fn origin(resolved: Option<&str>, version: &str) -> Origin {
     }
 }
 
-/// The scope that the flags of an entry state.
-fn flagged(entry: &Tree<'_>) -> Scope {
-    if entry.is_true("dev") {
-        Scope::Dev
-    } else if entry.is_true("optional") || entry.is_true("devOptional") {
-        Scope::Optional
-    } else {
-        Scope::Prod
+/// What both forms say of a package.
+#[derive(Debug)]
+struct Facts<'a> {
+    name: Option<Cow<'a, str>>,
+    version: Option<Cow<'a, str>>,
+    resolved: Option<Cow<'a, str>>,
+    integrity: Option<Cow<'a, str>>,
+    license: Option<String>,
+    /// What the flags state.
+    scope: Scope,
+    link: bool,
+    install_script: bool,
+}
+
+impl<'a> Facts<'a> {
+    fn new() -> Self {
+        Self {
+            name: None,
+            version: None,
+            resolved: None,
+            integrity: None,
+            license: None,
+            scope: Scope::Prod,
+            link: false,
+            install_script: false,
+        }
+    }
+
+    /// Takes the value of a key if that is one of these; what it is not is left to the caller.
+    fn take(&mut self, reader: &mut Reader<'a>, key: &str) -> Result<bool, Flaw> {
+        match key {
+            "name" => self.name = reader.text()?,
+            "version" => self.version = reader.text()?,
+            "resolved" => self.resolved = reader.text()?,
+            "integrity" => self.integrity = reader.text()?,
+            "license" => {
+                let license = json::value(reader, &mut 0)?;
+                self.license = license.text().or_else(|| license.text_of("type")).map(str::to_owned);
+            }
+            "dev" => {
+                if reader.is_true()? {
+                    self.scope = Scope::Dev;
+                }
+            }
+            "optional" | "devOptional" => {
+                if reader.is_true()? && self.scope == Scope::Prod {
+                    self.scope = Scope::Optional;
+                }
+            }
+            "link" => self.link = reader.is_true()?,
+            "hasInstallScript" => self.install_script = reader.is_true()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn write_to(self, node: &mut Node) {
+        node.scope = Some(self.scope);
+        node.license = self.license;
+        node.install_script = self.install_script;
+        node.digest = self.integrity.map(Cow::into_owned);
     }
 }
 
-fn license(entry: &Tree<'_>) -> Option<String> {
-    let license = entry.get("license")?;
-    license.text().or_else(|| license.text_of("type")).map(str::to_owned)
+/// That a package needs another one.
+#[derive(Debug)]
+struct Need<'a> {
+    name: Cow<'a, str>,
+    kind: NeedKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NeedKind {
+    Needed,
+    Peer,
+    Optional,
 }
 
 /// Versions 2 and 3: one flat map by folder.
-fn by_folder(input: &Input<'_>, packages: &Tree<'_>) -> Graph {
-    let mut graph = Graph::default();
-    let mut folders: HashMap<&str, usize> = HashMap::new();
-    let mut links: HashMap<&str, &str> = HashMap::new();
-    for entry in packages.entries() {
-        let installed = entry.key.rsplit_once("node_modules/").map(|(_, name)| name);
-        if entry.node.is_true("link") {
-            links.insert(&entry.key, entry.node.text_of("resolved").unwrap_or_default());
-            continue;
-        }
-        let name = entry.node.text_of("name").or(installed).unwrap_or(&entry.key);
-        let version = entry.node.text_of("version");
-        let mut node = Node::new(Ecosystem::Npm, name, entry.at.clone());
-        node.is_project = installed.is_none();
-        node.version = version.map(str::to_owned);
-        node.origin = if installed.is_none() {
-            Origin::Local
-        } else {
-            origin(entry.node.text_of("resolved"), version.unwrap_or_default())
-        };
-        node.scope = Some(flagged(&entry.node));
-        node.license = license(&entry.node);
-        node.install_script = entry.node.is_true("hasInstallScript");
-        node.digest = entry.node.text_of("integrity").map(str::to_owned);
-        folders.insert(&entry.key, graph.add(node));
-    }
-    let find = |from: &str, name: &str| -> Option<usize> {
-        let mut folder = from;
-        loop {
-            let key = if folder.is_empty() {
-                format!("node_modules/{name}")
-            } else {
-                format!("{folder}/node_modules/{name}")
-            };
-            if let Some(found) = folders.get(key.as_str()) {
-                return Some(*found);
-            }
-            if let Some(target) = links.get(key.as_str()) {
-                return folders.get(target).copied();
-            }
-            if folder.is_empty() {
-                return None;
-            }
-            folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
-        }
-    };
-    for entry in packages.entries() {
-        let Some(index) = folders.get(entry.key.as_ref()).copied() else { continue };
-        if graph.nodes[index].is_project {
-            let manifest = node_manifest::beside(input, &entry.key);
-            let locked = node_manifest::asks(&entry.node, input.path);
-            if let Some(manifest) = &manifest {
-                node_manifest::compare(
-                    &mut graph,
-                    manifest,
-                    &locked,
-                    &(input.path.clone(), entry.at.clone()),
-                );
-            }
-            for ask in locked {
-                let Some(need) = find(&entry.key, &ask.name) else { continue };
-                let place = node_manifest::place(manifest.as_deref(), &ask.name);
-                if !graph.nodes[need].is_project {
-                    graph.ask(need, ask.scope, place.or(Some(ask.at)));
-                }
-            }
-            continue;
-        }
-        for table in ["dependencies", "peerDependencies", "optionalDependencies"] {
-            for need in entry.node.entries_of(table) {
-                let optional = table == "optionalDependencies"
-                    || table == "peerDependencies" && is_optional_peer(&entry.node, &need.key);
-                let Some(need) = find(&entry.key, &need.key) else { continue };
-                let node = &mut graph.nodes[index];
-                if optional { &mut node.may_need } else { &mut node.needs }.push(need);
-            }
-        }
-    }
-    graph
+#[derive(Debug, Default)]
+struct Flat<'a> {
+    graph: Graph,
+    /// The folder of each node, and its needs by their places in the list of all.
+    entries: Vec<(Cow<'a, str>, Range<usize>)>,
+    needs: Vec<Need<'a>>,
+    /// The parts of the project, which ask like manifests.
+    projects: Vec<(usize, Tree<'a>)>,
+    links: HashMap<Cow<'a, str>, Cow<'a, str>>,
+    values: usize,
 }
 
-/// Whether an entry can do without a peer.
-fn is_optional_peer(entry: &Tree<'_>, name: &str) -> bool {
-    entry.path(&["peerDependenciesMeta", name]).is_some_and(|meta| meta.is_true("optional"))
+impl<'a> Flat<'a> {
+    fn entry(&mut self, reader: &mut Reader<'a>, key: Cow<'a, str>, at: Range<usize>) -> Result<(), Flaw> {
+        too_many(&self.graph, &at)?;
+        let installed = key.rsplit_once("node_modules/").map(|(_, name)| name.to_owned());
+        if reader.peek() != Some(b'{') {
+            return reader.pass();
+        }
+        if installed.is_none() {
+            let tree = json::value(reader, &mut self.values)?;
+            let name = tree.text_of("name").unwrap_or(&key).to_owned();
+            let mut node = Node::new(Ecosystem::Npm, name, at).with_origin(Origin::Local);
+            node.version = tree.text_of("version").map(str::to_owned);
+            node.is_project = true;
+            let index = self.graph.add(node);
+            self.entries.push((key, 0..0));
+            self.projects.push((index, tree));
+            return Ok(());
+        }
+        let mut facts = Facts::new();
+        let first = self.needs.len();
+        let mut optional_peers: Vec<Cow<'a, str>> = Vec::new();
+        reader.map(&mut |reader, key, _| {
+            if facts.take(reader, &key)? {
+                return Ok(());
+            }
+            let kind = match key.as_ref() {
+                "dependencies" => NeedKind::Needed,
+                "peerDependencies" => NeedKind::Peer,
+                "optionalDependencies" => NeedKind::Optional,
+                "peerDependenciesMeta" => return optional_names(reader, &mut optional_peers),
+                _ => return reader.pass(),
+            };
+            self.needs(reader, kind)
+        })?;
+        if facts.link {
+            self.needs.truncate(first);
+            self.links.insert(key, facts.resolved.unwrap_or_default());
+            return Ok(());
+        }
+        for need in &mut self.needs[first..] {
+            if need.kind == NeedKind::Peer && optional_peers.contains(&need.name) {
+                need.kind = NeedKind::Optional;
+            }
+        }
+        let name = facts.name.take().map_or_else(|| installed.unwrap_or_default(), Cow::into_owned);
+        let mut node = Node::new(Ecosystem::Npm, name, at);
+        node.origin = origin(facts.resolved.as_deref(), facts.version.as_deref().unwrap_or_default());
+        node.version = facts.version.take().map(Cow::into_owned);
+        facts.write_to(&mut node);
+        self.graph.add(node);
+        self.entries.push((key, first..self.needs.len()));
+        Ok(())
+    }
+
+    fn needs(&mut self, reader: &mut Reader<'a>, kind: NeedKind) -> Result<(), Flaw> {
+        if reader.peek() != Some(b'{') {
+            return reader.pass();
+        }
+        reader.map(&mut |reader, name, _| {
+            self.needs.push(Need { name, kind });
+            reader.pass()
+        })
+    }
+
+    fn finish(mut self, input: &Input<'_>) -> Graph {
+        let folders: HashMap<&str, usize> =
+            self.entries.iter().enumerate().map(|(index, (key, _))| (key.as_ref(), index)).collect();
+        let mut key = String::new();
+        let mut find = |from: &str, name: &str| -> Option<usize> {
+            let mut folder = from;
+            loop {
+                key.clear();
+                key.push_str(folder);
+                key.push_str(if folder.is_empty() { "node_modules/" } else { "/node_modules/" });
+                key.push_str(name);
+                if let Some(found) = folders.get(key.as_str()) {
+                    return Some(*found);
+                }
+                if let Some(target) = self.links.get(key.as_str()) {
+                    return folders.get(target.as_ref()).copied();
+                }
+                if folder.is_empty() {
+                    return None;
+                }
+                folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+            }
+        };
+        for (index, (key, needs)) in self.entries.iter().enumerate() {
+            for need in self.needs.get(needs.clone()).unwrap_or_default() {
+                let Some(found) = find(key, &need.name) else { continue };
+                let node = &mut self.graph.nodes[index];
+                let is_optional = need.kind == NeedKind::Optional;
+                if is_optional { &mut node.may_need } else { &mut node.needs }.push(found);
+            }
+        }
+        for (index, tree) in &self.projects {
+            let key = &self.entries[*index].0;
+            let manifest = node_manifest::beside(input, key);
+            let locked = node_manifest::asks(tree, input.path);
+            if let Some(manifest) = &manifest {
+                let at = (input.path.clone(), self.graph.nodes[*index].at.clone());
+                node_manifest::compare(&mut self.graph, manifest, &locked, &at);
+            }
+            for ask in locked {
+                let Some(need) = find(key, &ask.name) else { continue };
+                let place = node_manifest::place(manifest.as_deref(), &ask.name);
+                if !self.graph.nodes[need].is_project {
+                    self.graph.ask(need, ask.scope, place.or(Some(ask.at)));
+                }
+            }
+        }
+        self.graph
+    }
+}
+
+/// The peers that an entry can do without.
+fn optional_names<'a>(reader: &mut Reader<'a>, out: &mut Vec<Cow<'a, str>>) -> Result<(), Flaw> {
+    if reader.peek() != Some(b'{') {
+        return reader.pass();
+    }
+    reader.map(&mut |reader, name, _| {
+        if json::value(reader, &mut 0)?.is_true("optional") {
+            out.push(name);
+        }
+        Ok(())
+    })
+}
+
+/// Ends the reading of a file that holds more packages than are read, so that memory stays bounded.
+fn too_many(graph: &Graph, at: &Range<usize>) -> Result<(), Flaw> {
+    if graph.nodes.len() < MAX_PACKAGES {
+        return Ok(());
+    }
+    let message = format!("there are more packages, at most {MAX_PACKAGES} are read");
+    Err(Flaw { reason: GapReason::TooMany, ..Flaw::new(at.start, "", message) })
 }
 
 /// Version 1: packages nested in the packages they were installed below.
-fn nested(input: &Input<'_>, tree: &Tree<'_>) -> Graph {
-    let mut graph = Graph::default();
-    // By the chain of names from the root, which is how npm looks them up.
-    let mut found: HashMap<String, usize> = HashMap::new();
-    let mut open: Vec<(String, &Tree<'_>)> = vec![(String::new(), tree)];
-    let mut entries: Vec<(String, usize, &Tree<'_>)> = Vec::new();
-    while let Some((prefix, holder)) = open.pop() {
-        for entry in holder.entries_of("dependencies") {
-            let written = entry.node.text_of("version").unwrap_or_default();
-            let (name, version) = match written.strip_prefix("npm:").and_then(|alias| alias.rsplit_once('@'))
-            {
-                Some((name, version)) => (name, version),
-                None => (entry.key.as_ref(), written),
-            };
-            let mut node = Node::new(Ecosystem::Npm, name, entry.at.clone());
-            node.origin = origin(entry.node.text_of("resolved"), written);
+#[derive(Debug, Default)]
+struct Nested<'a> {
+    graph: Graph,
+    /// The chain of names from the root of each node, which is how npm looks them up, and its needs.
+    entries: Vec<(String, Vec<Cow<'a, str>>)>,
+}
+
+impl<'a> Nested<'a> {
+    /// Reads the packages of one level.
+    fn level(&mut self, reader: &mut Reader<'a>, above: &str) -> Result<(), Flaw> {
+        reader.map(&mut |reader, key, at| {
+            too_many(&self.graph, &at)?;
+            if reader.peek() != Some(b'{') {
+                return reader.pass();
+            }
+            let chain = format!("{above}/{key}");
+            // It comes before what lies below it, and is known when that has been read.
+            let index = self.graph.add(Node::new(Ecosystem::Npm, "", at));
+            self.entries.push((chain.clone(), Vec::new()));
+            let mut facts = Facts::new();
+            reader.map(&mut |reader, key, _| match key.as_ref() {
+                "dependencies" if reader.peek() == Some(b'{') => self.level(reader, &chain),
+                "requires" if reader.peek() == Some(b'{') => reader.map(&mut |reader, name, _| {
+                    self.entries[index].1.push(name);
+                    reader.pass()
+                }),
+                "name" | "license" => reader.pass(),
+                key if facts.take(reader, key)? => Ok(()),
+                _ => reader.pass(),
+            })?;
+            let written = facts.version.take().unwrap_or_default();
+            let alias = written.strip_prefix("npm:").and_then(|alias| alias.rsplit_once('@'));
+            let (name, version) = alias.unwrap_or((key.as_ref(), &written));
+            let node = &mut self.graph.nodes[index];
+            name.clone_into(&mut node.name);
+            node.origin = origin(facts.resolved.as_deref(), &written);
             node.version =
                 matches!(node.origin, Origin::Public | Origin::Registry(_)).then(|| version.to_owned());
             // A folder of the project, such as a member of its workspace.
             node.is_project = node.origin == Origin::Local;
-            node.scope = Some(flagged(&entry.node));
-            node.digest = entry.node.text_of("integrity").map(str::to_owned);
-            let key = format!("{prefix}/{}", entry.key);
-            let index = graph.add(node);
-            found.insert(key.clone(), index);
-            entries.push((key.clone(), index, &entry.node));
-            open.push((key, &entry.node));
-        }
+            facts.write_to(node);
+            Ok(())
+        })
     }
-    let find = |from: &str, name: &str| -> Option<usize> {
-        let mut at = from;
-        loop {
-            if let Some(index) = found.get(&format!("{at}/{name}")) {
-                return Some(*index);
+
+    fn finish(mut self, input: &Input<'_>) -> Graph {
+        let found: HashMap<&str, usize> =
+            self.entries.iter().enumerate().map(|(index, (chain, _))| (chain.as_str(), index)).collect();
+        let mut key = String::new();
+        let mut find = |from: &str, name: &str| -> Option<usize> {
+            let mut at = from;
+            loop {
+                key.clear();
+                key.push_str(at);
+                key.push('/');
+                key.push_str(name);
+                if let Some(index) = found.get(key.as_str()) {
+                    return Some(*index);
+                }
+                at = parent_of(at)?;
             }
-            at = parent_of(at)?;
+        };
+        for (index, (chain, requires)) in self.entries.iter().enumerate() {
+            self.graph.nodes[index].needs = requires.iter().filter_map(|name| find(chain, name)).collect();
         }
-    };
-    for (key, index, entry) in entries {
-        let needs = entry.entries_of("requires").iter().filter_map(|need| find(&key, &need.key));
-        graph.nodes[index].needs = needs.collect();
-    }
-    for ask in node_manifest::beside(input, ".").unwrap_or_default() {
-        if let Some(need) = find("", &ask.name) {
-            graph.ask(need, ask.scope, Some(ask.at));
+        for ask in node_manifest::beside(input, ".").unwrap_or_default() {
+            if let Some(need) = find("", &ask.name) {
+                self.graph.ask(need, ask.scope, Some(ask.at));
+            } else if !ask.is_peer && ask.scope != Scope::Optional && !self.graph.nodes.is_empty() {
+                let message =
+                    format!("asks for {} {}, which the lockfile does not know", ask.name, ask.wanted);
+                self.graph.mismatch(ask.at, message);
+            }
         }
+        self.graph
     }
-    graph
 }
 
 /// The chain above; scoped names hold a slash themselves, so both ends are tried.
@@ -266,9 +442,9 @@ mod tests {
             &[("npm-shrinkwrap.json", lock), ("package.json", manifest)],
             &[
                 "a 1.0.0 prod direct npm-shrinkwrap.json:2:1 public asked package.json:1:19",
+                "b 1.5.0 prod via a npm-shrinkwrap.json:2:68 public",
                 "b 2.0.0 dev direct npm-shrinkwrap.json:3:1 public asked package.json:2:21",
                 "real 3.1.0 prod npm-shrinkwrap.json:4:1 public",
-                "b 1.5.0 prod via a npm-shrinkwrap.json:2:68 public",
             ],
         );
     }

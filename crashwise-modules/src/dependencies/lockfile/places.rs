@@ -30,11 +30,15 @@ impl<'a> Places<'a> {
     pub(super) fn location(&self, at: &Range<usize>) -> Location {
         let end = at.end.min(self.text.len());
         let start = at.start.min(end);
-        let region = Region {
-            start: self.position(start),
-            end: Some(self.position(end)),
-            bytes: Some(ByteSpan::new(start as u64, end as u64)),
-        };
+        let first = self.position(start);
+        let bytes = &self.text.as_bytes()[start..end];
+        // Nearly every place is a word of ASCII on one line.
+        let is_word = bytes.is_ascii() && memchr::memchr(b'\n', bytes).is_none();
+        let length = u32::try_from(bytes.len()).ok().filter(|_| is_word);
+        let last = length.and_then(|length| Column::new(first.column.number().checked_add(length)?));
+        let last = last.map_or_else(|| self.position(end), |column| Position { line: first.line, column });
+        let region =
+            Region { start: first, end: Some(last), bytes: Some(ByteSpan::new(start as u64, end as u64)) };
         Location::new(self.path.clone()).with_region(region)
     }
 
@@ -73,6 +77,19 @@ impl<'a> Places<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_of_places_are_positions() {
+        let text = "ab\r\n\u{fc}x\n\n\n  \u{1f600}!\nlast";
+        let path = RelPath::new("a").unwrap();
+        let places = Places::new(&path, text);
+        for start in 0..text.len() {
+            for end in start..=text.len() {
+                let region = places.location(&(start..end)).region.unwrap();
+                assert_eq!((region.start, region.end), (places.position(start), Some(places.position(end))));
+            }
+        }
+    }
 
     #[test]
     fn places_are_those_of_the_line_index() {

@@ -108,10 +108,11 @@ fn append(inventory: &mut Inventory, graph: Graph, lines: &Places<'_>, files: &F
         }
     }
     inventory.packages.reserve(graph.nodes.len());
-    for (node, state) in graph.nodes.into_iter().zip(settled) {
+    for (node, mut state) in graph.nodes.into_iter().zip(settled) {
         if node.is_project {
             continue;
         }
+        state.parents.retain_mut(|parent| place(parent).map(|place| *parent = place).is_some());
         let pin = match (&node.pin, &state.asked) {
             (Some(at), _) => Some(lines.location(at)),
             (None, Some((path, at))) if path != lines.path && state.direct => files
@@ -131,7 +132,7 @@ fn append(inventory: &mut Inventory, graph: Graph, lines: &Places<'_>, files: &F
             location: lines.location(&node.at),
             manifest: asked,
             pin,
-            parents: state.parents.iter().filter_map(place).collect(),
+            parents: state.parents,
             via: state.via.as_ref().and_then(place),
             license: node.license,
             install_script: node.install_script,

@@ -7,6 +7,8 @@ use super::flaw::Flaw;
 
 /// Deepest nesting that is read.
 pub(super) const MAX_DEPTH: usize = 64;
+/// Most values of one document that is kept as a tree.
+pub(super) const MAX_VALUES: usize = 4_000_000;
 
 /// A value and its bytes in the text.
 #[derive(Debug, Clone)]

@@ -112,6 +112,6 @@ fn add(list: &Tree<'_>, out: &mut BTreeMap<String, Wanted>) {
             None => wanted.elsewhere = true,
         }
         wanted.at = item.at.clone();
-        wanted.text = text.split(';').next().unwrap_or(text).trim().to_owned();
+        text.split(';').next().unwrap_or(text).trim().clone_into(&mut wanted.text);
     }
 }

@@ -22,6 +22,9 @@ const BATCH: usize = 4096;
 /// How long events wait that nobody waits for.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// A log of more bytes than this is moved into the database when its writer ends.
+const LONG_LOG: u64 = 512 << 10;
+
 /// How long a full disk or a busy database is waited out before who waits is told.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -193,6 +196,17 @@ impl Thread {
             }
             ends = batch.iter().any(|command| matches!(command, Command::End));
             self.commit(&mut batch);
+        }
+        self.shorten();
+    }
+
+    /// Moves a log that has grown long into the database: whoever opens the journal next reads all of it first. Where
+    /// another process is in the way, that one does it.
+    fn shorten(&self) {
+        let log = self.connection.path().map(|path| format!("{path}-wal"));
+        let length = log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len());
+        if length > LONG_LOG && self.connection.busy_timeout(Duration::ZERO).is_ok() {
+            let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
         }
     }
 
