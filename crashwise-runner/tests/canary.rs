@@ -59,6 +59,55 @@ fn plant(root: &Path) {
     write("reversed.py", &format!("t = '{}'[::-1]\n", token.chars().rev().collect::<String>()));
 }
 
+/// A repository with the canaries in a blob that is gone again, in a message, in an address, in a tag, and in the index.
+fn plant_history(root: &Path) {
+    use gix::objs::{Commit, Tag, Tree, tree};
+    let [password, other, token] = CANARIES;
+    let repo = gix::init(root).unwrap();
+    let tree = |name: &str, text: &str| {
+        let oid = repo.write_blob(text).unwrap().detach();
+        let entry = tree::Entry { mode: tree::EntryKind::Blob.into(), filename: name.into(), oid };
+        repo.write_object(Tree { entries: vec![entry] }).unwrap().detach()
+    };
+    let who = gix::actor::Signature {
+        name: "Ann".into(),
+        email: format!("{token}@example.com").as_str().into(),
+        time: gix::date::Time::new(1_700_000_000, 0),
+    };
+    let commit = |tree, parent: Option<gix::ObjectId>, message: String| {
+        let commit = Commit {
+            tree,
+            parents: parent.into_iter().collect(),
+            author: who.clone(),
+            committer: who.clone(),
+            encoding: None,
+            message: message.into(),
+            extra_headers: Vec::new(),
+        };
+        repo.write_object(commit).unwrap().detach()
+    };
+    let secret = format!("password = \"{password}\"; t = '{token}' # {other}\n");
+    let first = commit(tree("a.py", &secret), None, format!("use password = \"{other}\" and {token}\n"));
+    let second = commit(tree("b.txt", "gone\n"), Some(first), format!("gone: {password}\n"));
+    let tag = Tag {
+        target: first,
+        target_kind: gix::objs::Kind::Commit,
+        name: "v1".into(),
+        tagger: None,
+        message: format!("deploy with {token}\n").as_str().into(),
+        pgp_signature: None,
+    };
+    let tag = repo.write_object(tag).unwrap().detach();
+    let git = root.join(".git");
+    fs::write(git.join("refs/heads/main"), format!("{second}\n")).unwrap();
+    fs::write(git.join("refs/tags/v1"), format!("{tag}\n")).unwrap();
+    fs::write(git.join("refs/heads/broken"), format!("{other}\n")).unwrap();
+    fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    let mut index = repo.index_from_tree(&tree("c.py", &secret)).unwrap();
+    index.set_path(git.join("index"));
+    index.write(gix::index::write::Options::default()).unwrap();
+}
+
 fn run(folder: &Path, args: &[&str], input: Option<&str>) -> Output {
     #[allow(clippy::disallowed_methods, reason = "runs the program under test")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_crashwise"));
@@ -108,6 +157,8 @@ fn no_output_log_or_journal_holds_a_raw_secret() {
         fs::create_dir(folder.join(name)).unwrap();
     }
     plant(&folder.join("tree"));
+    fs::create_dir(folder.join("tree/repository")).unwrap();
+    plant_history(&folder.join("tree/repository"));
     let forbidden = forbidden();
     let outputs: Vec<String> = FORMATS
         .iter()
@@ -140,11 +191,20 @@ fn no_output_log_or_journal_holds_a_raw_secret() {
         &["workflow", "run", "secret_detection", ".", "--staged"],
         &["workflow", "run", "secret_detection", ".", "scanner_config.rule_files=rules.toml"],
         &["workflow", "run", "secret_detection", ".", "--timeout", "1ms"],
+        &["workflow", "run", "secret_detection", "repository", "--history"],
+        &["workflow", "run", "secret_detection", "repository", "--history", "--format", "json"],
+        &["workflow", "run", "secret_detection", "repository", "--range=main~1", "--format", "sarif"],
+        &["workflow", "run", "secret_detection", "repository", "--staged", "--format", "json"],
+        &["workflow", "run", "secret_detection", ".", "--baseline-file=a.py"],
         &["workflow", "run", "security_assessment", "."],
         &["workflow", "run", "security_assessment", ".", "--format", "sarif"],
         &["runs", "list"],
     ] {
         ran.push(run(folder, args, Some(&stdin)));
+    }
+    let history = String::from_utf8_lossy(&ran[9].stdout);
+    for found in ["\"a.py\"", "in the entry commit ", "in the entry tag ", "databricks-token"] {
+        assert!(history.contains(found), "{found}: {history}");
     }
     for output in &ran {
         assert_clean("standard output", &output.stdout, &forbidden);

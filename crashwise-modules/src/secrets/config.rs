@@ -64,6 +64,9 @@ pub struct SecretScanConfig {
     pub catalogue: bool,
     /// Rule files in the format of gitleaks or Betterleaks, relative to the workspace, used beside the built-in ones.
     pub rule_files: Vec<String>,
+    /// A report of an earlier run, relative to the workspace: a SARIF log, a report in JSON, or a report of gitleaks. Secrets
+    /// that it names are suppressed.
+    pub baseline: Option<String>,
     /// Secrets that are known and accepted.
     pub allow: Vec<Allowlist>,
     /// Whether issuers are asked which secrets are valid. Sends each secret to its own issuer, and nowhere else.
@@ -95,6 +98,7 @@ impl Default for SecretScanConfig {
             threads: 0,
             catalogue: true,
             rule_files: Vec::new(),
+            baseline: None,
             allow: Vec::new(),
             verify: false,
             verify_hosts: BTreeMap::new(),

@@ -19,6 +19,7 @@
 
 mod assignment;
 mod base64;
+mod baseline;
 mod catalogue;
 mod check;
 mod config;

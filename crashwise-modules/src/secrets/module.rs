@@ -11,6 +11,7 @@ use crashwise_core::{
     Gap, GapReason, Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, Summary, SuppressionKind,
 };
 
+use super::baseline::Baseline;
 use super::config::{SecretScanConfig, Source};
 use super::container;
 use super::report::{self, Commit, Occurrence, Reporting, suppressed};
@@ -25,6 +26,8 @@ use crate::walk::{Walk, WalkOptions, Windows};
 const IGNORE_FILE: &str = ".gitleaksignore";
 /// The largest ignore file or rule file.
 const MAX_SMALL_FILE: u64 = 8 << 20;
+/// The largest report of an earlier run.
+const MAX_BASELINE: u64 = 64 << 20;
 /// The most notes on rule files in a summary.
 const MAX_NOTES: usize = 100;
 
@@ -152,7 +155,7 @@ fn scan(cx: &ModuleContext, mut config: SecretScanConfig, windows: Windows) -> R
         .with_generic(config.generic && chosen.generic)
         .with_min_confidence(config.min_confidence)
         .with_decode_depth(config.decode_depth);
-    let ignore = match small_file(cx, IGNORE_FILE) {
+    let ignore = match small_file(cx, IGNORE_FILE, MAX_SMALL_FILE) {
         Ok(text) => IgnoreFile::parse(&text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => IgnoreFile::default(),
         Err(error) => {
@@ -160,11 +163,13 @@ fn scan(cx: &ModuleContext, mut config: SecretScanConfig, windows: Windows) -> R
             IgnoreFile::default()
         }
     };
+    let baseline = baseline(cx, &config)?;
     let visit = Visit {
         cx,
         scanner: SecretScanner::with_rules(options, chosen.rules),
         containers: config.containers,
         allow,
+        baseline: config.baseline.clone(),
         without: chosen.without,
         found: Mutex::new(Vec::new()),
         digests: Mutex::default(),
@@ -194,6 +199,9 @@ fn scan(cx: &ModuleContext, mut config: SecretScanConfig, windows: Windows) -> R
         {
             one.suppression = Some(suppressed(SuppressionKind::External, IGNORE_FILE));
         }
+        if one.suppression.is_none() && baseline.names(one) {
+            one.suppression = Some(suppressed(SuppressionKind::External, "baseline"));
+        }
     }
     if !notes.is_empty() {
         summary = summary.with("rule_file_notes", notes);
@@ -202,12 +210,22 @@ fn scan(cx: &ModuleContext, mut config: SecretScanConfig, windows: Windows) -> R
     Ok(Scanned { found, commits, summary })
 }
 
+/// What an earlier report names; nothing where there is none.
+fn baseline(cx: &ModuleContext, config: &SecretScanConfig) -> Result<Baseline, ModuleError> {
+    let Some(name) = &config.baseline else { return Ok(Baseline::default()) };
+    let text = small_file(cx, name, MAX_BASELINE)
+        .map_err(|error| ModuleError::Config(format!("baseline {name:?} cannot be read: {error}")))?;
+    Baseline::parse(&text).map_err(|error| {
+        ModuleError::Config(format!("baseline {name:?}: {}", crashwise_core::error_chain(&error)))
+    })
+}
+
 /// The rules of the catalogue and of the rule files, with notes on what has no effect.
 fn rules(cx: &ModuleContext, config: &SecretScanConfig) -> Result<(Vec<Rule>, Vec<String>), ModuleError> {
     let mut rules = if config.catalogue { super::catalogue::rules() } else { Vec::new() };
     let mut notes = Vec::new();
     for name in &config.rule_files {
-        let text = small_file(cx, name)
+        let text = small_file(cx, name, MAX_SMALL_FILE)
             .map_err(|error| ModuleError::Config(format!("rule file {name:?} cannot be read: {error}")))?;
         let file = super::foreign::RuleFile::parse(&text).map_err(|error| {
             ModuleError::Config(format!("rule file {name:?}: {}", crashwise_core::error_chain(&error)))
@@ -317,7 +335,10 @@ fn repository(
     };
     let repository = git::Repository::open(cx.workspace().root(), options.max_object)
         .map_err(|error| ModuleError::Config(crashwise_core::error_chain(&error)))?;
-    let see = |path: &_, bytes: &[u8], origin: &_| visit.blob(path, bytes, origin);
+    let see = |text: git::Shown<'_>| match text.entry {
+        None => visit.blob(text.path, text.bytes, text.origin),
+        Some(entry) => visit.message(text.path, entry, text.bytes, text.origin),
+    };
     let take = || std::mem::take(&mut *visit.found.lock().unwrap_or_else(PoisonError::into_inner));
     if config.source == Source::History {
         git::history(cx, &repository, &options, &see)?;
@@ -341,7 +362,7 @@ fn repository(
 }
 
 /// A file of the workspace that is read as a whole; a link is not followed.
-fn small_file(cx: &ModuleContext, name: &str) -> std::io::Result<String> {
+fn small_file(cx: &ModuleContext, name: &str, most: u64) -> std::io::Result<String> {
     let invalid = |text: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, text);
     let path = crashwise_core::RelPath::new(name).map_err(|error| invalid(error.to_string()))?;
     let root = cx.workspace().root().canonicalize()?;
@@ -350,9 +371,9 @@ fn small_file(cx: &ModuleContext, name: &str) -> std::io::Result<String> {
         return Err(invalid("it is not a file of the workspace".to_owned()));
     }
     let mut text = String::new();
-    let read = fs::File::open(full)?.take(MAX_SMALL_FILE + 1).read_to_string(&mut text)?;
-    if read as u64 > MAX_SMALL_FILE {
-        return Err(invalid(format!("it is larger than {MAX_SMALL_FILE} bytes")));
+    let read = fs::File::open(full)?.take(most + 1).read_to_string(&mut text)?;
+    if read as u64 > most {
+        return Err(invalid(format!("it is larger than {most} bytes")));
     }
     Ok(text)
 }

@@ -61,9 +61,14 @@ impl RedactionOfAll {
     }
 
     pub(super) fn apply(&self, snippet: &str) -> String {
+        cut(&self.text(snippet), MAX_SNIPPET)
+    }
+
+    /// The whole of a text.
+    pub(super) fn text(&self, text: &str) -> String {
         let mut hidden = Vec::new();
-        find(&self.0, snippet.as_bytes(), &mut hidden);
-        cut(&readable(&without(snippet.as_bytes(), 0..snippet.len(), hidden)), MAX_SNIPPET)
+        find(&self.0, text.as_bytes(), &mut hidden);
+        readable(&without(text.as_bytes(), 0..text.len(), hidden))
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Origin {
     pub(super) order: usize,
     /// That commit; none for what is staged.
     pub(super) commit: Option<String>,
-    /// Whether `HEAD` holds the blob.
+    /// Whether the tree of `HEAD` holds the blob.
     pub(super) in_head: bool,
 }
 
@@ -111,6 +111,7 @@ pub(super) fn findings(occurrences: Vec<Occurrence>, reporting: &Reporting<'_>) 
             digest: &digest,
             paths: elsewhere.get(&digest).map(Vec::as_slice).unwrap_or_default(),
             in_head: in_head.contains(&digest),
+            redaction: &redaction,
         };
         findings.extend(finding(group, &about, reporting));
     }
@@ -131,6 +132,8 @@ struct About<'a> {
     paths: &'a [String],
     /// Whether `HEAD` holds it.
     in_head: bool,
+    /// Takes every secret out of what stands beside this one.
+    redaction: &'a RedactionOfAll,
 }
 
 fn finding(group: Vec<Occurrence>, about: &About<'_>, reporting: &Reporting<'_>) -> Option<Finding> {
@@ -145,7 +148,7 @@ fn finding(group: Vec<Occurrence>, about: &About<'_>, reporting: &Reporting<'_>)
     let within = first.entry.as_ref().map(|entry| format!(", in the entry {entry}")).unwrap_or_default();
     let message = format!("{} of {} bytes{named}{within}", rule.title, found.secret.len());
     let mut finding = Finding::new(rule.id.clone(), capitalised(&rule.title), rule.severity)
-        .with_message(capitalised(&message))
+        .with_message(capitalised(&about.redaction.text(&message)))
         .with_confidence(found.confidence)
         .with_location(location(&first))
         .with_category("secret")
@@ -170,7 +173,8 @@ fn finding(group: Vec<Occurrence>, about: &About<'_>, reporting: &Reporting<'_>)
     {
         finding = finding.with_evidence("commit", commit.clone()).with_evidence("in_head", about.in_head);
         if let Some(known) = (reporting.commit)(commit) {
-            finding = finding.with_evidence("author", known.author).with_evidence("date", known.date);
+            let author = about.redaction.text(&known.author);
+            finding = finding.with_evidence("author", author).with_evidence("date", known.date);
         }
     }
     if let Some(verification) = reporting.verified.get(&(rule.id.to_string(), digest.to_owned())) {

@@ -108,12 +108,35 @@ async fn marks_ignore_files_and_allowlists_suppress() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_report_names_is_suppressed() {
+    let other = "password = \"Kx4!zebra%51q\"\n";
+    let text = line("password");
+    let first = run(json!({}), &[("a.py", text.as_bytes())]).await;
+    let fingerprint = first.findings[0].fingerprint.as_ref().expect("a fingerprint").to_string();
+    let sarif = json!({"runs": [{"results": [{"partialFingerprints": {"crashwise/v1": fingerprint}}]}]});
+    let leaks = json!([{"File": "a.py", "StartLine": 99, "Secret": CANARY, "RuleID": "generic-api-key"}]);
+    for report in [sarif.to_string(), leaks.to_string()] {
+        let both = format!("{text}{other}");
+        let files = [("a.py", both.as_bytes()), ("known.json", report.as_bytes())];
+        let result = run(json!({ "baseline": "known.json" }), &files).await;
+        assert_eq!(
+            result.places(),
+            ["secret/generic-password a.py:1:13", "secret/generic-password a.py:2:13"],
+            "the report itself is not scanned"
+        );
+        assert_eq!(result.findings[0].suppressions[0].reason, "baseline");
+        assert!(result.findings[1].suppressions.is_empty(), "a new secret is not hidden");
+    }
+}
+
+#[tokio::test]
 async fn configuration_that_cannot_be_used_is_refused() {
     for config in [
         json!({ "allow": [{ "reason": "everything" }] }),
         json!({ "allow": [{ "regexes": ["("] }] }),
         json!({ "rule_files": ["missing.toml"] }),
         json!({ "rule_files": ["../outside.toml"] }),
+        json!({ "baseline": "missing.json" }),
         json!({ "unknown": true }),
     ] {
         let result = ModuleTest::new(SecretScan::new()).config(config.clone()).run().await;

@@ -23,6 +23,8 @@ pub(super) struct Visit<'c> {
     pub(super) scanner: SecretScanner,
     pub(super) containers: bool,
     pub(super) allow: Allowlists,
+    /// The report of an earlier run, which is not scanned.
+    pub(super) baseline: Option<String>,
     /// Rules that are not reported.
     pub(super) without: Vec<String>,
     pub(super) found: Mutex<Vec<Occurrence>>,
@@ -40,8 +42,9 @@ struct From<'f> {
 }
 
 impl Visitor for Visit<'_> {
-    fn wants(&self, _: &WalkedFile) -> Want {
-        Want::Whole
+    fn wants(&self, file: &WalkedFile) -> Want {
+        // A report of secrets may hold them.
+        if self.baseline.as_deref() == Some(file.path.as_str()) { Want::Nothing } else { Want::Whole }
     }
 
     fn visit(&self, file: &WalkedFile, bytes: &[u8]) -> Result<u64, ModuleError> {
@@ -56,6 +59,14 @@ impl Visit<'_> {
         let (text, offset) = text_of(bytes, file.kind);
         file.offset = offset;
         self.content(&file, &text, Some(origin));
+    }
+
+    /// Scans what a commit or a tag says.
+    pub(super) fn message(&self, path: &RelPath, entry: &str, bytes: &[u8], origin: &Origin) {
+        let file = WalkedFile::in_memory(path.clone(), bytes);
+        let mut occurrences = Vec::new();
+        self.text(From { file: &file, entry: Some(entry), origin: Some(origin) }, bytes, &mut occurrences);
+        self.keep(occurrences);
     }
 
     fn content(&self, file: &WalkedFile, bytes: &[u8], origin: Option<&Origin>) -> u64 {
@@ -74,10 +85,17 @@ impl Visit<'_> {
                 },
             );
         }
+        self.keep(occurrences)
+    }
+
+    /// Keeps what was found as far as there is room, and says how much it was.
+    fn keep(&self, occurrences: Vec<Occurrence>) -> u64 {
         let count = occurrences.len() as u64;
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MAX_OCCURRENCES.saturating_sub(found.len());
-        found.extend(occurrences.into_iter().take(room));
+        if count > 0 {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = MAX_OCCURRENCES.saturating_sub(found.len());
+            found.extend(occurrences.into_iter().take(room));
+        }
         count
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Starts {
     pub(super) hidden: Vec<ObjectId>,
     /// Trees and blobs that a reference names itself, with its name.
     pub(super) others: Vec<(ObjectId, String)>,
+    /// Tags with a text of their own.
+    pub(super) tags: Vec<ObjectId>,
 }
 
 /// A commit while the order is made.
@@ -69,8 +71,12 @@ impl Starts {
                         match reference {
                             Ok(reference) => {
                                 let name = reference.name().as_bstr().to_string();
+                                let named = reference.try_id().map(gix::Id::detach);
                                 match reference.into_fully_peeled_id().and_then(|id| id.object()) {
-                                    Ok(object) => starts.add(object.id, object.kind, name),
+                                    Ok(object) => {
+                                        starts.tags.extend(named.filter(|named| *named != object.id));
+                                        starts.add(object.id, object.kind, name);
+                                    }
                                     Err(error) => broken(&name, &error),
                                 }
                             }
@@ -210,7 +216,7 @@ fn in_order(nodes: &[Node], places: &HashMap<ObjectId, usize>) -> Vec<ObjectId> 
     order
 }
 
-/// The tree of a commit.
+/// The tree of a commit. What the commit says is left in the buffer.
 pub(super) fn tree_of(
     repo: &gix::Repository,
     commit: ObjectId,

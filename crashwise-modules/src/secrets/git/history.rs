@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use crashwise_core::{Gap, GapReason, ModuleContext, ModuleError, RelPath, Stats};
 use gix::ObjectId;
 
-use super::commits::{Starts, entries_of, tree_of};
-use super::read::{Entry, read_all};
-use super::{Options, Repository, See};
+use super::commits::{Starts, entries_of, guarded, tree_of};
+use super::read::{Entry, read_all, shown};
+use super::{Options, Repository, See, Shown};
+use crate::secrets::report::Origin;
 
 /// Blobs that are read together.
 const BATCH: usize = 32 << 10;
@@ -15,6 +16,8 @@ const BATCH: usize = 32 << 10;
 const MAX_DEPTH: usize = 200;
 /// The longest path in bytes.
 const MAX_PATH: usize = 8192;
+/// The most bytes looked at of what a commit says.
+const MAX_MESSAGE: usize = 4 << 20;
 /// The most entries of trees that are looked at.
 const MAX_ENTRIES: usize = 500_000_000;
 
@@ -46,7 +49,10 @@ pub(super) fn run(
             return Ok(());
         }
         match tree_of(&walk.repo, commit, &mut walk.buffer) {
-            Ok(tree) => walk.tree(tree, Some(commit), ""),
+            Ok(tree) => {
+                walk.own_text("commit", commit, Some(commit));
+                walk.tree(tree, Some(commit), "");
+            }
             Err(error) => cx.not_covered(repository.gap(format!("commit {commit}"), &error)),
         }
         if walk.batch.len() >= BATCH {
@@ -64,6 +70,9 @@ pub(super) fn run(
     }
     for (id, name) in &starts.others {
         walk.other(*id, name);
+    }
+    for &id in &starts.tags {
+        walk.tag(id);
     }
     walk.flush();
     cx.covered("blobs", walk.blobs);
@@ -85,6 +94,8 @@ struct Walk<'w> {
     blobs: u64,
     order: usize,
     entries_left: usize,
+    /// Stands for the repository itself.
+    repository_path: RelPath,
 }
 
 impl<'w> Walk<'w> {
@@ -105,6 +116,7 @@ impl<'w> Walk<'w> {
             blobs: 0,
             order: 0,
             entries_left: MAX_ENTRIES,
+            repository_path: RelPath::new(".git").expect("a path of our own"),
         }
     }
 
@@ -180,6 +192,49 @@ impl<'w> Walk<'w> {
             Ok(gix::objs::Kind::Blob) => self.blob(id, name, None, self.order),
             Ok(_) => {}
             Err(error) => self.cx.not_covered(self.repository.gap(name, &error)),
+        }
+    }
+
+    /// A tag that has a text: what somebody wrote when it was made.
+    fn tag(&mut self, id: ObjectId) {
+        use gix::objs::FindExt;
+        let read = guarded(|| {
+            let tag = self.repo.objects.find_tag(&id, &mut self.buffer).map_err(|error| error.to_string())?;
+            Ok((tag.target_kind == gix::objs::Kind::Commit).then(|| tag.target()))
+        });
+        match read {
+            Ok(commit) => self.own_text("tag", id, commit),
+            Err(error) => self.cx.not_covered(self.repository.gap(format!("tag {id}"), &error)),
+        }
+    }
+
+    /// Shows what a commit or a tag says: who made it and the message, which the buffer holds.
+    fn own_text(&mut self, kind: &str, id: ObjectId, commit: Option<ObjectId>) {
+        if !self.options.include.is_empty() {
+            return;
+        }
+        // The ids in front are nobody's text.
+        let start = [
+            b"
+author "
+                .as_slice(),
+            b"
+tagger ",
+            b"
+
+",
+        ]
+        .iter()
+        .find_map(|mark| memchr::memmem::find(&self.buffer, mark));
+        let Some(bytes) = start.and_then(|start| self.buffer.get(start + 1..)) else { return };
+        let bytes = &bytes[..bytes.len().min(MAX_MESSAGE)];
+        let name = format!("{kind} {id}");
+        let origin = Origin { order: self.order, commit: commit.map(|id| id.to_string()), in_head: false };
+        let text = Shown { path: &self.repository_path, entry: Some(&name), bytes, origin: &origin };
+        shown(self.cx, self.see, text, || name.clone());
+        if self.buffer.len() > MAX_MESSAGE {
+            let detail = format!("its text is longer than {MAX_MESSAGE} bytes");
+            self.cx.not_covered(Gap::new(name, GapReason::TooLarge, detail));
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`Repository::open`]: only a repository that lies inside of the workspace, or whose linked worktree it is.
 //! - `commits`: which commits, the oldest first.
-//! - `history`: each blob once, with the first commit that holds it.
+//! - `history`: each blob once, with the first commit that holds it, and what commits and tags say.
 //! - `staged`: the blobs of the index that differ from those of `HEAD`.
 //! - `read`: blobs on several threads, in the order in which they lie in the packs.
 //!
@@ -54,10 +54,21 @@ impl Options {
     }
 }
 
-/// Sees a blob: its path, its content, where it comes from.
-pub(super) type See<'s> = &'s (dyn Fn(&RelPath, &[u8], &Origin) + Sync);
+/// A text of a repository.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'s> {
+    /// The path of a blob; that of the repository for what is none.
+    pub(super) path: &'s RelPath,
+    /// The commit or tag whose own text it is; none for a blob.
+    pub(super) entry: Option<&'s str>,
+    pub(super) bytes: &'s [u8],
+    pub(super) origin: &'s Origin,
+}
 
-/// Shows every blob of the history, each once, and counts commits and blobs in the coverage.
+/// Sees the texts of a repository.
+pub(super) type See<'s> = &'s (dyn Fn(Shown<'_>) + Sync);
+
+/// Shows every blob of the history, each once, and what commits and tags say, and counts commits and blobs in the coverage.
 pub(super) fn history(
     cx: &ModuleContext,
     repository: &Repository,

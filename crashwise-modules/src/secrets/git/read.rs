@@ -6,7 +6,7 @@ use crashwise_core::{Gap, GapReason, ModuleContext, RelPath};
 use gix::ObjectId;
 
 use super::commits::guarded;
-use super::{Options, Repository, See};
+use super::{Options, Repository, See, Shown};
 use crate::secrets::report::Origin;
 
 /// Neighbours that one thread reads in a row, because they are often stored as differences to each other.
@@ -93,14 +93,21 @@ fn read(
     let origin =
         Origin { order: entry.order, commit: entry.commit.map(|id| id.to_string()), in_head: entry.in_head };
     let bytes = &*buffer;
-    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| see(&entry.path, bytes, &origin)));
-    if shown.is_err() {
-        cx.not_covered(Gap::new(what(), GapReason::Panicked, ""));
-    }
+    let text = Shown { path: &entry.path, entry: None, bytes, origin: &origin };
+    let shown = shown(cx, see, text, what);
     if buffer.capacity() > 4 << 20 {
         *buffer = Vec::new();
     }
-    shown.is_ok()
+    shown
+}
+
+/// Shows a text; no where the scan panicked, which leaves a gap.
+pub(super) fn shown(cx: &ModuleContext, see: See<'_>, text: Shown<'_>, what: impl Fn() -> String) -> bool {
+    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| see(text))).is_ok();
+    if !shown {
+        cx.not_covered(Gap::new(what(), GapReason::Panicked, ""));
+    }
+    shown
 }
 
 /// Sorts by pack and offset; what is in no pack comes last, by name.

@@ -57,6 +57,11 @@ impl Made {
 
     /// A commit at a second; the branch `main` then names it.
     fn commit(&self, at: i64, parents: &[ObjectId], files: &[(&str, &str)]) -> ObjectId {
+        self.say("m", at, parents, files)
+    }
+
+    /// A commit with a message.
+    fn say(&self, message: &str, at: i64, parents: &[ObjectId], files: &[(&str, &str)]) -> ObjectId {
         let who = gix::actor::Signature {
             name: "Ann Author".into(),
             email: "ann@example.com".into(),
@@ -68,7 +73,7 @@ impl Made {
             author: who.clone(),
             committer: who,
             encoding: None,
-            message: "m".into(),
+            message: message.into(),
             extra_headers: Vec::new(),
         };
         let id = self.repo.write_object(commit).expect("a commit").detach();
@@ -135,6 +140,39 @@ async fn history_is_scanned_once_per_blob_and_names_the_first_commit() {
     assert_eq!((result.coverage.looked_at["commits"], result.coverage.looked_at["blobs"]), (5, 4));
     let again = made.scan(json!({"source": "history", "threads": 1})).await.expect("a result");
     assert_eq!(format!("{:?}", result.findings), format!("{:?}", again.findings));
+}
+
+#[tokio::test]
+async fn what_commits_and_tags_say_is_scanned() {
+    let made = Made::new();
+    let message = format!("deploy\n\nnow with {}", line("password", CANARY));
+    let first = made.say(&message, 0, &[], &[("a.txt", "x\n")]);
+    made.commit(1, &[first], &[("a.txt", "y\n")]);
+    let tag = gix::objs::Tag {
+        target: first,
+        target_kind: gix::objs::Kind::Commit,
+        name: "v1".into(),
+        tagger: None,
+        message: line("token_password", OTHER).as_str().into(),
+        pgp_signature: None,
+    };
+    let tag = made.repo.write_object(tag).expect("a tag").detach();
+    fs::write(made.root().join(".git/refs/tags/v1"), format!("{tag}\n")).expect("written");
+    let result = made.scan(json!({"source": "history"})).await.expect("a result");
+    let said: Vec<&str> = result.findings.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    for (name, secret) in
+        [(format!("in the entry commit {first}"), CANARY), (format!("in the entry tag {tag}"), OTHER)]
+    {
+        let found = result.findings.iter().find(|one| one.message.contains(&name)).expect("a finding");
+        assert_eq!(found.evidence["commit"], first.to_string());
+        assert_eq!(found.evidence["in_head"], false);
+        assert_eq!(found.primary().expect("a place").path.as_str(), ".git");
+        assert!(!format!("{found:?}").contains(secret));
+    }
+    assert_eq!(result.coverage.status, CoverageStatus::Complete);
+    let files = made.scan(json!({"source": "history", "include": ["*.txt"]})).await.expect("a result");
+    assert!(files.findings.is_empty(), "only files are asked for");
 }
 
 #[tokio::test]

@@ -53,6 +53,12 @@ pub struct SecretDetectionParams {
     pub file_patterns: Vec<String>,
     /// Largest file that is read, in bytes.
     pub max_file_size: Option<u64>,
+    /// `max_file_size` in megabytes.
+    pub max_target_megabytes: Option<u64>,
+    /// A rule file of gitleaks or Betterleaks.
+    pub config_file: Option<String>,
+    /// A report of an earlier run.
+    pub baseline_file: Option<String>,
     /// Configuration of `secret_scanner`.
     pub scanner_config: Value,
 }
@@ -88,7 +94,15 @@ impl SecretDetectionParams {
         set("include_rules", list(self.include_detectors));
         set("exclude_rules", list(self.exclude_detectors));
         set("include", list(self.file_patterns));
-        set("max_file_size", self.max_file_size.map(Value::from));
+        let megabytes = self.max_target_megabytes.map(|megabytes| megabytes.saturating_mul(1_000_000));
+        set("max_file_size", self.max_file_size.or(megabytes).map(Value::from));
+        set("baseline", self.baseline_file.map(Value::from));
+        if let Some(file) = self.config_file {
+            match config.entry("rule_files").or_insert_with(|| Value::Array(Vec::new())) {
+                Value::Array(files) => files.push(file.into()),
+                other => *other = vec![file].into(),
+            }
+        }
         Ok(Value::Object(config))
     }
 }

@@ -36,6 +36,13 @@ fn what_is_said_at_the_top_goes_to_the_module() {
             json!({"file_patterns": ["*.py"], "max_file_size": 30000}),
             json!({"include": ["*.py"], "max_file_size": 30000}),
         ),
+        (json!({"max_target_megabytes": 100}), json!({"max_file_size": 100_000_000})),
+        (json!({"config_file": "r.toml"}), json!({"rule_files": ["r.toml"]})),
+        (
+            json!({"config_file": "r.toml", "scanner_config": {"rule_files": ["q.toml"]}}),
+            json!({"rule_files": ["q.toml", "r.toml"]}),
+        ),
+        (json!({"baseline_file": "old.sarif"}), json!({"baseline": "old.sarif"})),
         (json!({"max_file_size": 1, "scanner_config": {"max_file_size": 2}}), json!({"max_file_size": 1})),
     ] {
         let mut config =
