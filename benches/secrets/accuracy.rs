@@ -8,6 +8,8 @@ use std::{env, fs};
 use crashwise_core::{Confidence, LineIndex};
 use crashwise_modules::secrets::{ScanOptions, SecretScanner};
 
+use super::folds::{self, Judged};
+
 /// A labelled stretch of a file.
 struct Label {
     truth: char,
@@ -57,7 +59,9 @@ pub fn run(args: &[String]) {
         }
     };
     let mut options = ScanOptions::new();
-    if args.iter().any(|arg| arg == "--low") {
+    let folds = args.iter().any(|arg| arg == "--folds");
+    let (mut judged, mut true_rows) = (Vec::new(), BTreeMap::new());
+    if folds || args.iter().any(|arg| arg == "--low") {
         options = options.with_min_confidence(Confidence::Low);
     }
     let scanner = SecretScanner::new(options);
@@ -74,7 +78,8 @@ pub fn run(args: &[String]) {
         let mut rows: Vec<Label> = rows.iter().filter_map(|row| row.label(&bytes)).collect();
         let mut seen = BTreeSet::new();
         rows.retain(|row| seen.insert((row.span.start, row.span.end, row.truth)));
-        let counts = repositories.entry(repository).or_default();
+        let first_row: &mut usize = true_rows.entry(repository.clone()).or_default();
+        let counts = repositories.entry(repository.clone()).or_default();
         let mut hit = vec![false; rows.len()];
         for one in scanner.scan_bytes(path, &bytes) {
             let overlapping: Vec<usize> = (0..rows.len())
@@ -82,6 +87,12 @@ pub fn run(args: &[String]) {
                 .collect();
             let truths: Vec<usize> =
                 overlapping.iter().copied().filter(|&row| rows[row].truth == 'T').collect();
+            judged.push(Judged {
+                repository: repository.clone(),
+                rule: one.rule.id.to_string(),
+                confidence: one.confidence,
+                rows: truths.iter().map(|row| *first_row + row).collect(),
+            });
             let of_rule = rules.entry(one.rule.id.to_string()).or_default();
             if truths.is_empty() {
                 of_rule.1 += 1;
@@ -107,6 +118,7 @@ pub fn run(args: &[String]) {
                 hit[row] = true;
             }
         }
+        *first_row += rows.len();
         for (row, hit) in rows.iter().zip(hit).filter(|(row, _)| row.truth == 'T') {
             let of_category = categories.entry(row.category.clone()).or_default();
             if hit {
@@ -122,6 +134,10 @@ pub fn run(args: &[String]) {
                 }
             }
         }
+    }
+    if folds {
+        let rows = repositories.iter().map(|(name, all)| (name.clone(), all.hit + all.missed)).collect();
+        return folds::run(&judged, &rows);
     }
     let mut all = Counts::default();
     for (name, counts) in &repositories {

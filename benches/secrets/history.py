@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Makes a git repository with a history from a tree of sources, for the figures of histories.
 
-    python3 benches/secrets/history.py TREE OUT [--commits 300] [--edits 40] [--megabytes 60] [--seed 1]
+    python3 benches/secrets/history.py TREE OUT [--commits 300] [--edits 40] [--megabytes 60] [--least 0] [--seed 1]
 
-The first commit holds the text files of the tree up to the given size, each later one edits so many of them in a few lines.
+The first commit holds the text files of the tree up to the given size, those below the least length left out; each later one
+edits so many of them in a few lines.
 The repository is packed as `git gc` packs it, so that most blobs are differences to others. The same seed and tree give the
 same commits.
 """
@@ -14,7 +15,7 @@ import random
 import subprocess
 
 
-def texts(tree, limit):
+def texts(tree, limit, least):
     left = limit
     for folder, folders, names in os.walk(tree):
         folders.sort()
@@ -22,7 +23,7 @@ def texts(tree, limit):
             path = os.path.join(folder, name)
             if left <= 0:
                 return
-            if os.path.islink(path) or not 0 < os.path.getsize(path) < 1 << 19:
+            if os.path.islink(path) or not max(least, 1) <= os.path.getsize(path) < 1 << 19:
                 continue
             with open(path, "rb") as file:
                 content = file.read()
@@ -50,10 +51,11 @@ def main():
     parser.add_argument("--commits", type=int, default=300)
     parser.add_argument("--edits", type=int, default=40)
     parser.add_argument("--megabytes", type=int, default=60)
+    parser.add_argument("--least", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     chance = random.Random(args.seed)
-    files = dict(texts(args.tree, args.megabytes * 1_000_000))
+    files = dict(texts(args.tree, args.megabytes * 1_000_000, args.least))
     paths = sorted(files)
     subprocess.run(["git", "init", "-q", "-b", "main", args.out], check=True)
     stream = subprocess.Popen(["git", "-C", args.out, "fast-import", "--quiet"], stdin=subprocess.PIPE)

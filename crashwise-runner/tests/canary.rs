@@ -86,7 +86,7 @@ fn plant_history(root: &Path) {
         };
         repo.write_object(commit).unwrap().detach()
     };
-    let secret = format!("password = \"{password}\"; t = '{token}' # {other}\n");
+    let secret = format!("password = \"{password}\"; t = '{token}'; pwd = '{other}'\n");
     let first = commit(tree("a.py", &secret), None, format!("use password = \"{other}\" and {token}\n"));
     let second = commit(tree("b.txt", "gone\n"), Some(first), format!("gone: {password}\n"));
     let tag = Tag {
@@ -95,7 +95,7 @@ fn plant_history(root: &Path) {
         name: "v1".into(),
         tagger: None,
         message: format!("deploy with {token}\n").as_str().into(),
-        pgp_signature: None,
+        signature: None,
     };
     let tag = repo.write_object(tag).unwrap().detach();
     let git = root.join(".git");

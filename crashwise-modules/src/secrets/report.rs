@@ -13,7 +13,7 @@ use super::secret::Secret;
 use super::verify::Verification;
 
 /// The most other places named in one finding.
-const MAX_PLACES: usize = 50;
+pub(super) const MAX_PLACES: usize = 50;
 
 /// One occurrence of a secret, with what a report may say of it.
 #[derive(Debug)]

@@ -107,6 +107,8 @@ pub struct SecretScanner {
     /// Rules that have no mandatory literal: they look at every byte.
     everywhere: Vec<usize>,
     literals: Vec<(Vec<u8>, Case)>,
+    /// The length of the longest of them.
+    longest: usize,
     actions: Vec<Vec<Action>>,
     prefilter: Prefilter,
     password: Arc<RuleInfo>,
@@ -178,6 +180,7 @@ impl SecretScanner {
             options,
             rules,
             everywhere,
+            longest: literals.iter().map(|(literal, _)| literal.len()).max().unwrap_or(0),
             literals,
             actions,
             prefilter: builder.build(),
@@ -224,13 +227,12 @@ impl SecretScanner {
     }
 
     fn scan_layer(&self, path: &str, bytes: &[u8], depth: usize, budget: &mut Budget) -> Vec<SecretMatch> {
-        let longest = self.literals.iter().map(|(literal, _)| literal.len()).max().unwrap_or(0);
         let mut scan = Scan::new(self, path, bytes);
         let mut hits = Vec::new();
         for start in (0..bytes.len()).step_by(SEGMENT) {
             let end = bytes.len().min(start + SEGMENT);
             hits.clear();
-            self.prefilter.scan(&bytes[start..bytes.len().min(end + longest)], |hit| {
+            self.prefilter.scan(&bytes[start..bytes.len().min(end + self.longest)], |hit| {
                 if start + hit.start < end {
                     hits.push((start + hit.start, hit.literal.index()));
                 }
@@ -308,6 +310,10 @@ impl<'s> Scan<'s> {
             else {
                 continue;
             };
+            // What comes behind the most matches is not kept, so it need not be judged.
+            if self.found.len() >= 2 * MAX_MATCHES {
+                return;
+            }
             let end = (start + text.len()).min(self.bytes.len());
             for action in actions {
                 match *action {

@@ -8,7 +8,7 @@ use crashwise_core::{ByteSpan, Gap, GapReason, ModuleContext, ModuleError, RelPa
 use super::container;
 use super::places::{self, Places};
 use super::redact::Redaction;
-use super::report::{Occurrence, Origin, suppressed};
+use super::report::{MAX_PLACES, Occurrence, Origin, suppressed};
 use super::scanner::{MAX_MATCHES, SecretScanner};
 use super::secret::Secret;
 use super::suppress::{self, Allowlists};
@@ -118,8 +118,11 @@ impl Visit<'_> {
         }
         if all.len() >= MAX_MATCHES {
             let detail = format!("more than {MAX_MATCHES} secrets in one file");
-            self.cx.not_covered(Gap::new(path, GapReason::TooMany, detail));
+            let what =
+                from.entry.map_or_else(|| file.path.to_string(), |entry| format!("{}!{entry}", file.path));
+            self.cx.not_covered(Gap::new(what, GapReason::TooMany, detail));
         }
+        let mut seen: HashMap<(&str, &[u8]), usize> = HashMap::new();
         let window = file.window.as_ref();
         let places = Places::new(bytes, &all, window);
         let redaction = Redaction::new(bytes, &all);
@@ -144,10 +147,15 @@ impl Visit<'_> {
                 let reason = self.allow.reason(file.path.as_str(), found);
                 reason.map(|reason| suppressed(SuppressionKind::External, reason))
             };
+            // A report names no more places of one secret than these.
+            let count = seen.entry((id, found.secret.reveal())).or_default();
+            *count += 1;
+            let snippet =
+                if *count <= MAX_PLACES + 1 { redaction.snippet(&found.span) } else { String::new() };
             out.push(Occurrence {
                 path: file.path.clone(),
                 region: Some(region),
-                snippet: redaction.snippet(&found.span),
+                snippet,
                 found: found.clone(),
                 digest: self.digest(&found.secret),
                 suppression,

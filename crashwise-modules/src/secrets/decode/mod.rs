@@ -199,9 +199,12 @@ pub(super) fn layers(bytes: &[u8], hints: &Hints, budget: &mut Budget) -> Vec<La
 
 /// Whether it reads as text: hardly any byte outside printable ASCII and UTF-8.
 fn is_text(bytes: &[u8]) -> bool {
-    let odd = bytes
-        .iter()
-        .filter(|&&byte| !((b' '..0x7f).contains(&byte) || matches!(byte, b'\n' | b'\r' | b'\t')))
-        .count();
-    odd * 20 <= bytes.len()
+    let is_odd = |byte: &&u8| !((b' '..0x7f).contains(*byte) || matches!(byte, b'\n' | b'\r' | b'\t'));
+    // What is no text is given up early.
+    bytes
+        .chunks(256)
+        .try_fold(0, |odd, chunk| {
+            Some(odd + chunk.iter().filter(is_odd).count()).filter(|odd| odd * 20 <= bytes.len())
+        })
+        .is_some()
 }

@@ -17,22 +17,57 @@ const MAX_UNFOLDED: u64 = 4 << 20;
 
 pub(super) fn find(bytes: &[u8], push: &mut impl FnMut(Layer)) {
     let mut behind = 0;
-    let mut block = 0;
-    while block + BLOCK <= bytes.len() {
-        let probe = [bytes[block], bytes[block + 5], bytes[block + 10], bytes[block + 15]];
-        if block < behind || !probe.iter().all(|&byte| is_digit(byte)) {
-            block += BLOCK;
+    let (pairs, _) = bytes.as_chunks::<{ 2 * BLOCK }>();
+    for (number, pair) in pairs.iter().enumerate() {
+        let (halves, _) = pair.as_chunks::<BLOCK>();
+        // Nearly every block has a space or a sign that comes before all digits.
+        let low = [has_low(&halves[0]), has_low(&halves[1])];
+        if low[0] & low[1] {
             continue;
         }
-        let start = block - bytes[behind..block].iter().rev().take_while(|&&byte| is_digit(byte)).count();
-        let mut end = block + bytes[block..].iter().take_while(|&&byte| is_digit(byte)).count();
-        end += bytes[end..].iter().take(2).take_while(|&&byte| byte == b'=').count();
-        if end - start >= LEAST_RUN {
-            run(bytes, start..end, push);
+        for (at, half) in halves.iter().enumerate() {
+            let block = (2 * number + at) * BLOCK;
+            if !low[at] && block >= behind && are_digits(half) {
+                behind = around(bytes, block, behind, push);
+            }
         }
-        behind = end.max(block + 1);
-        block += BLOCK;
     }
+    let block = pairs.len() * 2 * BLOCK;
+    if let Some(text) = bytes.get(block..).and_then(|rest| rest.first_chunk())
+        && block >= behind
+        && are_digits(text)
+    {
+        around(bytes, block, behind, push);
+    }
+}
+
+/// Looks at the run around a block of digits and returns its end.
+fn around(bytes: &[u8], block: usize, behind: usize, push: &mut impl FnMut(Layer)) -> usize {
+    let start = block - bytes[behind..block].iter().rev().take_while(|&&byte| is_digit(byte)).count();
+    let mut end = block + bytes[block..].iter().take_while(|&&byte| is_digit(byte)).count();
+    end += bytes[end..].iter().take(2).take_while(|&&byte| byte == b'=').count();
+    if end - start >= LEAST_RUN {
+        run(bytes, start..end, push);
+    }
+    end.max(block + 1)
+}
+
+/// Without a branch per byte.
+#[inline]
+fn are_digits(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(true, |all, &byte| all & is_digit(byte))
+}
+
+/// Whether a byte is less than `+`, the first of all digits.
+#[inline]
+fn has_low(block: &[u8; BLOCK]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let (words, _) = block.as_chunks::<8>();
+    let low = words.iter().fold(0, |low, word| {
+        let word = u64::from_le_bytes(*word);
+        low | word.wrapping_sub(EACH * u64::from(b'+')) & !word
+    });
+    low & (EACH << 7) != 0
 }
 
 fn run(bytes: &[u8], mut span: Range<usize>, push: &mut impl FnMut(Layer)) {

@@ -27,6 +27,10 @@ pub(super) fn find(bytes: &[u8], hints: &Hints, push: &mut impl FnMut(Layer)) {
     if reversed || rotated {
         for literal in literals(bytes).filter(|literal| literal.len() >= LEAST).take(MAX_TURNED) {
             let text = &bytes[literal.clone()];
+            // What has words in it was not turned around.
+            if text.contains(&b' ') {
+                continue;
+            }
             if reversed {
                 let content = text.iter().rev().copied().collect();
                 push(Layer { decoding: Decoding::Reversed, span: literal.clone(), content });
@@ -47,10 +51,7 @@ pub(super) fn find(bytes: &[u8], hints: &Hints, push: &mut impl FnMut(Layer)) {
 
 /// `"+`: too short and too common a literal for the prefilter.
 fn tight_joints(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    memchr::memchr_iter(b'+', bytes)
-        .filter(|&at| at > 0 && is_quote(bytes[at - 1]))
-        .map(|at| at - 1)
-        .take(super::MAX_PLACES)
+    [b"\"+", b"'+"].into_iter().flat_map(|joint| memmem::find_iter(bytes, joint).take(super::MAX_PLACES))
 }
 
 /// `"a" + "b"`, `'a' . NAME`: pieces around an operator, as far as they are literals or names of constants.
@@ -216,9 +217,9 @@ fn literals(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            let open = at + bytes.get(at..)?.iter().position(|&byte| is_quote(byte))?;
+            let open = at + memchr::memchr2(b'"', b'\'', bytes.get(at..)?)?;
             let rest = &bytes[open + 1..bytes.len().min(open + 1 + MAX_LITERAL)];
-            match rest.iter().position(|&byte| byte == bytes[open] || byte == b'\n') {
+            match memchr::memchr2(bytes[open], b'\n', rest) {
                 Some(len) if rest[len] == bytes[open] => {
                     at = open + len + 2;
                     return Some(open + 1..open + 1 + len);

@@ -232,11 +232,12 @@ pub(super) fn tree_of(
 /// An entry of a tree: its name, its object, and whether that is a tree.
 pub(super) type TreeEntry = (Vec<u8>, ObjectId, bool);
 
-/// The files and folders of a tree; submodules are none. Entries before a damaged one are kept.
+/// The files and folders of a tree that are wanted; submodules are none. Entries before a damaged one are kept.
 pub(super) fn entries_of(
     repo: &gix::Repository,
     tree: ObjectId,
     buffer: &mut Vec<u8>,
+    mut wants: impl FnMut(&gix::oid) -> bool,
 ) -> (Vec<TreeEntry>, Result<(), String>) {
     use gix::objs::FindExt;
     let mut entries = Vec::new();
@@ -245,7 +246,7 @@ pub(super) fn entries_of(
             repo.objects.find_tree_iter(&tree, buffer).map_err(|error| error.to_string())?;
         for entry in tree {
             let entry = entry.map_err(|error| error.to_string())?;
-            if !entry.mode.is_commit() {
+            if !entry.mode.is_commit() && wants(entry.oid) {
                 entries.push((entry.filename.to_vec(), entry.oid.to_owned(), entry.mode.is_tree()));
             }
         }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crashwise_core::{Gap, GapReason, ModuleContext, ModuleError, RelPath, Stats};
 use gix::ObjectId;
+use gix::odb::pack::cache::lru::MemoryCappedHashmap;
 
 use super::commits::{Starts, entries_of, guarded, tree_of};
 use super::read::{Entry, read_all, shown};
@@ -12,6 +13,8 @@ use crate::secrets::report::Origin;
 
 /// Blobs that are read together.
 const BATCH: usize = 32 << 10;
+/// Memory for the bases of trees that are stored as differences.
+const TREE_CACHE: usize = 24 << 20;
 /// The deepest folder of a tree.
 const MAX_DEPTH: usize = 200;
 /// The longest path in bytes.
@@ -86,8 +89,9 @@ struct Walk<'w> {
     options: &'w Options,
     see: See<'w>,
     buffer: Vec<u8>,
-    /// Trees that were entered; with their paths where those matter.
-    trees: HashSet<(ObjectId, String)>,
+    /// Trees that were entered, and the paths under which, where those matter.
+    trees: HashSet<ObjectId>,
+    trees_at: HashSet<(ObjectId, String)>,
     blobs_seen: HashSet<ObjectId>,
     in_head: HashSet<ObjectId>,
     batch: Vec<Entry>,
@@ -101,7 +105,8 @@ struct Walk<'w> {
 impl<'w> Walk<'w> {
     fn new(cx: &'w ModuleContext, repository: &'w Repository, options: &'w Options, see: See<'w>) -> Self {
         let mut repo = repository.shared.to_thread_local();
-        repo.object_cache_size(8 << 20);
+        // Trees are read in the order of commits, not in that of the pack.
+        repo.objects.set_pack_cache(|| Box::new(MemoryCappedHashmap::new(TREE_CACHE)));
         Self {
             cx,
             repository,
@@ -110,6 +115,7 @@ impl<'w> Walk<'w> {
             see,
             buffer: Vec::new(),
             trees: HashSet::new(),
+            trees_at: HashSet::new(),
             blobs_seen: HashSet::new(),
             in_head: HashSet::new(),
             batch: Vec::new(),
@@ -127,7 +133,7 @@ impl<'w> Walk<'w> {
             if !seen.insert(tree) {
                 continue;
             }
-            for (_, id, is_tree) in entries_of(&self.repo, tree, &mut self.buffer).0 {
+            for (_, id, is_tree) in entries_of(&self.repo, tree, &mut self.buffer, |_| true).0 {
                 if is_tree {
                     open.push(id);
                 } else {
@@ -144,20 +150,28 @@ impl<'w> Walk<'w> {
         self.order += 1;
         let mut open = vec![(root, path.to_owned(), 0)];
         while let Some((tree, path, depth)) = open.pop() {
-            let known_as = if self.options.admits_all() { String::new() } else { path.clone() };
-            if !self.trees.insert((tree, known_as)) {
+            // What was seen is no news, unless it is asked for under another path.
+            let admits_all = self.options.admits_all();
+            let is_new =
+                if admits_all { self.trees.insert(tree) } else { self.trees_at.insert((tree, path.clone())) };
+            if !is_new {
                 continue;
             }
-            let (entries, read) = entries_of(&self.repo, tree, &mut self.buffer);
+            let (blobs, trees) = (&self.blobs_seen, &self.trees);
+            let mut count = 0;
+            let (entries, read) = entries_of(&self.repo, tree, &mut self.buffer, |id| {
+                count += 1;
+                !(admits_all && (blobs.contains(id) || trees.contains(id)))
+            });
             if let Err(error) = read {
                 self.cx.not_covered(self.repository.gap(format!("tree {tree}"), &error));
             }
-            if entries.len() > self.entries_left {
+            if count > self.entries_left {
                 let detail = format!("more than {MAX_ENTRIES} entries of trees");
                 self.cx.not_covered(Gap::new(".git", GapReason::TooMany, detail));
                 return;
             }
-            self.entries_left -= entries.len();
+            self.entries_left -= count;
             for (name, id, is_tree) in entries {
                 let name = String::from_utf8_lossy(&name);
                 let path = if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") };

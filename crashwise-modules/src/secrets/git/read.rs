@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crashwise_core::{Gap, GapReason, ModuleContext, RelPath};
 use gix::ObjectId;
+use gix::odb::pack::cache::lru::MemoryCappedHashmap;
 
 use super::commits::guarded;
 use super::{Options, Repository, See, Shown};
@@ -39,9 +40,7 @@ pub(super) fn read_all(
     let work = || {
         let mut repo = repository.shared.to_thread_local();
         let cache = CACHE / threads;
-        repo.objects.set_pack_cache(move || {
-            Box::new(gix::odb::pack::cache::lru::MemoryCappedHashmap::new(cache.max(1 << 20)))
-        });
+        repo.objects.set_pack_cache(move || Box::new(MemoryCappedHashmap::new(cache.max(1 << 20))));
         let mut buffer = Vec::new();
         loop {
             let start = next.fetch_add(RUN, Ordering::Relaxed);

@@ -101,7 +101,7 @@ fn files_of_head(
     let mut buffer = Vec::new();
     let mut open = vec![(tree, String::new(), 0)];
     while let Some((tree, folder, depth)) = open.pop() {
-        let (entries, read) = entries_of(&repo, tree, &mut buffer);
+        let (entries, read) = entries_of(&repo, tree, &mut buffer, |_| true);
         if let Err(error) = read {
             // A file that cannot be compared counts as new.
             cx.not_covered(repository.gap(format!("tree {tree}"), &error));

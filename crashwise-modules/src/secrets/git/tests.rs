@@ -154,7 +154,7 @@ async fn what_commits_and_tags_say_is_scanned() {
         name: "v1".into(),
         tagger: None,
         message: line("token_password", OTHER).as_str().into(),
-        pgp_signature: None,
+        signature: None,
     };
     let tag = made.repo.write_object(tag).expect("a tag").detach();
     fs::write(made.root().join(".git/refs/tags/v1"), format!("{tag}\n")).expect("written");
