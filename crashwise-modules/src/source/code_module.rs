@@ -10,7 +10,7 @@ use crashwise_core::{
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 #[async_trait]
 impl Module for CodeAnalyzer {
@@ -51,9 +51,9 @@ impl CodeAnalyzer {
             .with_max_file_size(config.max_file_size);
         let walk =
             Walk::new(cx.workspace(), options).map_err(|error| ModuleError::Config(error.to_string()))?;
-        let scan = Scan { analyzer: self, cx, tally: Mutex::default() };
-        walk.run(cx, &scan)?;
-        let tally = scan.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let scan = Arc::new(Scan { analyzer: self.clone(), cx: cx.clone(), tally: Mutex::default() });
+        walk.run_shared(cx, scan.clone())?;
+        let tally = std::mem::take(&mut *scan.tally.lock().unwrap_or_else(PoisonError::into_inner));
         let languages: BTreeMap<&str, u64> =
             tally.languages.iter().map(|(language, count)| (language.as_str(), *count)).collect();
         let mut severities = BTreeMap::new();
@@ -79,13 +79,13 @@ struct Tally {
     suppressed: u64,
 }
 
-struct Scan<'s> {
-    analyzer: &'s CodeAnalyzer,
-    cx: &'s ModuleContext,
+struct Scan {
+    analyzer: CodeAnalyzer,
+    cx: ModuleContext,
     tally: Mutex<Tally>,
 }
 
-impl Visitor for Scan<'_> {
+impl Visitor for Scan {
     fn wants(&self, file: &WalkedFile) -> Want {
         let config = &self.analyzer.inner.config;
         let extension = file.path.extension();

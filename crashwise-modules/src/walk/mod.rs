@@ -15,6 +15,7 @@
 //!
 //! - A [`Visitor`] says of each file how much of it it [`Want`]s and then sees it. A pair of visitors is one: each file is
 //!   opened and read once for both.
+//! - Walks over one tree that run at once may share one pass, see [`Walk::run_shared`].
 //! - Files are visited on several threads, in no fixed order; whoever needs an order sorts what it collected.
 //! - `.gitignore` and `.crashwiseignore` inside the workspace are honoured unless [`WalkOptions::with_ignore_files`] says
 //!   otherwise; what they leave out is counted as excluded. Ignore files above the workspace are never read.
@@ -29,6 +30,7 @@
 //! Each folder is opened relative to the one above it without following links, so a tree that changes during the walk
 //! cannot lead it out of the workspace.
 
+mod account;
 mod content;
 #[cfg(unix)]
 #[path = "folder_unix.rs"]
@@ -39,7 +41,9 @@ mod folder;
 #[cfg(all(test, unix))]
 mod folder_portable;
 mod ignores;
+mod member;
 mod options;
+mod pass;
 mod progress;
 mod queue;
 mod run;
@@ -47,6 +51,7 @@ mod run;
 #[cfg(unix)]
 mod tests;
 mod visitor;
+mod worker;
 
 #[cfg(feature = "git")]
 pub(crate) use content::text_of;

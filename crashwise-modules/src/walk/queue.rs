@@ -15,11 +15,13 @@ struct State<T> {
     busy: usize,
     waiting: usize,
     stopped: bool,
+    /// All tasks are done.
+    finished: bool,
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(first: T) -> Self {
-        let state = State { tasks: vec![first], busy: 0, waiting: 0, stopped: false };
+        let state = State { tasks: vec![first], busy: 0, waiting: 0, stopped: false, finished: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -36,6 +38,22 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Adds tasks unless there will be nobody to take them; whether it did.
+    pub(super) fn push_unless_over(&self, tasks: impl DoubleEndedIterator<Item = T>) -> bool {
+        let mut state = self.lock();
+        let is_open = !(state.stopped || state.finished);
+        if is_open {
+            state.tasks.extend(tasks.rev());
+            self.changed.notify_all();
+        }
+        is_open
+    }
+
+    /// Whether all tasks are done.
+    pub(super) fn is_finished(&self) -> bool {
+        self.lock().finished
+    }
+
     /// Whether some thread has nothing to do.
     pub(super) fn is_hungry(&self) -> bool {
         let state = self.lock();
@@ -48,8 +66,9 @@ impl<T> Queue<T> {
         self.changed.notify_all();
     }
 
-    /// Takes tasks and works on them until there are none left and nobody can add one. A panic stops all threads.
-    pub(super) fn work(&self, mut work: impl FnMut(T)) {
+    /// Takes tasks and works on them until there are none left and nobody can add one, or until `work` says no. A panic stops
+    /// all threads.
+    pub(super) fn work(&self, mut work: impl FnMut(T) -> bool) {
         let _stop = StopOnPanic(self);
         let mut state = self.lock();
         loop {
@@ -59,14 +78,17 @@ impl<T> Queue<T> {
             if let Some(task) = state.tasks.pop() {
                 state.busy += 1;
                 drop(state);
-                work(task);
+                let goes_on = work(task);
                 state = self.lock();
                 state.busy -= 1;
                 if state.busy == 0 && state.tasks.is_empty() {
+                    state.finished = true;
                     self.changed.notify_all();
+                }
+                if !goes_on {
                     return;
                 }
-            } else if state.busy == 0 {
+            } else if state.finished {
                 return;
             } else {
                 state.waiting += 1;

@@ -6,8 +6,8 @@ use crashwise_core::{
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::{fs, os::unix::fs::symlink};
 
 #[derive(Default)]
@@ -29,6 +29,12 @@ impl ModuleHost for Host {
     }
 }
 
+fn context(folder: &tempfile::TempDir, host: &Arc<Host>) -> ModuleContext {
+    let info = ModuleInfo::new("walker", "1.0.0", ModuleKind::Scanner, "walks");
+    let run = StepIdentity::new(RunId::generate(), "test", "walk");
+    ModuleContext::new(run, &info, Workspace::in_place(folder.path().join("w")), host.clone())
+}
+
 struct Tree {
     folder: tempfile::TempDir,
     host: Arc<Host>,
@@ -39,9 +45,7 @@ impl Tree {
     fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let host = Arc::new(Host::default());
-        let info = ModuleInfo::new("walker", "1.0.0", ModuleKind::Scanner, "walks");
-        let run = StepIdentity::new(RunId::generate(), "test", "walk");
-        let cx = ModuleContext::new(run, &info, Workspace::in_place(folder.path().join("w")), host.clone());
+        let cx = context(&folder, &host);
         let tree = Self { folder, host, cx };
         fs::create_dir(tree.root()).unwrap();
         for (path, text) in files {
@@ -54,6 +58,11 @@ impl Tree {
 
     fn root(&self) -> std::path::PathBuf {
         self.folder.path().join("w")
+    }
+
+    /// A context of its own over the same tree.
+    fn context(&self) -> ModuleContext {
+        context(&self.folder, &self.host)
     }
 
     fn walk(&self, options: WalkOptions) -> Walk {
@@ -347,4 +356,158 @@ fn folders_by_path_show_what_folders_by_descriptor_show() {
         }};
     }
     assert_eq!(seen!(folder), seen!(folder_portable));
+}
+
+/// Sees its first file, or any, once another walk has joined, and remembers them.
+struct Meeting {
+    present: Arc<(Mutex<usize>, Condvar)>,
+    has_come: AtomicBool,
+    has_waited: AtomicBool,
+    all_wait: bool,
+    seen: Mutex<Vec<(String, usize, u64)>>,
+    each: Each,
+    cx: ModuleContext,
+}
+
+impl Visitor for Meeting {
+    fn wants(&self, file: &WalkedFile) -> Want {
+        if !self.has_come.swap(true, Ordering::Relaxed) {
+            *self.present.0.lock().unwrap() += 1;
+            self.present.1.notify_all();
+        }
+        if file.path.as_str().ends_with(".bin") { Want::Head } else { Want::Whole }
+    }
+
+    fn visit(&self, file: &WalkedFile, bytes: &[u8]) -> Result<u64, ModuleError> {
+        let (present, changed) = &*self.present;
+        // Where the other one has no file to see, the threads would wait for each other.
+        let waits = self.all_wait || !self.has_waited.swap(true, Ordering::Relaxed);
+        let timeout = std::time::Duration::from_secs(60);
+        let waited = changed.wait_timeout_while(present.lock().unwrap(), timeout, |n| waits && *n < 2);
+        assert!(!waited.is_ok_and(|(_, waited)| waited.timed_out()), "nobody joined");
+        self.seen.lock().unwrap().push((file.path.to_string(), bytes.len(), file.offset));
+        (self.each)(&self.cx, file.path.as_str())
+    }
+}
+
+/// What a walk says: what was seen, totals or the error, coverage.
+type Outcome = (Vec<(String, usize, u64)>, Result<WalkTotals, String>, Coverage);
+
+type Each = fn(&ModuleContext, &str) -> Result<u64, ModuleError>;
+
+/// Two walks over one tree, together or one after the other.
+fn meet(tree: &Tree, walks: &[(WalkOptions, Each)], together: bool) -> Vec<Outcome> {
+    let present = Arc::new((Mutex::new(if together { 0 } else { 2 }), Condvar::new()));
+    let walk = |(options, each): &(WalkOptions, Each)| {
+        let cx = tree.context();
+        let visitor = Arc::new(Meeting {
+            present: present.clone(),
+            has_come: AtomicBool::new(false),
+            has_waited: AtomicBool::new(false),
+            all_wait: false,
+            seen: Mutex::default(),
+            each: *each,
+            cx: cx.clone(),
+        });
+        let walk = Walk::new(cx.workspace(), options.clone()).unwrap();
+        let totals = walk.run_shared(&cx, visitor.clone());
+        let mut seen = std::mem::take(&mut *visitor.seen.lock().unwrap());
+        seen.sort();
+        (seen, totals.map_err(|error| error.to_string()), cx.take_coverage())
+    };
+    if together {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = walks.iter().map(|one| scope.spawn(|| walk(one))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    } else {
+        walks.iter().map(walk).collect()
+    }
+}
+
+#[test]
+fn walks_that_share_a_pass_see_what_they_see_alone() {
+    let mut files: Vec<_> =
+        (0..60).map(|n| (format!("{}/{}/f{n}.rs", n % 5, n % 4), "text".to_owned())).collect();
+    files.push((".gitignore".into(), "*.log\n/3/\n".into()));
+    files.push(("1/noise.log".into(), String::new()));
+    files.push(("2/mark.rs".into(), "\u{FEFF}x".into()));
+    files.push(("2/large.rs".into(), "x".repeat(9000)));
+    files.push(("2/large.bin".into(), "x".repeat(9000)));
+    let tree =
+        Tree::new(&files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
+    symlink("..", tree.root().join("4/up")).unwrap();
+    symlink("0", tree.root().join("link")).unwrap();
+    let plain = || WalkOptions::new().with_max_file_size(8999);
+    let nothing: Each = |_, _| Ok(1);
+    let panics: Each = |_, path| {
+        assert!(!path.ends_with("f7.rs"), "hostile");
+        Ok(0)
+    };
+    for options in [
+        plain(),
+        plain().with_decode(false),
+        plain().with_exclude(["1/", "/2/3/", "f4*.rs"]),
+        plain().with_include(["/0/", "f9.rs"]),
+        plain().with_exclude(["/0/", "/1/", "/2/", "/3/"]).with_include(["*.rs", "*.bin"]),
+    ] {
+        for each in [nothing, panics] {
+            let walks = [(plain().with_exclude(["4/1"]), nothing), (options.clone(), each)];
+            assert_eq!(meet(&tree, &walks, true), meet(&tree, &walks, false), "{options:?}");
+        }
+    }
+}
+
+#[test]
+fn a_walk_that_fails_or_is_cancelled_leaves_the_others_alone() {
+    let files: Vec<_> = (0..200).map(|n| format!("{}/f{n}", n % 20)).collect();
+    let tree = Tree::new(&files.iter().map(|path| (path.as_str(), "x")).collect::<Vec<_>>());
+    let nothing: Each = |_, _| Ok(0);
+    let fails: Each = |_, _| Err(ModuleError::Config("no".into()));
+    let stops: Each = |cx, _| {
+        cx.cancel_token().cancel();
+        Ok(0)
+    };
+    for (early, late) in [(nothing, fails), (fails, nothing), (nothing, stops), (stops, nothing)] {
+        let outcomes = meet(&tree, &[(WalkOptions::new(), early), (WalkOptions::new(), late)], true);
+        let whole = outcomes.iter().filter(|(seen, totals, coverage)| {
+            let whole = totals.as_ref().is_ok_and(|totals| !totals.cancelled && totals.files == 200);
+            assert!(whole || seen.len() < 100, "{totals:?}");
+            whole && seen.len() == 200 && coverage.looked_at["files"] == 200
+        });
+        assert_eq!(whole.count(), 1, "{outcomes:?}");
+    }
+}
+
+#[test]
+fn files_of_a_shared_pass_are_read_once() {
+    static READS: AtomicUsize = AtomicUsize::new(0);
+    let files: Vec<_> = (0..600).map(|n| format!("{}/f{n}", n % 200)).collect();
+    let tree = Tree::new(&files.iter().map(|path| (path.as_str(), "x")).collect::<Vec<_>>());
+    let present = Arc::new((Mutex::new(0), Condvar::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let cx = tree.context();
+                let mut walk = tree.walk(WalkOptions::new());
+                walk.fault = Some(|_| {
+                    READS.fetch_add(1, Ordering::Relaxed);
+                    None
+                });
+                let each = |_: &ModuleContext, _: &str| Ok(0);
+                let visitor = Meeting {
+                    present: present.clone(),
+                    has_come: AtomicBool::new(false),
+                    has_waited: AtomicBool::new(false),
+                    all_wait: true,
+                    seen: Mutex::default(),
+                    each,
+                    cx: cx.clone(),
+                };
+                assert_eq!(walk.run_shared(&cx, Arc::new(visitor)).unwrap().files, 600);
+            });
+        }
+    });
+    let reads = READS.load(Ordering::Relaxed);
+    assert!((600..700).contains(&reads), "{reads}");
 }

@@ -10,7 +10,7 @@ use crashwise_core::{
     Severity, Summary, async_trait,
 };
 use sha2::{Digest, Sha256};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Takes stock of the files of a workspace and reports those that should not be there.
 ///
@@ -36,11 +36,11 @@ impl Module for FileScanner {
     }
 
     async fn run(&self, cx: &ModuleContext, config: FileScannerConfig) -> Result<Summary, ModuleError> {
-        cx.blocking(move |cx| scan(cx, &config)).await
+        cx.blocking(move |cx| scan(cx, config)).await
     }
 }
 
-fn scan(cx: &ModuleContext, config: &FileScannerConfig) -> Result<Summary, ModuleError> {
+fn scan(cx: &ModuleContext, config: FileScannerConfig) -> Result<Summary, ModuleError> {
     // A lone `*` asks for every file.
     let include = config.patterns.iter().filter(|pattern| *pattern != "*" || config.patterns.len() > 1);
     let options = WalkOptions::new()
@@ -50,9 +50,9 @@ fn scan(cx: &ModuleContext, config: &FileScannerConfig) -> Result<Summary, Modul
         .with_max_file_size(config.max_file_size)
         .with_decode(false);
     let walk = Walk::new(cx.workspace(), options).map_err(|error| ModuleError::Config(error.to_string()))?;
-    let scan = Scan { cx, config, inventory: Mutex::default() };
-    let totals = walk.run(cx, &scan)?;
-    let mut inventory = scan.inventory.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let scan = Arc::new(Scan { cx: cx.clone(), config, inventory: Mutex::default() });
+    let totals = walk.run_shared(cx, scan.clone())?;
+    let mut inventory = std::mem::take(&mut *scan.inventory.lock().unwrap_or_else(PoisonError::into_inner));
     let lines = inventory.lines().map_err(ModuleError::failed)?;
     cx.store("inventory.jsonl", lines.as_slice())?;
     let types = serde_json::to_value(inventory.types()).map_err(ModuleError::failed)?;
@@ -61,18 +61,18 @@ fn scan(cx: &ModuleContext, config: &FileScannerConfig) -> Result<Summary, Modul
         .with("total_files", inventory.entries.len())
         .with("total_size_bytes", inventory.total_size())
         .with("file_types", types)
-        .with("patterns_scanned", config.patterns.clone())
+        .with("patterns_scanned", scan.config.patterns.clone())
         .with("sensitive_files", sensitive)
         .with("bytes_read", totals.bytes))
 }
 
-struct Scan<'s> {
-    cx: &'s ModuleContext,
-    config: &'s FileScannerConfig,
+struct Scan {
+    cx: ModuleContext,
+    config: FileScannerConfig,
     inventory: Mutex<Inventory>,
 }
 
-impl Visitor for Scan<'_> {
+impl Visitor for Scan {
     fn wants(&self, _: &WalkedFile) -> Want {
         if self.config.calculate_hashes { Want::Whole } else { Want::Head }
     }
