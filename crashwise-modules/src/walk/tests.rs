@@ -375,14 +375,14 @@ impl Visitor for Meeting {
             *self.present.0.lock().unwrap() += 1;
             self.present.1.notify_all();
         }
-        if file.path.as_str().ends_with(".bin") { Want::Head } else { Want::Whole }
+        if file.path.extension() == Some("bin") { Want::Head } else { Want::Whole }
     }
 
     fn visit(&self, file: &WalkedFile, bytes: &[u8]) -> Result<u64, ModuleError> {
         let (present, changed) = &*self.present;
         // Where the other one has no file to see, the threads would wait for each other.
         let waits = self.all_wait || !self.has_waited.swap(true, Ordering::Relaxed);
-        let timeout = std::time::Duration::from_secs(60);
+        let timeout = std::time::Duration::from_mins(2);
         let waited = changed.wait_timeout_while(present.lock().unwrap(), timeout, |n| waits && *n < 2);
         assert!(!waited.is_ok_and(|(_, waited)| waited.timed_out()), "nobody joined");
         self.seen.lock().unwrap().push((file.path.to_string(), bytes.len(), file.offset));

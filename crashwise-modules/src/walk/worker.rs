@@ -54,7 +54,7 @@ impl<'p, 'v> Worker<'p, 'v> {
         let pass = self.pass;
         pass.queue.work(|task| {
             match task {
-                Task::Folder(task) => self.folder(task),
+                Task::Folder(task) => self.folder(&task),
                 Task::Files { folder, path, files, share } => {
                     self.meet(&pass.members_after(self.members.len()));
                     self.files(&folder, &path, &files, share);
@@ -84,8 +84,8 @@ impl<'p, 'v> Worker<'p, 'v> {
         whom.iter().filter(|member| self.members[*member].is_active()).collect()
     }
 
-    fn folder(&mut self, task: FolderTask) {
-        let (new, whom) = self.pass.enter(&task, &self.members);
+    fn folder(&mut self, task: &FolderTask) {
+        let (new, whom) = self.pass.enter(task, &self.members);
         self.meet(&new);
         let share = task.share;
         if whom.is_empty() || !self.enter(task, whom) {
@@ -94,7 +94,7 @@ impl<'p, 'v> Worker<'p, 'v> {
     }
 
     /// Sees to the entries of a folder; no if there are none to be had.
-    fn enter(&mut self, task: FolderTask, whom: Members) -> bool {
+    fn enter(&mut self, task: &FolderTask, whom: Members) -> bool {
         let pass = self.pass;
         let path = &*task.path;
         let options = &pass.options;
@@ -131,7 +131,7 @@ impl<'p, 'v> Worker<'p, 'v> {
         if options.ignore_files {
             ignores = self.ignore_files(&folder, path, &entries, ignores, whom);
         }
-        self.split(&folder, &task, entries, ignores.as_ref(), whom);
+        self.split(&folder, task, entries, ignores.as_ref(), whom);
         true
     }
 
@@ -154,16 +154,16 @@ impl<'p, 'v> Worker<'p, 'v> {
             if !pass.options.vcs_folders && (is_folder || name == ".git") && is_vcs(name.as_encoded_bytes()) {
                 continue;
             }
-            let ignored = ignores.is_some_and(|ignores| ignores.leave_out(&entry, is_folder));
+            let is_ignored = ignores.is_some_and(|ignores| ignores.leave_out(&entry, is_folder));
             let kept: Members = whom
                 .iter()
-                .filter(|member| !(ignored || self.members[*member].leaves_out(&entry, is_folder)))
+                .filter(|member| !(is_ignored || self.members[*member].leaves_out(&entry, is_folder)))
                 .collect();
             for member in whom.without(kept).iter() {
                 self.account(member).exclude(is_folder);
             }
             // One that joins later may want the folder.
-            let is_for_later = || is_folder && !ignored && !task.is_again() && pass.is_early();
+            let is_for_later = || is_folder && !is_ignored && !task.is_again() && pass.is_early();
             if kept.is_empty() && !is_for_later() {
                 continue;
             }
