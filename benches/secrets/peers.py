@@ -5,11 +5,13 @@
     cargo install ripsecrets --version 0.1.11 --root peers
     cargo build --release -p crashwise-runner
     python3 benches/secrets/peers.py --venv peers --labels ../shared/data/creddata-dev \\
-        --tree ~/.cargo/registry/src --rules ../shared/data/rules/betterleaks.toml
+        --tree ~/.cargo/registry/src --history REPOSITORY --rules ../shared/data/rules/betterleaks.toml
 
 Accuracy: findings are places, file and line, because that is what every tool tells. A true row is found where a finding
 is on one of its lines; a finding on a line of no true row is false; several findings on one line count once. Speed and
-memory: CPU seconds (user and system) and the peak of the process, all tools on the same files, one after the other.
+memory: CPU seconds (user and system) and the peak of the process, all tools on the same files, one after the other; each is
+the least of `--rounds` rounds in which the tools take turns. Histories: bytes of all blobs, unpacked; `history.py` makes a
+repository.
 Cold start: the least of five runs on a folder with one small file. Tools that are not there are named and left out;
 gitleaks is looked for on the path.
 """
@@ -63,6 +65,19 @@ class Tools:
         for name in sorted(set(named) - set(have)):
             print(f"{name} is not there and left out")
         return have
+
+    def history(self, name, repository):
+        tool = self.found[name]
+        if name == "crashwise":
+            return [tool, "workflow", "run", "secret_detection", repository, "--history", "--format", "json", "--quiet",
+                    "--allow-partial", "--state-dir", self.state]
+        if name == "kingfisher":
+            return [tool, "scan", repository, "--format", "json", "-n", "--no-update-check", "--git-history", "full",
+                    "--no-dedup"]
+        if name == "gitleaks":
+            return [tool, "git", repository, "--report-format", "json", "--report-path", "/dev/stdout", "--no-banner",
+                    "--exit-code", "0"]
+        return None
 
     def command(self, name, tree, rules=None):
         tool = self.found["python" if name == "betterleaks" else name]
@@ -162,15 +177,33 @@ def accuracy(tools, root, only, rules=None):
         print(f"| {name} | {precision:.3f} | {recall:.3f} | {f1:.3f} | {hits} | {false} |", flush=True)
 
 
-def speed(tools, tree, names):
+def compare(commands, size, rounds):
+    """The least CPU time and the largest peak of each command over rounds in which they take turns."""
+    figures = {name: (float("inf"), 0) for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            _, cpu, peak = run(command)
+            figures[name] = (min(figures[name][0], cpu), max(figures[name][1], peak))
+    print("| tool | GB/s per core | CPU against crashwise | peak MB |\n|---|---|---|---|")
+    first = next(iter(figures.values()))[0]
+    for name, (cpu, peak) in figures.items():
+        print(f"| {name} | {size / cpu / 1e9:.3f} | {cpu / first:.1f} | {peak:.0f} |", flush=True)
+
+
+def history(tools, repository, names, rounds):
+    listed = subprocess.run(["git", "-C", repository, "cat-file", "--batch-all-objects",
+                             "--batch-check=%(objecttype) %(objectsize)"], capture_output=True, text=True, check=True)
+    sizes = [int(size) for kind, size in map(str.split, listed.stdout.splitlines()) if kind == "blob"]
+    commands = {name: tools.history(name, repository) for name in names}
+    print(f"\nhistory: {len(sizes)} blobs, {sum(sizes) / 1e6:.0f} MB")
+    compare({name: command for name, command in commands.items() if command}, sum(sizes), rounds)
+
+
+def speed(tools, tree, names, rounds):
     size = sum(os.path.getsize(os.path.join(at, name)) for at, _, found in os.walk(tree) for name in found
                if os.path.isfile(os.path.join(at, name)))
-    print(f"\nspeed: {size / 1e6:.0f} MB\n| tool | GB/s per core | CPU against crashwise | peak MB |\n|---|---|---|---|")
-    first = None
-    for name in names:
-        _, cpu, peak = run(tools.command(name, tree))
-        first = first or cpu
-        print(f"| {name} | {size / cpu / 1e9:.3f} | {cpu / first:.1f} | {peak:.0f} |", flush=True)
+    print(f"\nspeed: {size / 1e6:.0f} MB")
+    compare({name: tools.command(name, tree) for name in names}, size, rounds)
 
 
 def cold_start(tools, names):
@@ -190,6 +223,8 @@ def main():
     parser.add_argument("--labels", help="labelled repositories in the layout of CredData")
     parser.add_argument("--rules", help="a rule file in the format of gitleaks or Betterleaks")
     parser.add_argument("--tree", help="a large tree, for speed")
+    parser.add_argument("--history", help="a git repository, for the speed of histories")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="tools to look at, by commas")
     args = parser.parse_args()
     if not os.path.exists(args.crashwise):
@@ -202,7 +237,9 @@ def main():
         if args.rules:
             accuracy(tools, args.labels, only, args.rules)
     if args.tree:
-        speed(tools, os.path.expanduser(args.tree), names)
+        speed(tools, os.path.expanduser(args.tree), names, args.rounds)
+    if args.history:
+        history(tools, args.history, names, args.rounds)
     cold_start(tools, names)
 
 

@@ -179,6 +179,13 @@ impl Cursor<'_> {
             return Some(Operator::Assign);
         }
         self.skip_space();
+        // Most names are assigned nothing: the first byte tells.
+        if !matches!(
+            self.peek()?,
+            b'=' | b'!' | b'|' | b':' | b'?' | b'+' | b',' | b'(' | b'%' | b'v' | b'V' | b'c'
+        ) {
+            return None;
+        }
         // `key="password" value="..."`
         for attribute in [b"value=".as_slice(), b"Value=", b"content="] {
             if self.rest().starts_with(attribute) {

@@ -1,10 +1,12 @@
 //! Blobs on several threads, in the order in which they lie in the packs.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crashwise_core::{Gap, GapReason, ModuleContext, RelPath};
 use gix::ObjectId;
 use gix::odb::pack::cache::lru::MemoryCappedHashmap;
+use gix::odb::pack::index::File as Index;
 
 use super::commits::guarded;
 use super::{Options, Repository, See, Shown};
@@ -14,6 +16,9 @@ use crate::secrets::report::Origin;
 const RUN: usize = 64;
 /// Memory for the bases of differences, over all threads.
 const CACHE: usize = 48 << 20;
+
+/// The most packs whose order is followed.
+const MAX_INDEXES: usize = 50;
 
 /// A blob that is to be read.
 #[derive(Debug)]
@@ -109,17 +114,31 @@ pub(super) fn shown(cx: &ModuleContext, see: See<'_>, text: Shown<'_>, what: imp
     shown
 }
 
-/// Sorts by pack and offset; what is in no pack comes last, by name.
+/// Sorts by pack and offset; what is in no pack comes last, by name. An order is all that is lost where an index cannot be
+/// read.
 fn sort_by_place(repository: &Repository, entries: &mut [Entry]) {
-    use gix::odb::pack::Find;
-    let mut repo = repository.shared.to_thread_local();
-    repo.objects.prevent_pack_unload();
-    let mut buffer = Vec::new();
+    let indexes = indexes(repository);
     entries.sort_by_cached_key(|entry| {
-        let place = guarded(|| {
-            repo.objects.location_by_oid(&entry.id, &mut buffer).map_err(|error| error.to_string())
+        let place = indexes.iter().enumerate().find_map(|(pack, index)| {
+            let offset = guarded(|| Ok(index.lookup(entry.id).map(|at| index.pack_offset_at_index(at))));
+            Some((pack, offset.ok()??))
         });
-        let place = place.ok().flatten().map(|place| (place.pack_id, place.pack_offset));
-        (place.unwrap_or((u32::MAX, 0)), entry.id)
+        (place.unwrap_or((usize::MAX, 0)), entry.id)
     });
+}
+
+/// The indexes of the packs, which tell where an object is without reading it; the larger packs first.
+fn indexes(repository: &Repository) -> Vec<Index> {
+    let folder = repository.shared.objects_dir().join("pack");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "idx"))
+        .filter_map(|entry| Some((Reverse(entry.metadata().ok()?.len()), entry.path())))
+        .collect();
+    files.sort_unstable();
+    let hash = repository.shared.to_thread_local().object_hash();
+    let open = |(_, path)| guarded(|| Index::at(path, hash).map_err(|error| error.to_string())).ok();
+    files.into_iter().take(MAX_INDEXES).filter_map(open).collect()
 }
