@@ -1,7 +1,10 @@
 //! `Cargo.lock` in all its versions; what is asked for, and for what, comes from the `Cargo.toml` files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::iter;
 use std::ops::Range;
+
+use foldhash::fast::RandomState;
 
 use crate::dependencies::inventory::Origin;
 use crate::dependencies::version::Ecosystem;
@@ -14,8 +17,6 @@ use super::{Format, cargo_manifest, toml};
 pub(super) const FORMAT: Format = Format { name: "Cargo.lock", matches: |name| name == "Cargo.lock", parse };
 
 const NEWEST_VERSION: u64 = 4;
-/// Texts of fewer bytes are searched byte by byte.
-const SHORT: usize = 24;
 /// The start of the source of the public registry's index, without its protocol.
 pub(crate) const PUBLIC_INDEX: &str = "://github.com/rust-lang/crates.io";
 
@@ -74,124 +75,71 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
 
 /// Reads the form that cargo writes, line by line.
 fn canonical(text: &str) -> Option<Lock<'_>> {
-    // Without escapes a text ends at its next quote.
-    if memchr::memchr(b'\\', text.as_bytes()).is_some() {
-        return None;
-    }
     // A package has about 250 bytes.
     let mut lock = Lock { entries: Vec::with_capacity(text.len() / 200), needs: Vec::new() };
-    let mut rest = Rest { text, at: 0 };
-    while let Some(first) = rest.bytes().first() {
-        match first {
-            b'\n' | b'\r' => {
-                rest.line_end()?;
-                continue;
-            }
-            b'#' => {
-                let end = memchr::memchr(b'\n', rest.bytes());
-                rest.at = end.map_or(text.len(), |end| rest.at + end + 1);
-                continue;
-            }
-            b'[' => {
-                rest.pass("[[package]]")?;
-                rest.line_end()?;
-                let needs = lock.needs.len()..lock.needs.len();
-                lock.entries.push(Entry { needs, ..Entry::default() });
-                continue;
-            }
-            _ => {}
-        }
-        let Some(entry) = lock.entries.last_mut() else {
-            rest.pass("version = ")?;
-            let digit = *rest.bytes().first()?;
-            rest.at += 1;
-            rest.line_end()?;
-            if !digit.is_ascii_digit() || u64::from(digit - b'0') > NEWEST_VERSION {
-                return None;
+    // Without escapes a text ends at its next quote, so there are two quotes for each text.
+    let mut texts = 0;
+    let mut in_needs = false;
+    let mut start = 0;
+    while start < text.len() {
+        let rest = text.get(start..)?;
+        let length = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+        let line = rest.get(..length)?;
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let at = start;
+        start += length + 1;
+        let bytes = line.as_bytes();
+        let Some(first) = bytes.first() else { continue };
+        if in_needs {
+            match bytes {
+                [b' ', b'"', needed @ .., b'"', b','] => {
+                    lock.needs.push(line.get(2..2 + needed.len())?);
+                    texts += 1;
+                }
+                [b']'] => {
+                    lock.entries.last_mut()?.needs.end = lock.needs.len();
+                    in_needs = false;
+                }
+                _ => return None,
             }
             continue;
-        };
-        match first {
-            b'n' => {
-                rest.pass("name = ")?;
-                let start = rest.at;
-                entry.name = rest.quoted()?;
-                entry.at = start..rest.at;
+        }
+        match (first, lock.entries.last_mut()) {
+            (b'#', _) if !bytes.contains(&b'"') => {}
+            (b'[', _) if line == "[[package]]" => {
+                let needs = lock.needs.len()..lock.needs.len();
+                lock.entries.push(Entry { needs, ..Entry::default() });
             }
-            b'v' => {
-                rest.pass("version = ")?;
-                entry.version = rest.quoted()?;
-            }
-            b's' => {
-                rest.pass("source = ")?;
-                entry.source = Some(rest.quoted()?);
-            }
-            b'c' => {
-                rest.pass("checksum = ")?;
-                entry.checksum = Some(rest.quoted()?);
-            }
-            b'd' => {
-                rest.pass("dependencies = [")?;
-                rest.line_end()?;
-                while rest.bytes().first() == Some(&b' ') {
-                    rest.at += 1;
-                    lock.needs.push(rest.quoted()?);
-                    rest.pass(",")?;
-                    rest.line_end()?;
+            (b'v', None) => {
+                let number: u64 = line.strip_prefix("version = ")?.parse().ok()?;
+                if number > NEWEST_VERSION {
+                    return None;
                 }
-                rest.pass("]")?;
-                entry.needs.end = lock.needs.len();
+            }
+            (b'd', Some(_)) if line == "dependencies = [" => in_needs = true,
+            (_, Some(entry)) => {
+                let (key, value) = line.split_at_checked(bytes.iter().position(|byte| *byte == b'"')?)?;
+                let value = value.get(1..)?.strip_suffix('"')?;
+                texts += 1;
+                match key {
+                    "name = " => {
+                        entry.name = value;
+                        entry.at = at + key.len()..at + line.len();
+                    }
+                    "version = " => entry.version = value,
+                    "source = " => entry.source = Some(value),
+                    "checksum = " => entry.checksum = Some(value),
+                    _ => return None,
+                }
             }
             _ => return None,
         }
-        rest.line_end()?;
     }
+    let is_plain = memchr::memchr(b'\\', text.as_bytes()).is_none();
+    let quotes = memchr::memchr_iter(b'"', text.as_bytes()).count();
     let complete = |entry: &Entry<'_>| !entry.name.is_empty() && !entry.version.is_empty();
-    (!lock.entries.is_empty() && lock.entries.iter().all(complete)).then_some(lock)
-}
-
-/// What is left of a text.
-struct Rest<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Rest<'a> {
-    fn bytes(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    /// Passes over a text, which must be the next.
-    fn pass(&mut self, what: &str) -> Option<()> {
-        self.bytes().strip_prefix(what.as_bytes())?;
-        self.at += what.len();
-        Some(())
-    }
-
-    /// Passes over the end of a line, or stands at that of the text.
-    fn line_end(&mut self) -> Option<()> {
-        self.at += match self.bytes() {
-            [b'\n', ..] => 1,
-            [b'\r', b'\n', ..] => 2,
-            [] => 0,
-            _ => return None,
-        };
-        Some(())
-    }
-
-    /// A text in quotes on one line.
-    fn quoted(&mut self) -> Option<&'a str> {
-        let bytes = self.bytes().strip_prefix(b"\"")?;
-        // Most are shorter than what a search of vectors pays for.
-        let near = bytes.iter().take(SHORT).position(|byte| matches!(byte, b'"' | b'\n'));
-        let end = near.or_else(|| Some(SHORT + memchr::memchr2(b'"', b'\n', bytes.get(SHORT..)?)?))?;
-        if bytes[end] != b'"' {
-            return None;
-        }
-        let start = self.at + 1;
-        self.at = start + end + 1;
-        self.text.get(start..start + end)
-    }
+    let is_whole = !in_needs && !lock.entries.is_empty() && lock.entries.iter().all(complete);
+    (is_plain && is_whole && quotes == 2 * texts).then_some(lock)
 }
 
 fn origin(source: Option<&str>) -> Origin {
@@ -215,44 +163,6 @@ fn is_public_host(address: &str) -> bool {
     host == "crates.io" || host.strip_suffix(".crates.io").is_some_and(|name| !name.contains('/'))
 }
 
-/// The entries of a lockfile by their names.
-struct Names<'e, 'a> {
-    entries: &'e [Entry<'a>],
-    /// Places of entries, in the order of their names; those of one name in the order of the file.
-    order: Vec<usize>,
-    /// Where in the order the names begin that start with a byte.
-    starts: [usize; 257],
-}
-
-impl<'e, 'a> Names<'e, 'a> {
-    fn new(entries: &'e [Entry<'a>]) -> Self {
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        // Cargo sorts them, so this only looks.
-        order.sort_by(|a, b| entries[*a].name.cmp(entries[*b].name));
-        let mut starts = [0; 257];
-        for entry in entries {
-            starts[first_byte(entry.name) + 1] += 1;
-        }
-        for byte in 0..256 {
-            starts[byte + 1] += starts[byte];
-        }
-        Self { entries, order, starts }
-    }
-
-    /// The places of the entries of a name.
-    fn of(&self, name: &str) -> &[usize] {
-        let byte = first_byte(name);
-        let near = &self.order[self.starts[byte]..self.starts[byte + 1]];
-        let from = near.partition_point(|index| self.entries[*index].name < name);
-        let same = near[from..].iter().take_while(|index| self.entries[**index].name == name).count();
-        &near[from..from + same]
-    }
-}
-
-fn first_byte(name: &str) -> usize {
-    name.as_bytes().first().copied().unwrap_or_default().into()
-}
-
 fn graph(input: &Input<'_>, lock: &Lock<'_>) -> Graph {
     let entries = &lock.entries;
     let mut graph = Graph::default();
@@ -265,16 +175,21 @@ fn graph(input: &Input<'_>, lock: &Lock<'_>) -> Graph {
         node.digest = entry.checksum.map(|checksum| ["sha256:", checksum].concat());
         graph.add(node);
     }
-    let by_name = Names::new(entries);
+    // The first entry of a name, and for each entry the next one of its name.
+    let mut first: HashMap<&str, usize, RandomState> =
+        HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
+    let mut next: Vec<Option<usize>> = vec![None; entries.len()];
+    for (index, entry) in entries.iter().enumerate().rev() {
+        next[index] = first.insert(entry.name, index);
+    }
     let resolve = |needed: &str| -> Option<usize> {
-        let same = by_name.of(needed);
-        if let Some(first) = same.first() {
-            return Some(*first);
+        if let Some(only) = first.get(needed) {
+            return Some(*only);
         }
         let mut words = needed.split(' ');
-        let same = by_name.of(words.next()?);
+        let start = first.get(words.next()?)?;
         let (version, source) = (words.next(), words.next().map(|text| text.trim_matches(['(', ')'])));
-        same.iter().copied().find(|index| {
+        iter::successors(Some(*start), |index| next[*index]).find(|index| {
             let entry = &entries[*index];
             version.is_none_or(|version| version == entry.version)
                 && source.is_none_or(|source| entry.source == Some(source))

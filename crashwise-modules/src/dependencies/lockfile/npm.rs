@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crashwise_core::GapReason;
+use foldhash::fast::RandomState;
 
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
@@ -241,7 +242,7 @@ impl<'a> Flat<'a> {
     }
 
     fn finish(mut self, input: &Input<'_>) -> Graph {
-        let folders: HashMap<&str, usize> =
+        let folders: HashMap<&str, usize, RandomState> =
             self.entries.iter().enumerate().map(|(index, (key, _))| (key.as_ref(), index)).collect();
         let mut key = String::new();
         let mut find = |from: &str, name: &str| -> Option<usize> {
@@ -360,7 +361,7 @@ impl<'a> Nested<'a> {
     }
 
     fn finish(mut self, input: &Input<'_>) -> Graph {
-        let found: HashMap<&str, usize> =
+        let found: HashMap<&str, usize, RandomState> =
             self.entries.iter().enumerate().map(|(index, (chain, _))| (chain.as_str(), index)).collect();
         let mut key = String::new();
         let mut find = |from: &str, name: &str| -> Option<usize> {
