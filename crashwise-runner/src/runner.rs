@@ -256,6 +256,8 @@ pub struct RunnerBuilder {
     stats: Vec<Arc<dyn StatsCallback>>,
     listeners: Vec<Listener>,
     max_concurrent: usize,
+    /// On how many threads workflow code runs; one for each processor unless set.
+    shards: Option<usize>,
     verticals: BTreeMap<String, usize>,
     cleanup_limit: Duration,
     check_wakers: bool,
@@ -286,6 +288,7 @@ impl Default for RunnerBuilder {
             stats: Vec::new(),
             listeners: Vec::new(),
             max_concurrent: 5,
+            shards: None,
             verticals: BTreeMap::new(),
             cleanup_limit: Duration::from_mins(1),
             check_wakers: cfg!(debug_assertions),
@@ -332,6 +335,13 @@ impl RunnerBuilder {
     #[cfg(feature = "cli")]
     pub(crate) fn workflow_checked(mut self, name: String, workflow: Arc<dyn AnyWorkflow>) -> Self {
         self.workflows.push((Some(name), workflow));
+        self
+    }
+
+    /// Sets on how many threads workflow code runs.
+    #[cfg(feature = "cli")]
+    pub(crate) fn shards(mut self, threads: usize) -> Self {
+        self.shards = Some(threads);
         self
     }
 
@@ -514,7 +524,7 @@ impl RunnerBuilder {
                 if let Some(patience) = self.disk_patience {
                     journal.writer().set_patience(patience);
                 }
-                Some(Durable { journal: Arc::new(journal), store: RunStore::open(folder)? })
+                Some(Durable { journal: Arc::new(journal), store: RunStore::later(folder.clone()) })
             }
         };
         let memory = || Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
@@ -553,7 +563,7 @@ impl RunnerBuilder {
             on_change: self.on_change,
             reconcile: self.reconcile,
             pool: Pool::new().map_err(threads)?,
-            shards: Shards::new(processors.min(4)).map_err(threads)?,
+            shards: Shards::new(self.shards.unwrap_or(processors.min(4)), processors).map_err(threads)?,
             clock,
             closing: CancellationToken::new(),
             cleanup_limit: self.cleanup_limit,

@@ -240,6 +240,10 @@ pub(super) fn builder(
     workspaces: &Workspaces,
 ) -> RunnerBuilder {
     let mut builder = workspaces.attach(Runner::builder().recover_runs(false));
+    if extra.is_some() {
+        // One run and its children: nobody waits for another thread.
+        builder = builder.shards(1);
+    }
     let extra_name = extra.map(|code| code.metadata().name);
     for (name, known) in catalogue.named_workflows().filter(|(name, _)| Some(*name) != extra_name.as_deref())
     {

@@ -19,8 +19,9 @@ pub(crate) struct Shards {
 }
 
 impl Shards {
-    pub(crate) fn new(number: usize) -> io::Result<Self> {
-        let threads = (0..number.max(1)).map(start).collect::<io::Result<_>>()?;
+    /// So many threads on a machine of so many processors.
+    pub(crate) fn new(number: usize, processors: usize) -> io::Result<Self> {
+        let threads = (0..number.max(1)).map(|one| start(one, processors)).collect::<io::Result<_>>()?;
         Ok(Self { threads, next: AtomicUsize::new(0) })
     }
 
@@ -32,7 +33,7 @@ impl Shards {
     }
 }
 
-fn start(number: usize) -> io::Result<mpsc::UnboundedSender<Job>> {
+fn start(number: usize, processors: usize) -> io::Result<mpsc::UnboundedSender<Job>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (sender, mut jobs) = mpsc::unbounded_channel::<Job>();
     std::thread::Builder::new().name(format!("crashwise-runs-{number}")).spawn(move || {
@@ -42,7 +43,7 @@ fn start(number: usize) -> io::Result<mpsc::UnboundedSender<Job>> {
                 tokio::task::spawn_local(job());
             }
         });
-        runtime.block_on(Spinning::new(local));
+        runtime.block_on(Spinning::new(local, processors));
     })?;
     Ok(sender)
 }

@@ -25,8 +25,9 @@ pub(super) struct Spinning<F> {
 }
 
 impl<F> Spinning<F> {
-    pub(super) fn new(inner: F) -> Self {
-        Self { inner, spin: Spin::new() }
+    /// On a machine of so many processors.
+    pub(super) fn new(inner: F, processors: usize) -> Self {
+        Self { inner, spin: Spin::on(processors) }
     }
 }
 
@@ -76,10 +77,6 @@ impl Spin {
     const BEST: u32 = 4;
     /// One time in this many is tried where it was in vain.
     const SELDOM: u32 = 32;
-
-    fn new() -> Self {
-        Self::on(thread::available_parallelism().map_or(1, usize::from))
-    }
 
     fn on(processors: usize) -> Self {
         Self { luck: 1, passed: 0, possible: processors > 1 }
@@ -135,14 +132,15 @@ mod tests {
                 }
             });
             let mut polls = 0;
-            runtime.block_on(Spinning::new(poll_fn(|task| {
+            let asked = poll_fn(|task| {
                 polls += 1;
                 if polls > 20 {
                     return Poll::Ready(());
                 }
                 send.send(task.waker().clone()).unwrap();
                 Poll::Pending
-            })));
+            });
+            runtime.block_on(Spinning::new(asked, 2));
             drop(send);
             other.join().unwrap();
             assert_eq!(polls, 21);

@@ -134,7 +134,7 @@ impl RunStore {
 
     fn answer(&self, row: i64) -> Result<Option<Answer>, RunnerError> {
         let found: Option<Option<String>> = self
-            .lock()
+            .lock()?
             .prepare_cached("SELECT answer FROM controls WHERE id = ?1")
             .and_then(|mut statement| statement.query_row([row], |row| row.get(0)).optional())
             .map_err(failed("reading an answer failed"))?;

@@ -147,7 +147,7 @@ impl RunStore {
             conditions.join(" AND ")
         );
         let rows = {
-            let connection = self.lock();
+            let connection = self.lock()?;
             let mut statement = connection.prepare(&query).map_err(failed("listing runs failed"))?;
             statement
                 .query_map(params_from_iter(values), raw)
@@ -164,7 +164,7 @@ impl RunStore {
     /// [`RunnerError::UnknownRun`].
     pub fn summary(&self, run: &RunId) -> Result<RunSummary, RunnerError> {
         let row = self
-            .lock()
+            .lock()?
             .prepare_cached(&format!("SELECT {COLUMNS} FROM runs WHERE id = ?1"))
             .and_then(|mut statement| statement.query_row([run.as_str()], raw).optional())
             .map_err(failed("looking up a run failed"))?;
@@ -206,7 +206,7 @@ impl RunStore {
     ///
     /// When the journal cannot be read.
     pub fn matching(&self, prefix: &str) -> Result<Vec<RunId>, RunnerError> {
-        let connection = self.lock();
+        let connection = self.lock()?;
         let mut statement = connection
             .prepare_cached(
                 "SELECT id FROM runs WHERE substr(id, 1, length(?1)) = ?1 ORDER BY no DESC LIMIT 100",
@@ -293,7 +293,7 @@ impl RunStore {
     ///
     /// When the journal cannot be read.
     pub fn stats(&self, run: &RunId) -> Result<Vec<LatestStats>, RunnerError> {
-        let connection = self.lock();
+        let connection = self.lock()?;
         let mut statement = connection
             .prepare_cached("SELECT step, at_ms, body FROM stats WHERE run = ?1 ORDER BY step")
             .map_err(failed("reading statistics failed"))?;

@@ -13,7 +13,7 @@ pub use prune::Pruned;
 pub use verify::Verdict;
 
 use crate::engine::Past;
-use crate::journal::sqlite::{Access, Blobs, Durability, open};
+use crate::journal::sqlite::{Access, Blobs, Durability, LaterReader, open};
 use crate::journal::{JournalError, Record, Submission};
 use crate::results::ResultStore;
 use crate::{RunReport, RunStatus, RunnerError, report};
@@ -21,7 +21,7 @@ use crashwise_core::RunId;
 use rusqlite::Connection;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// The runs of a state folder. Needs no runner, and works beside processes that carry out runs there.
 ///
@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone)]
 pub struct RunStore {
     folder: PathBuf,
-    connection: Arc<Mutex<Connection>>,
+    connection: Arc<LaterReader>,
     blobs: Blobs,
     results: ResultStore,
 }
@@ -49,14 +49,19 @@ impl RunStore {
     ///
     /// When there is none, or the file is not a journal or was written by a later version.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, RunnerError> {
-        let folder = folder.into();
-        let connection = open(&folder, Access::Read).map_err(RunnerError::journal)?;
-        Ok(Self {
+        let store = Self::later(folder.into());
+        drop(store.lock()?);
+        Ok(store)
+    }
+
+    /// The same, opened when it is first needed.
+    pub(crate) fn later(folder: PathBuf) -> Self {
+        Self {
             blobs: Blobs::reader(&folder),
             results: ResultStore::reader(folder.join("results")),
-            connection: Arc::new(Mutex::new(connection)),
+            connection: Arc::new(LaterReader::new(folder.clone())),
             folder,
-        })
+        }
     }
 
     /// The state folder.
@@ -104,15 +109,15 @@ impl RunStore {
 
     fn chain(&self, run: &RunId) -> Result<(Vec<Record>, [u8; 32]), JournalError> {
         use crate::journal::sqlite::read;
-        let connection = self.lock();
+        let connection = self.connection.lock()?;
         match read::number_of(&connection, run)? {
             Some(no) => read::records(&connection, &self.blobs, no, run),
             None => Ok((Vec::new(), [0; 32])),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Result<MutexGuard<'_, Connection>, RunnerError> {
+        self.connection.lock().map_err(RunnerError::journal)
     }
 
     /// A connection that may write.

@@ -68,7 +68,7 @@ impl RunStore {
     /// Every digest that an event or a cached result names.
     fn named(&self) -> Result<BTreeSet<String>, RunnerError> {
         let mut named = BTreeSet::new();
-        let connection = self.lock();
+        let connection = self.lock()?;
         for table in ["events", "cache"] {
             let mut statement = connection
                 .prepare(&format!("SELECT body, blob FROM {table}"))

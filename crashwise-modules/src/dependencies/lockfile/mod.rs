@@ -47,6 +47,7 @@ mod uv;
 mod uv_metadata;
 mod xml;
 mod yaml;
+mod yaml_plain;
 mod yarn;
 
 #[cfg(test)]

@@ -6,10 +6,21 @@ use std::ops::Range;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::flaw::Flaw;
-use super::tree::{Entry, MAX_DEPTH, Node, Value};
+use super::tree::{Entry, MAX_DEPTH, MAX_VALUES, Node, Value};
+use super::yaml_plain;
 
-pub(super) fn parse(text: &str) -> Result<Node<'static>, Flaw> {
-    let mut builder = Builder { offsets: Offsets::new(text), open: Vec::new(), done: None, flaw: None };
+pub(super) fn parse(text: &str) -> Result<Node<'_>, Flaw> {
+    // Tools write a small part of YAML, which is read at once; what that does not know is for the whole of it.
+    match yaml_plain::parse(text) {
+        Some(tree) => Ok(tree),
+        None => parse_whole(text),
+    }
+}
+
+/// Reads all of YAML but anchors.
+pub(super) fn parse_whole(text: &str) -> Result<Node<'static>, Flaw> {
+    let mut builder =
+        Builder { offsets: Offsets::new(text), open: Vec::new(), done: None, flaw: None, values: 0 };
     for event in Parser::new_from_str(text) {
         match event {
             Ok((event, span)) => builder.event(event, span),
@@ -67,6 +78,7 @@ struct Builder<'a> {
     open: Vec<Open>,
     done: Option<Node<'static>>,
     flaw: Option<Flaw>,
+    values: usize,
 }
 
 impl Builder<'_> {
@@ -75,6 +87,10 @@ impl Builder<'_> {
     }
 
     fn add(&mut self, node: Node<'static>) {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            self.fail(node.at.start, "holds too many values");
+        }
         match self.open.last_mut() {
             None if self.done.is_some() => self.fail(node.at.start, "there is a second document"),
             None => self.done = Some(node),

@@ -3,6 +3,7 @@
 mod blobs;
 mod chain;
 mod failpoint;
+mod later;
 mod log;
 mod owner;
 pub(crate) mod read;
@@ -10,6 +11,7 @@ mod schema;
 mod writer;
 
 pub(crate) use blobs::Blobs;
+pub(crate) use later::LaterReader;
 pub(crate) use owner::Owner;
 #[cfg(test)]
 pub(crate) use schema::FORMAT;
@@ -22,7 +24,7 @@ use crashwise_core::{Fingerprint, RunId};
 use log::SqliteLog;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// How far an acknowledged event is safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,7 +40,7 @@ pub enum Durability {
 #[derive(Debug)]
 pub(crate) struct SqliteJournal {
     writer: Writer,
-    reader: Mutex<Connection>,
+    reader: LaterReader,
     blobs: Blobs,
     owner: Owner,
     folder: PathBuf,
@@ -51,12 +53,12 @@ impl SqliteJournal {
         let blobs = Blobs::new(folder, durability == Durability::Sync)?;
         let owner = Owner::new(folder)?;
         let writer = Writer::start(connection, blobs.clone())?;
-        let reader = Mutex::new(open(folder, Access::Read)?);
+        let reader = LaterReader::new(folder);
         Ok(Self { writer, reader, blobs, owner, folder: folder.to_owned() })
     }
 
-    fn reader(&self) -> MutexGuard<'_, Connection> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reader(&self) -> Result<MutexGuard<'_, Connection>, JournalError> {
+        self.reader.lock()
     }
 
     pub(crate) fn writer(&self) -> &Writer {
@@ -70,13 +72,13 @@ impl SqliteJournal {
 
     /// What a run was asked to do.
     pub(crate) fn submission(&self, run: &RunId) -> Result<Option<Submission>, JournalError> {
-        read::submission(&self.reader(), &self.blobs, run)
+        read::submission(&*self.reader()?, &self.blobs, run)
     }
 
     /// Commands of other processes that nobody has answered: number, run, command.
     pub(crate) fn open_commands(&self) -> Result<Vec<(i64, String, String)>, JournalError> {
         let failed = || storage("reading commands failed");
-        let reader = self.reader();
+        let reader = self.reader()?;
         let mut statement = reader
             .prepare_cached("SELECT id, run, body FROM controls WHERE answer IS NULL ORDER BY id")
             .map_err(failed())?;
@@ -88,7 +90,7 @@ impl SqliteJournal {
 
     /// Runs without an end that no process carries out, oldest first; children left out unless their parent is over.
     pub(crate) fn unowned(&self) -> Result<Vec<RunId>, JournalError> {
-        let found = read::unfinished(&self.reader())?;
+        let found = read::unfinished(&*self.reader()?)?;
         let mut unowned = Vec::new();
         for (run, owner) in found {
             if owner.as_deref() != Some(self.owner.name()) && !Owner::is_alive(&self.folder, owner.as_deref())
@@ -150,7 +152,7 @@ impl Journal for SqliteJournal {
                 let known = RunId::new(known)
                     .map_err(|error| JournalError::storage("reading a run failed", error))?;
                 let first = {
-                    let reader = self.reader();
+                    let reader = self.reader()?;
                     read::submission(&reader, &self.blobs, &known)?
                 };
                 let same = first.as_ref().is_some_and(|first| match &event {
@@ -191,7 +193,7 @@ impl Journal for SqliteJournal {
             return Err(JournalError::Owned { run: run.clone() });
         }
         let (records, hash) = {
-            let reader = self.reader();
+            let reader = self.reader()?;
             read::records(&reader, &self.blobs, no, run)?
         };
         let seq = records.last().map_or(0, |record| record.seq);
@@ -206,7 +208,7 @@ impl Journal for SqliteJournal {
     fn forget(&self, _: &RunId) {}
 
     async fn cached(&self, fp: &Fingerprint) -> Result<Option<Cached>, JournalError> {
-        let reader = self.reader();
+        let reader = self.reader()?;
         read::cached(&reader, &self.blobs, fp)
     }
 
