@@ -48,6 +48,32 @@ fn parse_lockfile(input: &Input<'_>) -> Result<Graph, Flaw> {
     Ok(graph)
 }
 
+/// Parts of the names of configurations, in lower case, that hold tools: none of them is shipped.
+const TOOLS: [&str; 22] = [
+    "annotationprocessor",
+    "checkstyle",
+    "detekt",
+    "dokka",
+    "errorprone",
+    "jacoco",
+    "kapt",
+    "kotlinbouncycastle",
+    "kotlinbuildtools",
+    "kotlincompiler",
+    "kotlininternalabi",
+    "kotlinklib",
+    "kotlinnative",
+    "kotlinscriptdef",
+    "ksp",
+    "ktlint",
+    "mockitoagent",
+    "openapigenerator",
+    "pmd",
+    "spotbugs",
+    "spotless",
+    "swiftexport",
+];
+
 /// Tests if every configuration is one of tests, building if every one only processes sources.
 fn scope_of(configurations: &str) -> Scope {
     let names: Vec<String> = configurations.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
@@ -56,12 +82,7 @@ fn scope_of(configurations: &str) -> Scope {
         Scope::Unknown
     } else if all(&|name| name.starts_with("test") || name.contains("test")) {
         Scope::Test
-    } else if all(&|name| {
-        ["annotationprocessor", "kapt", "ksp", "checkstyle", "pmd", "spotbugs", "jacoco", "detekt", "ktlint"]
-            .iter()
-            .any(|tool| name.contains(tool))
-            || name.contains("test")
-    }) {
+    } else if all(&|name| TOOLS.iter().any(|tool| name.contains(tool)) || name.contains("test")) {
         Scope::Build
     } else {
         Scope::Prod
@@ -102,13 +123,15 @@ mod tests {
 
     #[test]
     fn configurations_are_scopes() {
-        let lock = "# comment\norg.a:core:1.0=compileClasspath,testRuntimeClasspath\norg.t:test:2.0=testCompileClasspath,testRuntimeClasspath\norg.p:proc:3.0=annotationProcessor\nempty=\n";
+        let lock = "# comment\norg.a:core:1.0=compileClasspath,testRuntimeClasspath\norg.t:test:2.0=testCompileClasspath,testRuntimeClasspath\norg.p:proc:3.0=annotationProcessor\norg.k:reflect:1.6=kotlinBuildToolsApiClasspath,kotlinCompilerClasspath,swiftExportClasspathResolvable\norg.k:stdlib:2.2=apiDependenciesMetadata,kotlinCompilerClasspath\nempty=\n";
         check(
             &[("gradle.lockfile", lock)],
             &[
                 "org.a:core 1.0 prod direct gradle.lockfile:2:1 public",
                 "org.t:test 2.0 test direct gradle.lockfile:3:1 public",
                 "org.p:proc 3.0 build direct gradle.lockfile:4:1 public",
+                "org.k:reflect 1.6 build direct gradle.lockfile:5:1 public",
+                "org.k:stdlib 2.2 prod direct gradle.lockfile:6:1 public",
             ],
         );
         check(

@@ -9,6 +9,7 @@ use crate::dependencies::version::Ecosystem;
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
+use super::tree::Node as Tree;
 use super::{Format, json};
 
 pub(super) const FORMAT: Format =
@@ -38,16 +39,75 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         let index = graph.add(node);
         by_id.insert(package.text_of("SPDXID").unwrap_or_default(), index);
     }
+    let mut subject = Subject::default();
+    for id in tree.items_of("documentDescribes").iter().filter_map(Tree::text) {
+        subject.describe(by_id.get(id).copied());
+    }
     for relation in tree.items_of("relationships") {
         let end = |key: &str| relation.text_of(key).and_then(|id| by_id.get(id).copied());
         let (from, to) = (end("spdxElementId"), end("relatedSpdxElement"));
-        relate(&mut graph, from, relation.text_of("relationshipType").unwrap_or_default(), to);
+        subject.relate(&mut graph, from, relation.text_of("relationshipType").unwrap_or_default(), to);
     }
+    subject.finish(&mut graph);
     Ok(graph)
 }
 
-/// Notes a relationship of two packages, as far as they are known.
-pub(super) fn relate(graph: &mut Graph, from: Option<usize>, relationship: &str, to: Option<usize>) {
+/// What a document is about.
+#[derive(Debug, Default)]
+pub(super) struct Subject {
+    /// The packages that it describes; those that are not known here too.
+    described: Vec<Option<usize>>,
+    /// What is needed for something else than what is shipped: by whom, what, and for what.
+    others: Vec<(usize, usize, Scope)>,
+}
+
+impl Subject {
+    fn describe(&mut self, package: Option<usize>) {
+        if !self.described.contains(&package) {
+            self.described.push(package);
+        }
+    }
+
+    /// Notes a relationship of two packages, as far as they are known.
+    pub(super) fn relate(
+        &mut self,
+        graph: &mut Graph,
+        from: Option<usize>,
+        relationship: &str,
+        to: Option<usize>,
+    ) {
+        match relationship {
+            "DESCRIBES" => self.describe(to),
+            "DESCRIBED_BY" => self.describe(from),
+            _ => self.others.extend(relate(graph, from, relationship, to)),
+        }
+    }
+
+    /// The one package that a document describes is the project itself, if it needs others.
+    pub(super) fn finish(self, graph: &mut Graph) {
+        let [Some(project)] = self.described[..] else { return };
+        let needs = std::mem::take(&mut graph.nodes[project].needs);
+        let others: Vec<_> = self.others.iter().filter(|(from, ..)| *from == project).collect();
+        if needs.is_empty() && others.is_empty() {
+            return;
+        }
+        graph.nodes[project].is_project = true;
+        for need in needs {
+            graph.ask(need, Scope::Prod, None);
+        }
+        for (_, need, scope) in others {
+            graph.ask(*need, *scope, None);
+        }
+    }
+}
+
+/// Notes that a package needs another one; what it needs for something else than to be shipped is given back.
+fn relate(
+    graph: &mut Graph,
+    from: Option<usize>,
+    relationship: &str,
+    to: Option<usize>,
+) -> Option<(usize, usize, Scope)> {
     let (from, to, scope) = match relationship {
         "DEPENDS_ON" | "CONTAINS" => (from, to, None),
         "DEPENDENCY_OF" | "RUNTIME_DEPENDENCY_OF" | "PROVIDED_DEPENDENCY_OF" => (to, from, None),
@@ -55,13 +115,14 @@ pub(super) fn relate(graph: &mut Graph, from: Option<usize>, relationship: &str,
         "TEST_DEPENDENCY_OF" => (to, from, Some(Scope::Test)),
         "BUILD_DEPENDENCY_OF" => (to, from, Some(Scope::Build)),
         "OPTIONAL_DEPENDENCY_OF" => (to, from, Some(Scope::Optional)),
-        _ => return,
+        _ => return None,
     };
     match (from, to) {
         (Some(from), Some(to)) if from != to && scope.is_none() => graph.nodes[from].needs.push(to),
         (_, Some(to)) if scope.is_some() => graph.nodes[to].scope = scope,
         _ => {}
     }
+    Some((from?, to?, scope?))
 }
 
 /// The package that a package URL names, if its type is one of an ecosystem that is known here.
@@ -163,6 +224,28 @@ mod tests {
             ],
         );
         check_flaw("x.spdx.json", "{\"spdxVersion\": \"SPDX-3.0\"}", "unsupported");
+    }
+
+    #[test]
+    fn the_described_package_is_the_project() {
+        let text = r#"{"spdxVersion": "SPDX-2.3", "documentDescribes": ["SPDXRef-app"], "packages": [
+{"SPDXID": "SPDXRef-app", "versionInfo": "1.0.0", "externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:npm/app@1.0.0"}]},
+{"SPDXID": "SPDXRef-a", "externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:npm/a@1.0.0"}]},
+{"SPDXID": "SPDXRef-b", "externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:npm/b@2.0.0"}]},
+{"SPDXID": "SPDXRef-t", "externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:npm/t@3.0.0"}]}
+], "relationships": [
+{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-app"},
+{"spdxElementId": "SPDXRef-a", "relationshipType": "DEPENDENCY_OF", "relatedSpdxElement": "SPDXRef-app"},
+{"spdxElementId": "SPDXRef-t", "relationshipType": "DEV_DEPENDENCY_OF", "relatedSpdxElement": "SPDXRef-app"},
+{"spdxElementId": "SPDXRef-b", "relationshipType": "DEPENDENCY_OF", "relatedSpdxElement": "SPDXRef-a"}]}"#;
+        check(
+            &[("x.spdx.json", text)],
+            &[
+                "a 1.0.0 prod direct x.spdx.json:3:88 public",
+                "b 2.0.0 prod via a x.spdx.json:4:88 public",
+                "t 3.0.0 dev direct x.spdx.json:5:88 public",
+            ],
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::Format;
 use super::flaw::Flaw;
 use super::graph::Graph;
 use super::input::Input;
-use super::spdx::{from_purl, relate};
+use super::spdx::{Subject, from_purl};
 
 pub(super) const FORMAT: Format = Format {
     name: "SPDX tag-value",
@@ -89,10 +89,12 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     if in_text {
         return Err(Flaw::new(input.text.len(), "", "a text does not end"));
     }
+    let mut subject = Subject::default();
     for [from, kind, to] in relations {
         let (from, to) = (by_id.get(from).copied(), by_id.get(to).copied());
-        relate(&mut graph, from, kind, to);
+        subject.relate(&mut graph, from, kind, to);
     }
+    subject.finish(&mut graph);
     Ok(graph)
 }
 
@@ -117,10 +119,7 @@ mod tests {
     #[test]
     fn packages_and_relationships() {
         let text = "SPDXVersion: SPDX-2.3\nDataLicense: CC0-1.0\nSPDXID: SPDXRef-DOCUMENT\n\n##### a\nPackageName: a\nSPDXID: SPDXRef-a\nPackageVersion: 1.0.0\nPackageLicenseConcluded: NOASSERTION\nPackageLicenseDeclared: MIT\nPackageComment: <text>several\nPackageName: no package\nlines</text>\nExternalRef: PACKAGE-MANAGER purl pkg:cargo/a@1.0.0\nPackageName: b\nSPDXID: SPDXRef-b\nPackageVersion: 2\nExternalRef: PACKAGE-MANAGER purl pkg:pypi/B_c\nFileName: ./x\nSPDXID: SPDXRef-x\nPackageName: plain\nSPDXID: SPDXRef-c\nRelationship: SPDXRef-a DEPENDS_ON SPDXRef-b\nRelationship: SPDXRef-DOCUMENT DESCRIBES SPDXRef-a\n";
-        check(
-            &[("app.spdx", text)],
-            &["a 1.0.0 unknown direct app.spdx:14:35 public", "B_c 2 unknown via a app.spdx:18:35 public"],
-        );
+        check(&[("app.spdx", text)], &["B_c 2 prod direct app.spdx:18:35 public"]);
         check_flaw("app.spdx", "PackageName: a\n", "app.spdx:1:1: malformed (SPDXVersion: is missing)");
         check_flaw("app.spdx", "SPDXVersion: SPDX-3.0\n", "unsupported");
         check_flaw("app.spdx", "SPDXVersion: SPDX-2.2\nhello\n", "app.spdx:2:1");

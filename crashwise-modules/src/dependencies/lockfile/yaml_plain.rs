@@ -303,7 +303,9 @@ mod tests {
             }
             Value::List(items) => {
                 out.push("list".to_owned());
-                items.iter().for_each(|item| flat(item, out));
+                for item in items {
+                    flat(item, out);
+                }
                 out.push("end".to_owned());
             }
             Value::Text(text) => out.push(format!("text {text} {:?}", node.at)),
