@@ -16,7 +16,8 @@ pub enum Source {
     /// The files of the workspace.
     #[default]
     Files,
-    /// Every blob of the commits of the git repository in the root of the workspace, each once.
+    /// Every blob of the commits of the git repository in the root of the workspace, each once, and what commits and tags
+    /// say.
     History,
     /// What is staged for the next commit: secrets that `HEAD` has already are left out.
     Staged,
