@@ -60,8 +60,8 @@ const COMMON_COST: u32 = 2000;
 /// Whether a run of four bytes is a common one.
 fn is_common(run: &[u8]) -> bool {
     let (runs, _) = COMMON.as_chunks::<4>();
-    let folded = |run: &[u8]| [0, 1, 2, 3].map(|at| run[at] | 0x20);
-    run.len() == 4 && runs.binary_search_by_key(&folded(run), |one| folded(one)).is_ok()
+    let folded = |run: &[u8; 4]| u32::from_be_bytes(*run) | 0x2020_2020;
+    run.as_array().is_some_and(|run| runs.binary_search_by_key(&folded(run), folded).is_ok())
 }
 
 /// How common `byte` is, in sixteenths of a binary logarithm: the sum over a window estimates how often it occurs.

@@ -3,8 +3,8 @@
 use super::CodeAnalyzerConfig;
 use super::language::Language;
 use super::lexer::Opens;
-use super::matching::{Confirm, Match, SourceText};
-use super::rule::{CompiledRule, builtin_ids, builtin_rules, read_folder};
+use super::matching::{Confirm, Look, Match, SourceText};
+use super::rule::{CompiledRule, Test, builtin_ids, builtin_rules, read_folder};
 use super::snippet;
 use super::suppress::Marks;
 use crate::prefilter::Prefilter;
@@ -14,7 +14,7 @@ use crashwise_core::{
 use regex_automata::Input;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Finds weaknesses in source code by rules.
 ///
@@ -61,16 +61,23 @@ pub struct Analysis {
 #[derive(Debug)]
 struct LanguageRules {
     rules: Vec<CompiledRule>,
+    /// The shapes of all rules: a rule and one of its tests, by their numbers.
+    shapes: Vec<(usize, usize)>,
     prefilter: Prefilter,
     /// For each literal, who needs it.
     users: Vec<Vec<User>>,
+    /// Of texts that were looked at; as many as threads looked at once.
+    looks: Mutex<Vec<Looks>>,
 }
 
-/// A rule, one of its shapes, and a literal of that, by their numbers.
-type User = (u32, u32, u32);
+/// A shape and a literal of it, by their numbers.
+type User = (u32, u32);
 
-/// A rule, one of its shapes, the place of a literal of that, and the literal's number.
-type Hit = (u32, u32, usize, u32);
+/// A shape, the place of a literal of it, and the literal's number.
+type Hit = (u32, usize, u32);
+
+/// What first looks keep from one text for the next, by shape.
+type Looks = Vec<Option<Look>>;
 
 impl Default for CodeAnalyzer {
     /// All rules, default limits.
@@ -127,7 +134,7 @@ impl CodeAnalyzer {
     pub fn analyze_as(&self, language: Language, path: &RelPath, text: &[u8]) -> Analysis {
         let mut analysis = Analysis { language: Some(language), ..Analysis::default() };
         let rules = self.rules(language);
-        let hits = rules.promising(text, language, &rules.hits(text));
+        let hits = rules.hits(text, language);
         if hits.is_empty() {
             return analysis;
         }
@@ -138,13 +145,13 @@ impl CodeAnalyzer {
             return analysis;
         }
         let marks = Marks::of(&source);
-        let index = LineIndex::new(text);
         let mut secrets: Vec<Range<usize>> =
             matches.iter().filter_map(|(_, found)| found.secret.clone()).collect();
         secrets.sort_by_key(|secret| secret.start);
         let (matches, more) = rules.first_of_each(matches);
         let limit = self.inner.config.max_findings_per_file;
         analysis.dropped = matches.len().saturating_sub(limit);
+        let index = LineIndex::new(lines_to(text, matches.iter().take(limit).map(|(_, found)| found)));
         let place = Place { path, source: &source, index: &index, marks: &marks, secrets: &secrets };
         analysis.findings = matches
             .into_iter()
@@ -188,12 +195,14 @@ pub(crate) fn names_rule(name: &str, id: &str) -> bool {
 
 impl LanguageRules {
     fn new(rules: Vec<CompiledRule>) -> Self {
+        let tests = |(rule, compiled): (usize, &CompiledRule)| {
+            (0..compiled.tests.len()).map(move |test| (rule, test))
+        };
+        let shapes: Vec<_> = rules.iter().enumerate().flat_map(tests).collect();
         let mut by_literal = BTreeMap::<_, Vec<User>>::new();
-        for (r, rule) in (0..).zip(&rules) {
-            for (t, test) in (0..).zip(&rule.tests) {
-                for (l, literal) in (0..).zip(&test.literals) {
-                    by_literal.entry((literal.bytes.clone(), literal.case)).or_default().push((r, t, l));
-                }
+        for (shape, (rule, test)) in (0..).zip(&shapes) {
+            for (number, literal) in (0..).zip(&rules[*rule].tests[*test].literals) {
+                by_literal.entry((literal.bytes.clone(), literal.case)).or_default().push((shape, number));
             }
         }
         let mut builder = Prefilter::builder();
@@ -203,7 +212,8 @@ impl LanguageRules {
             added.is_ok(),
             "rules with a literal that does not fit are refused when they are checked"
         );
-        Self { rules, prefilter: builder.build(), users: by_literal.into_values().collect() }
+        let users = by_literal.into_values().collect();
+        Self { rules, shapes, prefilter: builder.build(), users, looks: Mutex::default() }
     }
 
     /// Without the matches beyond what their rules want of a file; and for the last match that is left of such a rule, by its
@@ -227,44 +237,57 @@ impl LanguageRules {
         (matches, beyond)
     }
 
-    /// Where literals stand, in the order of the shapes that need them.
-    fn hits(&self, text: &[u8]) -> Vec<Hit> {
+    fn test(&self, shape: u32) -> &Test {
+        let (rule, test) = self.shapes[shape as usize];
+        &self.rules[rule].tests[test]
+    }
+
+    /// Where literals stand whose shapes may match there. Nearly all literals end at the first look, while their bytes are at
+    /// hand.
+    fn hits(&self, text: &[u8], language: Language) -> Vec<Hit> {
+        let looks = || self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = looks().pop().unwrap_or_default();
+        known.resize_with(self.shapes.len(), || None);
+        let opens = Opens::of(language);
+        let hits = self.hits_where(text, |shape, place| {
+            self.test(shape).glance().is_none_or(|glance| {
+                let look = known[shape as usize].get_or_insert_with(|| glance.look());
+                glance.may_match((text, opens), place, look)
+            })
+        });
+        looks().push(known);
+        hits
+    }
+
+    /// Where literals stand, in the order of the shapes that need them; those that `keep` keeps.
+    fn hits_where(&self, text: &[u8], mut keep: impl FnMut(u32, usize) -> bool) -> Vec<Hit> {
         let mut hits = Vec::new();
         self.prefilter.scan(text, |hit| {
-            if let Some(users) = self.users.get(hit.literal.index()) {
-                hits.extend(users.iter().map(|(rule, test, literal)| (*rule, *test, hit.start, *literal)));
+            for (shape, literal) in self.users.get(hit.literal.index()).into_iter().flatten() {
+                if keep(*shape, hit.start) {
+                    hits.push((*shape, hit.start, *literal));
+                }
             }
         });
         hits.sort_unstable();
         hits
     }
 
-    /// The hits whose shapes may match there.
-    fn promising(&self, text: &[u8], language: Language, hits: &[Hit]) -> Vec<Hit> {
-        let mut kept = Vec::new();
-        for of_test in hits.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            match self.rules[of_test[0].0 as usize].tests[of_test[0].1 as usize].glance() {
-                Some(glance) => glance.keep((text, Opens::of(language)), of_test, |hit| hit.2, &mut kept),
-                None => kept.extend(of_test),
-            }
-        }
-        kept
-    }
-
     /// The matches of all rules in the order of their places; a rule matches once at a place.
     fn matches(&self, source: &SourceText<'_>, hits: &[Hit]) -> (Vec<(usize, Match)>, bool) {
         let confirm = Confirm::new(source);
         let mut all = Vec::new();
-        for of_rule in hits.chunk_by(|a, b| a.0 == b.0) {
-            let number = of_rule[0].0 as usize;
+        let rule_of = |hit: &Hit| self.shapes[hit.0 as usize].0;
+        for of_rule in hits.chunk_by(|a, b| rule_of(a) == rule_of(b)) {
+            let number = rule_of(&of_rule[0]);
             let rule = &self.rules[number];
             if rule.requires.as_ref().is_some_and(|regex| !regex.is_match(&source.code)) {
                 continue;
             }
             let mut found = Vec::new();
-            for of_test in of_rule.chunk_by(|a, b| a.1 == b.1) {
-                let places: Vec<_> = of_test.iter().map(|hit| (hit.2, hit.3 as usize)).collect();
-                confirm.matches(&rule.tests[of_test[0].1 as usize], &places, &mut found);
+            for of_test in of_rule.chunk_by(|a, b| a.0 == b.0) {
+                let places: Vec<_> = of_test.iter().map(|hit| (hit.1, hit.2 as usize)).collect();
+                confirm.matches(self.test(of_test[0].0), &places, &mut found);
             }
             found.sort_by_key(|one| (one.range.start, one.range.end));
             found.dedup_by(|later, first| later.range.start < first.range.end);
@@ -273,6 +296,13 @@ impl LanguageRules {
         all.sort_by_key(|(rule, one)| (one.range.start, one.range.end, *rule));
         (all, confirm.is_exhausted())
     }
+}
+
+/// The text up to the end of the line that the last match reaches.
+fn lines_to<'t, 'm>(text: &'t [u8], matches: impl Iterator<Item = &'m Match>) -> &'t [u8] {
+    let last = matches.map(|found| found.range.end.max(found.input.unwrap_or(0))).max().unwrap_or(0);
+    let rest = text.get(last..).unwrap_or_default();
+    memchr::memchr(b'\n', rest).map_or(text, |end| &text[..=last + end])
 }
 
 /// A finding that stands for more of its kind in the same file.
@@ -385,8 +415,8 @@ mod tests {
                     ("\n", format!("\n{comment}\"x\" ")),
                 ] {
                     let text = if what.is_empty() { text.clone() } else { text.replace(what, &with) };
-                    let hits = rules.hits(text.as_bytes());
-                    let promising = rules.promising(text.as_bytes(), language, &hits);
+                    let hits = rules.hits_where(text.as_bytes(), |_, _| true);
+                    let promising = rules.hits(text.as_bytes(), language);
                     dropped += hits.len() - promising.len();
                     let source = SourceText::new(text.as_bytes(), language);
                     assert_eq!(rules.matches(&source, &promising), rules.matches(&source, &hits), "{text}");

@@ -83,7 +83,7 @@ impl Visitor for Scan {
         let path = file.path.as_str().to_lowercase();
         let head = &bytes[..bytes.len().min(8 << 10)];
         if self.config.check_sensitive {
-            for rule in broken_rules(&Seen { path: &path, head }) {
+            for rule in broken_rules(&Seen::new(&path, head)) {
                 sensitive.push(rule.id.to_owned());
                 found.push(finding(rule, file)?);
             }

@@ -17,19 +17,19 @@ pub(super) struct SensitiveRule {
 
 /// What is known of a file.
 pub(super) struct Seen<'f> {
-    /// The path in lower case.
-    pub(super) path: &'f str,
-    /// Its first bytes, or all of them.
-    pub(super) head: &'f [u8],
+    path: &'f str,
+    name: &'f str,
+    stem: &'f str,
+    extension: &'f str,
+    head: &'f [u8],
 }
 
-impl Seen<'_> {
-    fn name(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or(self.path)
-    }
-
-    fn extension(&self) -> &str {
-        self.name().rsplit_once('.').map_or("", |(_, extension)| extension)
+impl<'f> Seen<'f> {
+    /// By the path in lower case and the first bytes, or all of them.
+    pub(super) fn new(path: &'f str, head: &'f [u8]) -> Self {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+        Self { path, name, stem, extension, head }
     }
 
     fn holds(&self, text: &str) -> bool {
@@ -37,7 +37,7 @@ impl Seen<'_> {
     }
 
     fn is_named(&self, names: &[&str]) -> bool {
-        names.contains(&self.name())
+        names.contains(&self.name)
     }
 
     fn ends_with(&self, path: &str) -> bool {
@@ -48,7 +48,7 @@ impl Seen<'_> {
     fn is_sample(&self) -> bool {
         ["example", "sample", "template", "dist", "tpl", "defaults", "schema"]
             .iter()
-            .any(|word| self.name().contains(word))
+            .any(|word| self.name.contains(word))
     }
 
     /// Whether a line sets a name that contains one of the words to something that is no placeholder.
@@ -81,7 +81,7 @@ fn private_key(seen: &Seen<'_>) -> bool {
 }
 
 fn is_key_name(seen: &Seen<'_>) -> bool {
-    matches!(seen.extension(), "pem" | "key" | "priv" | "p8" | "pk8" | "asc" | "gpg")
+    matches!(seen.extension, "pem" | "key" | "priv" | "p8" | "pk8" | "asc" | "gpg")
         || seen.is_named(&["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "identity"])
 }
 
@@ -123,14 +123,13 @@ fn suspicious_name(seen: &Seen<'_>) -> bool {
         "token",
         "tokens",
     ];
-    let (stem, extension) = seen.name().rsplit_once('.').unwrap_or((seen.name(), ""));
-    let stem = stem.trim_start_matches('.');
+    let stem = seen.stem.trim_start_matches('.');
     let named = words.contains(&stem)
         || words.iter().any(|word| {
             stem.strip_prefix(word).is_some_and(|rest| rest.starts_with(['-', '_', '.']))
                 || stem.strip_suffix(word).is_some_and(|rest| rest.ends_with(['-', '_', '.']))
         });
-    named && data.contains(&extension) && !seen.is_sample() && seen.head.len() > 1
+    named && data.contains(&seen.extension) && !seen.is_sample() && seen.head.len() > 1
 }
 
 macro_rules! rules {
@@ -154,7 +153,7 @@ pub(super) const RULES: &[SensitiveRule] = rules! {
     |seen| seen.head.starts_with(b"PuTTY-User-Key-File-");
     "file/gcp-service-account", "Key of a service account of Google Cloud", Critical, High, 798,
     "Delete the key in the console and use workload identity.",
-    |seen| seen.extension() == "json" && seen.holds("\"service_account\"") && seen.holds("PRIVATE KEY-----");
+    |seen| seen.extension == "json" && seen.holds("\"service_account\"") && seen.holds("PRIVATE KEY-----");
     "file/aws-credentials", "Credentials of AWS", Critical, High, 798,
     "Deactivate the key in IAM and use roles.",
     |seen| (seen.ends_with(".aws/credentials") || seen.is_named(&["credentials", "credentials.csv", "rootkey.csv", "accesskeys.csv"]))
@@ -182,15 +181,15 @@ pub(super) const RULES: &[SensitiveRule] = rules! {
     "file/mysql-login", "Passwords of MySQL", High, Medium, 522, REVOKE,
     |seen| seen.is_named(&[".mylogin.cnf"]) || (seen.is_named(&[".my.cnf"]) && seen.sets(&["password"]));
     "file/kubeconfig", "Access to a Kubernetes cluster", High, High, 522, REVOKE,
-    |seen| (seen.ends_with(".kube/config") || seen.name().contains("kubeconfig"))
+    |seen| (seen.ends_with(".kube/config") || seen.name.contains("kubeconfig"))
         && (seen.holds("client-key-data:") || seen.holds("token:") || seen.holds("password:"));
     "file/env", "Environment file with secrets", High, Medium, 798,
     "Remove it from the tree, add it to .gitignore, keep an .env.example without values.",
-    |seen| (seen.name() == ".env" || seen.name().starts_with(".env.") || seen.extension() == "env") && !seen.is_sample()
+    |seen| (seen.name == ".env" || seen.name.starts_with(".env.") || seen.extension == "env") && !seen.is_sample()
         && seen.sets(&["password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "access_key", "_pass", "_pwd", "credential", "_dsn", "database_url"]);
     "file/env-plain", "Environment file", Low, Medium, 538,
     "Add it to .gitignore and keep an .env.example without values.",
-    |seen| (seen.name() == ".env" || seen.name().starts_with(".env.")) && !seen.is_sample() && seen.head.len() > 1;
+    |seen| (seen.name == ".env" || seen.name.starts_with(".env.")) && !seen.is_sample() && seen.head.len() > 1;
     "file/htpasswd", "Password hashes of a web server", Medium, High, 522,
     "Move it out of the tree.",
     |seen| seen.is_named(&[".htpasswd", "htpasswd"]) && seen.holds(":");
@@ -200,30 +199,30 @@ pub(super) const RULES: &[SensitiveRule] = rules! {
     "file/keystore", "Key store", Medium, Medium, 321,
     "Keep it in a store of secrets; its password protects it only as long as nobody tries.",
     |seen| seen.head.starts_with(b"\xFE\xED\xFE\xED") || seen.head.starts_with(b"\xCE\xCE\xCE\xCE")
-        || (matches!(seen.extension(), "p12" | "pfx" | "jks" | "keystore" | "bks" | "jceks") && seen.head.starts_with(b"\x30"));
+        || (matches!(seen.extension, "p12" | "pfx" | "jks" | "keystore" | "bks" | "jceks") && seen.head.starts_with(b"\x30"));
     "file/password-database", "Database of a password manager", High, High, 522,
     "Remove it from the tree and its history.",
     |seen| seen.head.starts_with(b"\x03\xD9\xA2\x9A")
-        || (matches!(seen.extension(), "kdbx" | "kdb" | "psafe3" | "agilekeychain" | "opvault") && !seen.head.is_empty());
+        || (matches!(seen.extension, "kdbx" | "kdb" | "psafe3" | "agilekeychain" | "opvault") && !seen.head.is_empty());
     "file/wallet", "Wallet of a crypto currency", High, Medium, 321,
     "Remove it from the tree and its history, and move what it holds.",
-    |seen| seen.name() == "wallet.dat" || (seen.name().starts_with("utc--") && seen.holds("\"crypto\""));
+    |seen| seen.name == "wallet.dat" || (seen.name.starts_with("utc--") && seen.holds("\"crypto\""));
     "file/terraform-state", "State of Terraform", Medium, Medium, 538,
     "Keep state in a remote backend with encryption: it holds secrets in the clear.",
-    |seen| (seen.extension() == "tfstate" || seen.name().ends_with(".tfstate.backup")) && seen.holds("\"terraform_version\"");
+    |seen| (seen.extension == "tfstate" || seen.name.ends_with(".tfstate.backup")) && seen.holds("\"terraform_version\"");
     "file/terraform-variables", "Variables of Terraform with secrets", Medium, Medium, 798, REVOKE,
-    |seen| seen.name().ends_with(".tfvars") && !seen.is_sample() && seen.sets(&["password", "secret", "token", "access_key"]);
+    |seen| seen.name.ends_with(".tfvars") && !seen.is_sample() && seen.sets(&["password", "secret", "token", "access_key"]);
     "file/rails-master-key", "Master key of Rails", High, High, 321,
     "Remove it from the tree and its history and make a new one.",
     |seen| (seen.ends_with("config/master.key") || seen.ends_with("config/credentials/production.key"))
         && seen.head.trim_ascii().len() == 32 && seen.head.trim_ascii().iter().all(u8::is_ascii_hexdigit);
     "file/vpn-profile", "Profile of a VPN with its key", High, High, 321, REVOKE,
-    |seen| (seen.extension() == "ovpn" && seen.holds("<key>"))
-        || (seen.extension() == "conf" && seen.holds("[Interface]") && seen.holds("PrivateKey"));
+    |seen| (seen.extension == "ovpn" && seen.holds("<key>"))
+        || (seen.extension == "conf" && seen.holds("[Interface]") && seen.holds("PrivateKey"));
     "file/secret-keyring", "Secret keys of GnuPG", High, High, 321, REVOKE,
-    |seen| seen.is_named(&["secring.gpg"]) || (seen.path.contains("private-keys-v1.d/") && seen.extension() == "key");
+    |seen| seen.is_named(&["secring.gpg"]) || (seen.path.contains("private-keys-v1.d/") && seen.extension == "key");
     "file/remote-desktop", "Saved login of a remote session", Medium, Medium, 522, REVOKE,
-    |seen| (seen.extension() == "rdp" && seen.holds("password 51")) || (seen.is_named(&["filezilla.xml", "sitemanager.xml", "recentservers.xml"]) && seen.holds("<Pass"));
+    |seen| (seen.extension == "rdp" && seen.holds("password 51")) || (seen.is_named(&["filezilla.xml", "sitemanager.xml", "recentservers.xml"]) && seen.holds("<Pass"));
     "file/shell-history", "History of a shell or database client", Medium, Medium, 538,
     "Remove it from the tree: commands often hold passwords.",
     |seen| seen.is_named(&[".bash_history", ".zsh_history", ".sh_history", ".mysql_history", ".psql_history", ".python_history", ".node_repl_history", ".rediscli_history", ".irb_history"])

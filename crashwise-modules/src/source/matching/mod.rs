@@ -10,5 +10,5 @@ mod secret;
 mod text;
 
 pub(crate) use confirm::{Confirm, Match};
-pub(crate) use glance::{Glance, Text};
+pub(crate) use glance::{Glance, Look, Text};
 pub(crate) use text::SourceText;
