@@ -81,57 +81,58 @@ fn canonical(text: &str) -> Option<Lock<'_>> {
     let mut texts = 0;
     let mut in_needs = false;
     let mut start = 0;
-    while start < text.len() {
-        let rest = text.get(start..)?;
-        let length = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
-        let line = rest.get(..length)?;
-        let line = line.strip_suffix('\r').unwrap_or(line);
+    let whole = text.as_bytes();
+    for end in memchr::memchr_iter(b'\n', whole).chain([whole.len()]) {
         let at = start;
-        start += length + 1;
-        let bytes = line.as_bytes();
-        let Some(first) = bytes.first() else { continue };
-        if in_needs {
-            match bytes {
-                [b' ', b'"', needed @ .., b'"', b','] => {
-                    lock.needs.push(line.get(2..2 + needed.len())?);
-                    texts += 1;
-                }
-                [b']'] => {
-                    lock.entries.last_mut()?.needs.end = lock.needs.len();
-                    in_needs = false;
-                }
-                _ => return None,
+        start = end + 1;
+        let bytes = whole.get(at..end)?;
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        // The text between a key with its first quote, and a tail that begins with its last one.
+        let value = |key: usize, tail: usize| text.get(at + key..at + bytes.len() - tail);
+        match bytes {
+            [b' ', b'"', .., b'"', b','] if in_needs && bytes.len() > 4 => {
+                lock.needs.push(value(2, 2)?);
+                texts += 1;
+                continue;
             }
-            continue;
-        }
-        match (first, lock.entries.last_mut()) {
-            (b'#', _) if !bytes.contains(&b'"') => {}
-            (b'[', _) if line == "[[package]]" => {
+            [b']'] if in_needs => {
+                lock.entries.last_mut()?.needs.end = lock.needs.len();
+                in_needs = false;
+                continue;
+            }
+            [] if at == whole.len() || !in_needs => continue,
+            _ if in_needs => return None,
+            b"[[package]]" => {
                 let needs = lock.needs.len()..lock.needs.len();
                 lock.entries.push(Entry { needs, ..Entry::default() });
+                continue;
             }
-            (b'v', None) => {
-                let number: u64 = line.strip_prefix("version = ")?.parse().ok()?;
-                if number > NEWEST_VERSION {
-                    return None;
-                }
+            [b'#', ..] if !bytes.contains(&b'"') => continue,
+            _ => {}
+        }
+        let Some(entry) = lock.entries.last_mut() else {
+            let number: u64 = value(0, 0)?.strip_prefix("version = ")?.parse().ok()?;
+            if number > NEWEST_VERSION {
+                return None;
             }
-            (b'd', Some(_)) if line == "dependencies = [" => in_needs = true,
-            (_, Some(entry)) => {
-                let (key, value) = line.split_at_checked(bytes.iter().position(|byte| *byte == b'"')?)?;
-                let value = value.get(1..)?.strip_suffix('"')?;
-                texts += 1;
-                match key {
-                    "name = " => {
-                        entry.name = value;
-                        entry.at = at + key.len()..at + line.len();
-                    }
-                    "version = " => entry.version = value,
-                    "source = " => entry.source = Some(value),
-                    "checksum = " => entry.checksum = Some(value),
-                    _ => return None,
-                }
+            continue;
+        };
+        if bytes == b"dependencies = [" {
+            in_needs = true;
+            continue;
+        }
+        if bytes.last() != Some(&b'"') {
+            return None;
+        }
+        texts += 1;
+        match bytes {
+            [b'n', b'a', b'm', b'e', b' ', b'=', b' ', b'"', _, ..] => {
+                entry.name = value(8, 1)?;
+                entry.at = at + 7..at + bytes.len();
             }
+            _ if bytes.starts_with(b"version = \"") => entry.version = value(11, 1)?,
+            _ if bytes.starts_with(b"source = \"") => entry.source = Some(value(10, 1)?),
+            _ if bytes.starts_with(b"checksum = \"") => entry.checksum = Some(value(12, 1)?),
             _ => return None,
         }
     }
