@@ -28,6 +28,8 @@ const CONFIGURATIONS: [(&str, &[&str]); 11] = [
     ("testAnnotationProcessor", &["testAnnotationProcessor"]),
 ];
 
+/// Most things that one script asks for; one line may name a bundle of many.
+const MAX_ASKS: usize = 50_000;
 /// Words of scripts in which a line may not be about this project, or not always.
 const CONDITIONS: [&str; 6] = ["subprojects", "allprojects", "if (", "if(", "when (", "exclude("];
 /// Words of scripts in which a version may be lowered elsewhere.
@@ -110,7 +112,10 @@ fn asks(text: &str, catalog: Option<&Catalog<'_>>) -> Vec<Ask> {
         };
         let rest = line[word..].trim_start_matches(['(', ' ', '\t']);
         let at = start..start + line.len();
-        for (module, version) in modules(rest, catalog) {
+        if out.len() >= MAX_ASKS {
+            break;
+        }
+        for (module, version) in modules(rest, catalog).into_iter().take(MAX_ASKS) {
             out.push(Ask { configuration, module, version, at: at.clone() });
         }
     }
@@ -159,22 +164,32 @@ fn module(literal: &str) -> Option<(String, Option<String>)> {
 }
 
 /// A `libs.versions.toml`.
-struct Catalog<'a>(Tree<'a>);
+struct Catalog<'a> {
+    tree: Tree<'a>,
+    /// The libraries by their accessors, by their places in the table.
+    libraries: HashMap<String, usize>,
+}
 
 impl<'a> Catalog<'a> {
+    fn new(tree: Tree<'a>) -> Self {
+        let libraries = tree.entries_of("libraries").iter().enumerate();
+        let libraries = libraries.map(|(index, entry)| (folded(&entry.key), index)).collect();
+        Self { tree, libraries }
+    }
+
     /// The one of the build that a lockfile belongs to.
     fn of(input: &Input<'a>) -> Option<Self> {
         let depth = input.path.as_str().matches('/').count();
         let nearest = (0..=depth)
             .find_map(|up| input.beside(&format!("{}gradle/libs.versions.toml", "../".repeat(up))));
         let (_, text): (&RelPath, &str) = nearest?;
-        toml::parse(text).ok().map(Self)
+        toml::parse(text).ok().map(Self::new)
     }
 
     /// What an accessor such as `some.lib` or `bundles.all` stands for.
     fn modules(&self, accessor: &str) -> Vec<(String, Option<String>)> {
         if let Some(bundle) = accessor.strip_prefix("bundles.") {
-            let bundles = self.0.entries_of("bundles");
+            let bundles = self.tree.entries_of("bundles");
             let found = bundles.iter().find(|entry| folded(&entry.key) == bundle);
             let names = found.map_or(&[][..], |entry| entry.node.items()).iter().filter_map(Tree::text);
             return names.filter_map(|name| self.library(&folded(name))).collect();
@@ -183,15 +198,14 @@ impl<'a> Catalog<'a> {
     }
 
     fn library(&self, accessor: &str) -> Option<(String, Option<String>)> {
-        let libraries = self.0.entries_of("libraries");
-        let library = &libraries.iter().find(|entry| folded(&entry.key) == accessor)?.node;
+        let library = &self.tree.entries_of("libraries").get(*self.libraries.get(accessor)?)?.node;
         if let Some(literal) = library.text() {
             return module(literal);
         }
         let version = library.get("version");
         let named = version.and_then(|version| version.text_of("ref"));
         let version = match named {
-            Some(name) => self.0.path(&["versions", name]).and_then(Tree::text),
+            Some(name) => self.tree.path(&["versions", name]).and_then(Tree::text),
             None => version.and_then(Tree::text),
         };
         let name = match library.text_of("module") {
@@ -214,7 +228,7 @@ mod tests {
     #[test]
     fn lines_that_spell_out_what_they_ask_for() {
         let catalog = "[versions]\nx = \"3.1\"\n[libraries]\nsome-lib = { module = \"g:some\", version.ref = \"x\" }\nother = \"g:other:2.0\"\nbare = { group = \"g\", name = \"bare\" }\n[bundles]\nall = [\"some-lib\", \"other\"]\n";
-        let catalog = Catalog(toml::parse(catalog).unwrap());
+        let catalog = Catalog::new(toml::parse(catalog).unwrap());
         for (line, expect) in [
             ("implementation 'g:a:1.0'", &["g:a 1.0"][..]),
             ("  testImplementation(\"g:a:1.0:tests@jar\")", &["g:a 1.0"]),

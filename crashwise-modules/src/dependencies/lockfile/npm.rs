@@ -1,7 +1,7 @@
 //! `package-lock.json` in versions 1 to 3, and `npm-shrinkwrap.json`, read from front to end.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crashwise_core::GapReason;
@@ -22,6 +22,9 @@ pub(super) const FORMAT: Format = Format {
     matches: |name| matches!(name, "package-lock.json" | "npm-shrinkwrap.json"),
     parse,
 };
+
+/// Most folders in which a package lies: each is looked through for what the package needs.
+const MAX_FOLDERS: usize = 256;
 
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     let mut reader = Reader::new(input.text)?;
@@ -180,6 +183,9 @@ struct Flat<'a> {
 impl<'a> Flat<'a> {
     fn entry(&mut self, reader: &mut Reader<'a>, key: Cow<'a, str>, at: Range<usize>) -> Result<(), Flaw> {
         too_many(&self.graph, &at)?;
+        if key.bytes().filter(|byte| *byte == b'/').count() > MAX_FOLDERS {
+            return Err(Flaw::new(at.start, "", "is nested too deeply"));
+        }
         let installed = key.rsplit_once("node_modules/").map(|(_, name)| name.to_owned());
         if reader.peek() != Some(b'{') {
             return reader.pass();
@@ -197,7 +203,7 @@ impl<'a> Flat<'a> {
         }
         let mut facts = Facts::new();
         let first = self.needs.len();
-        let mut optional_peers: Vec<Cow<'a, str>> = Vec::new();
+        let mut optional_peers: HashSet<Cow<'a, str>> = HashSet::new();
         reader.map(&mut |reader, key, _| {
             if facts.take(reader, &key)? {
                 return Ok(());
@@ -293,13 +299,13 @@ impl<'a> Flat<'a> {
 }
 
 /// The peers that an entry can do without.
-fn optional_names<'a>(reader: &mut Reader<'a>, out: &mut Vec<Cow<'a, str>>) -> Result<(), Flaw> {
+fn optional_names<'a>(reader: &mut Reader<'a>, out: &mut HashSet<Cow<'a, str>>) -> Result<(), Flaw> {
     if reader.peek() != Some(b'{') {
         return reader.pass();
     }
     reader.map(&mut |reader, name, _| {
         if json::value(reader, &mut 0)?.is_true("optional") {
-            out.push(name);
+            out.insert(name);
         }
         Ok(())
     })
@@ -465,5 +471,7 @@ mod tests {
         check_flaw("package-lock.json", "{}", "packages: is missing");
         check_flaw("package-lock.json", "[1]", "expected a map");
         check_flaw("package-lock.json", &"[".repeat(500), "is nested too deeply");
+        let deep = format!("{{\"packages\": {{\"{}\": {{}}}}}}", "node_modules/a/".repeat(200));
+        check_flaw("package-lock.json", &deep, "package-lock.json:1:15: malformed (is nested too deeply)");
     }
 }
