@@ -375,7 +375,8 @@ impl<'s> Scan<'s> {
                 let Some(confidence) = confidence(generic::likelihood(Promise::Password, token, true)) else {
                     return;
                 };
-                confidence
+                let is_shown = generic::is_documentation_host(&self.bytes[span.end..]);
+                if is_shown { Confidence::Low } else { confidence }
             }
             _ => Confidence::High,
         };
@@ -441,6 +442,7 @@ impl<'s> Scan<'s> {
         if generic::is_badge(self.bytes, &value)
             || generic::is_page_nonce(self.bytes, &one.name)
             || generic::is_test_vector(self.bytes, &one.name, &value)
+            || one.operator == Operator::Argument && generic::is_in_list(self.bytes, &one.name, &value)
         {
             return;
         }

@@ -70,9 +70,62 @@ pub(in crate::secrets) fn is_page_nonce(bytes: &[u8], name: &Range<usize>) -> bo
             .any(|tag| String::from_utf8_lossy(line).contains(tag))
 }
 
+/// Whether name and value are two neighbours of a longer list of string literals, as `'a', 'token', 'b', 'c'` is.
+pub(in crate::secrets) fn is_in_list(bytes: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
+    let is_quote = |byte: &&u8| matches!(byte, b'"' | b'\'' | b'`');
+    let is_space = |byte: &&u8| byte.is_ascii_whitespace();
+    let before = bytes[name.start.saturating_sub(REACH)..name.start].iter().rev();
+    let behind = bytes[value.end..bytes.len().min(value.end + REACH)].iter();
+    let is_option = bytes[name.clone()].starts_with(b"-");
+    !is_option
+        && before.skip_while(is_quote).find(|byte| !is_space(byte)) == Some(&b',')
+        && behind.skip_while(is_quote).find(|byte| !is_space(byte)) == Some(&b',')
+}
+
+/// Whether what follows is `@` and a host that is reserved for documentation: nobody's password.
+pub(in crate::secrets) fn is_documentation_host(behind: &[u8]) -> bool {
+    let Some(rest) = behind.strip_prefix(b"@") else { return false };
+    let end =
+        rest.iter().take(253).take_while(|&&byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    let host = rest[..end.count()].to_ascii_lowercase();
+    [b"example.com".as_slice(), b"example.org", b"example.net"]
+        .iter()
+        .any(|domain| host.strip_suffix(*domain).is_some_and(|rest| rest.is_empty() || rest.ends_with(b".")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighbours_in_a_list_are_no_assignment() {
+        for (text, expect) in [
+            ("['a', 'token', 'x1', 'b']", true),
+            ("'a',\n  'token',\n  'x1',\n", true),
+            ("set('token', 'x1')", false),
+            ("set(a, 'token', 'x1')", false),
+            ("['a', '--token', 'x1', 'b']", false),
+        ] {
+            let word = text.find("token").expect("the name");
+            let value = text.find("x1").expect("the value");
+            let name = if text.contains("--") { word - 2..word + 5 } else { word..word + 5 };
+            assert_eq!(is_in_list(text.as_bytes(), &name, &(value..value + 2)), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_documentation() {
+        for (text, expect) in [
+            ("@example.com/x", true),
+            ("@my.Example.org:80", true),
+            ("@notexample.com", false),
+            ("@example.com.evil.io", false),
+            ("@db.example/x", false),
+            ("example.com", false),
+        ] {
+            assert_eq!(is_documentation_host(text.as_bytes()), expect, "{text}");
+        }
+    }
 
     #[test]
     fn surroundings() {

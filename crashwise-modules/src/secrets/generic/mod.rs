@@ -5,7 +5,7 @@ mod model;
 mod names;
 mod value;
 
-pub(super) use context::{is_badge, is_page_nonce, is_test_vector};
+pub(super) use context::{is_badge, is_documentation_host, is_in_list, is_page_nonce, is_test_vector};
 pub(super) use model::entropy;
 pub(super) use names::{Promise, promise};
 pub(super) use value::{is_no_identifier, is_placeholder, is_uuid, likelihood, randomness};
