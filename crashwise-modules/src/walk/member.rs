@@ -9,9 +9,13 @@ use crashwise_core::{ModuleContext, ModuleError};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 /// The most members of a pass.
 pub(super) const MAX_MEMBERS: usize = 32;
+
+/// Deadlines of steps that begin together differ by less.
+const SAME_TIME: Duration = Duration::from_secs(1);
 
 /// A visitor, borrowed for a pass of its own or shared with a pass of many.
 pub(super) enum Seer<'v> {
@@ -74,6 +78,14 @@ impl<'v> Member<'v> {
         match &self.seer {
             Seer::Lent(visitor) => *visitor,
             Seer::Shared(visitor) => &**visitor,
+        }
+    }
+
+    /// Whether the deadlines of both are the same: in one pass nobody ends before the slowest.
+    pub(super) fn ends_with(&self, other: &Self) -> bool {
+        match (self.cx.deadline(), other.cx.deadline()) {
+            (Some(own), Some(other)) => own.max(other).duration_since(own.min(other)) <= SAME_TIME,
+            (own, other) => own == other,
         }
     }
 

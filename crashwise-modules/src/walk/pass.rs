@@ -166,7 +166,8 @@ impl<'v> Pass<'v> {
     fn join(&self, member: &Arc<Member<'v>>) -> bool {
         let mut state = lock(&self.state);
         let number = state.members.len();
-        let Some(early) = state.early.as_mut().filter(|_| number < MAX_MEMBERS) else { return false };
+        let fits = number < MAX_MEMBERS && state.members[0].ends_with(member);
+        let Some(early) = state.early.as_mut().filter(|_| fits) else { return false };
         let again = early.entered.iter().map(|task| FolderTask {
             audience: Audience::Late(number),
             share: Share::NONE,

@@ -54,7 +54,8 @@ impl Walk {
 
     /// Does the same, in one pass with the walks of other visitors over the same tree that have just begun, so that each
     /// file is opened and read once for all of them. Which walks that are is left to chance, and makes no difference to
-    /// what the visitor sees. A walk with windows, or with a fixed number of threads, is always alone.
+    /// what the visitor sees; the walk lasts as long as the slowest of them, so those with another deadline stay alone. So do
+    /// walks with windows or with a fixed number of threads.
     pub fn run_shared(
         &self,
         cx: &ModuleContext,

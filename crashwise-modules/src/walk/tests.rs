@@ -511,3 +511,43 @@ fn files_of_a_shared_pass_are_read_once() {
     let reads = READS.load(Ordering::Relaxed);
     assert!((600..700).contains(&reads), "{reads}");
 }
+
+#[test]
+fn a_walk_with_another_deadline_does_not_wait() {
+    let tree = Tree::new(&[("a", ""), ("b/c", "")]);
+    let stage = Arc::new((Mutex::new(0), Condvar::new()));
+    let (reach, wait) = {
+        let (set, get) = (stage.clone(), stage.clone());
+        let reach = move |n: u32| {
+            let mut at = set.0.lock().unwrap();
+            *at = n.max(*at);
+            drop(at);
+            set.1.notify_all();
+        };
+        let wait = move |n| {
+            let (timeout, at) = (std::time::Duration::from_mins(2), get.0.lock().unwrap());
+            let at = get.1.wait_timeout_while(at, timeout, |at| *at < n).unwrap().0;
+            assert!(*at >= n, "waited for {n}");
+        };
+        (reach, wait)
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (reach, wait) = (reach.clone(), wait.clone());
+            let slow = move |_: &WalkedFile, _: &[u8]| {
+                reach(1);
+                wait(2);
+                Ok(0)
+            };
+            let cx = tree.context();
+            let totals = tree.walk(WalkOptions::new()).run_shared(&cx, Arc::new(slow)).unwrap();
+            assert_eq!((totals.files, cx.take_coverage().gap_count()), (2, 0));
+        });
+        wait(1);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_hours(1);
+        let cx = tree.context().with_deadline(Some(deadline));
+        let quick = Arc::new(|_: &WalkedFile, _: &[u8]| Ok(0));
+        assert_eq!(tree.walk(WalkOptions::new()).run_shared(&cx, quick).unwrap().files, 2);
+        reach(2);
+    });
+}
