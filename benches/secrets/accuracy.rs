@@ -60,49 +60,78 @@ pub fn run(args: &[String]) {
     };
     let mut options = ScanOptions::new();
     let folds = args.iter().any(|arg| arg == "--folds");
-    let (mut judged, mut true_rows) = (Vec::new(), BTreeMap::new());
     if folds || args.iter().any(|arg| arg == "--low") {
         options = options.with_min_confidence(Confidence::Low);
     }
     let scanner = SecretScanner::new(options);
-    let mut repositories: BTreeMap<String, Counts> = BTreeMap::new();
-    let mut categories: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    let mut rules: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut tally = Tally { show, ..Tally::default() };
     for (path, rows) in &labels {
-        let repository = path.split('/').nth(1).unwrap_or_default().to_owned();
-        if only.as_ref().is_some_and(|only| *only != repository) {
+        let repository = path.split('/').nth(1).unwrap_or_default();
+        if only.as_ref().is_some_and(|only| only != repository) {
             continue;
         }
         let Ok(bytes) = fs::read(root.join(path)) else { continue };
-        let lines = LineIndex::new(&bytes);
-        let mut rows: Vec<Label> = rows.iter().filter_map(|row| row.label(&bytes)).collect();
+        let rows = rows.iter().filter_map(|row| row.label(&bytes)).collect();
+        tally.file(&scanner, (repository, path), &bytes, rows);
+    }
+    if folds {
+        let repositories = tally.repositories.iter();
+        let rows = repositories.map(|(name, all)| (name.clone(), all.hit + all.missed)).collect();
+        return folds::run(&tally.judged, &rows);
+    }
+    tally.print();
+}
+
+/// What was found of what is labelled, and what else.
+#[derive(Default)]
+struct Tally {
+    /// What is printed with its line: `fp`, `fn` or nothing.
+    show: String,
+    repositories: BTreeMap<String, Counts>,
+    /// Found and missed.
+    categories: BTreeMap<String, (usize, usize)>,
+    /// Right and wrong.
+    rules: BTreeMap<String, (usize, usize)>,
+    judged: Vec<Judged>,
+    true_rows: BTreeMap<String, usize>,
+}
+
+impl Tally {
+    fn file(
+        &mut self,
+        scanner: &SecretScanner,
+        (repository, path): (&str, &str),
+        bytes: &[u8],
+        mut rows: Vec<Label>,
+    ) {
+        let lines = LineIndex::new(bytes);
         let mut seen = BTreeSet::new();
         rows.retain(|row| seen.insert((row.span.start, row.span.end, row.truth)));
-        let first_row: &mut usize = true_rows.entry(repository.clone()).or_default();
-        let counts = repositories.entry(repository.clone()).or_default();
+        let first_row: &mut usize = self.true_rows.entry(repository.to_owned()).or_default();
+        let counts = self.repositories.entry(repository.to_owned()).or_default();
         let mut hit = vec![false; rows.len()];
-        for one in scanner.scan_bytes(path, &bytes) {
+        for one in scanner.scan_bytes(path, bytes) {
             let overlapping: Vec<usize> = (0..rows.len())
                 .filter(|&row| rows[row].span.start < one.span.end && one.span.start < rows[row].span.end)
                 .collect();
             let truths: Vec<usize> =
                 overlapping.iter().copied().filter(|&row| rows[row].truth == 'T').collect();
-            judged.push(Judged {
-                repository: repository.clone(),
+            self.judged.push(Judged {
+                repository: repository.to_owned(),
                 rule: one.rule.id.to_string(),
                 confidence: one.confidence,
                 rows: truths.iter().map(|row| *first_row + row).collect(),
             });
-            let of_rule = rules.entry(one.rule.id.to_string()).or_default();
+            let of_rule = self.rules.entry(one.rule.id.to_string()).or_default();
             if truths.is_empty() {
                 of_rule.1 += 1;
                 match overlapping.first() {
                     Some(_) => counts.false_labelled += 1,
                     None => counts.false_unlabelled += 1,
                 }
-                if show == "fp" {
-                    let place = lines.position(&bytes, one.span.start);
-                    let line = String::from_utf8_lossy(lines.line_text(&bytes, one.span.start));
+                if self.show == "fp" {
+                    let place = lines.position(bytes, one.span.start);
+                    let line = String::from_utf8_lossy(lines.line_text(bytes, one.span.start));
                     let label = overlapping.first().map_or('-', |&row| rows[row].truth);
                     println!(
                         "{label} {path}:{place} {} {:?}\n    {}",
@@ -120,39 +149,38 @@ pub fn run(args: &[String]) {
         }
         *first_row += rows.len();
         for (row, hit) in rows.iter().zip(hit).filter(|(row, _)| row.truth == 'T') {
-            let of_category = categories.entry(row.category.clone()).or_default();
+            let of_category = self.categories.entry(row.category.clone()).or_default();
             if hit {
                 counts.hit += 1;
                 of_category.0 += 1;
             } else {
                 counts.missed += 1;
                 of_category.1 += 1;
-                if show == "fn" {
-                    let place = lines.position(&bytes, row.span.start);
-                    let line = String::from_utf8_lossy(lines.line_text(&bytes, row.span.start));
+                if self.show == "fn" {
+                    let place = lines.position(bytes, row.span.start);
+                    let line = String::from_utf8_lossy(lines.line_text(bytes, row.span.start));
                     println!("{} {path}:{place}\n    {}", row.category, clip(&line, place.column.number()));
                 }
             }
         }
     }
-    if folds {
-        let rows = repositories.iter().map(|(name, all)| (name.clone(), all.hit + all.missed)).collect();
-        return folds::run(&judged, &rows);
-    }
-    let mut all = Counts::default();
-    for (name, counts) in &repositories {
-        println!("{name:10} {}", counts.figures());
-        all.hit += counts.hit;
-        all.missed += counts.missed;
-        all.false_labelled += counts.false_labelled;
-        all.false_unlabelled += counts.false_unlabelled;
-    }
-    println!("{:10} {}", "all", all.figures());
-    for (name, (found, missed)) in categories {
-        println!("  category {name:32} found {found:4} missed {missed:4}");
-    }
-    for (name, (right, wrong)) in rules {
-        println!("  rule     {name:32} right {right:4} wrong  {wrong:4}");
+
+    fn print(self) {
+        let mut all = Counts::default();
+        for (name, counts) in &self.repositories {
+            println!("{name:10} {}", counts.figures());
+            all.hit += counts.hit;
+            all.missed += counts.missed;
+            all.false_labelled += counts.false_labelled;
+            all.false_unlabelled += counts.false_unlabelled;
+        }
+        println!("{:10} {}", "all", all.figures());
+        for (name, (found, missed)) in self.categories {
+            println!("  category {name:32} found {found:4} missed {missed:4}");
+        }
+        for (name, (right, wrong)) in self.rules {
+            println!("  rule     {name:32} right {right:4} wrong  {wrong:4}");
+        }
     }
 }
 
