@@ -24,6 +24,10 @@ pub enum Encoding {
     Utf16Le,
     /// UTF-16, big-endian, told by its mark; visitors see UTF-8.
     Utf16Be,
+    /// UTF-32, little-endian, told by its mark and its first characters; visitors see UTF-8.
+    Utf32Le,
+    /// UTF-32, big-endian, told by its mark and its first characters; visitors see UTF-8.
+    Utf32Be,
 }
 
 const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -36,7 +40,13 @@ impl ContentKind {
     pub fn of(bytes: &[u8]) -> Self {
         match bytes {
             // The mark of UTF-32 starts with that of UTF-16.
+            [0xFF, 0xFE, 0, 0, ..] if are_characters(bytes, u32::from_le_bytes) => {
+                Self::Text(Encoding::Utf32Le)
+            }
             [0xFF, 0xFE, 0, 0, ..] => Self::Binary,
+            [0, 0, 0xFE, 0xFF, ..] if are_characters(bytes, u32::from_be_bytes) => {
+                Self::Text(Encoding::Utf32Be)
+            }
             [0xFF, 0xFE, ..] => Self::Text(Encoding::Utf16Le),
             [0xFE, 0xFF, ..] => Self::Text(Encoding::Utf16Be),
             _ if memchr::memchr(0, &bytes[..bytes.len().min(HEAD)]).is_some() => Self::Binary,
@@ -50,7 +60,13 @@ impl ContentKind {
     }
 }
 
-/// The text of `bytes` without its mark, and how many bytes of the file stand before it. Broken UTF-16 becomes U+FFFD.
+/// Whether the first units of four bytes, the mark among them, are characters, and more than the mark.
+fn are_characters(bytes: &[u8], unit: fn([u8; 4]) -> u32) -> bool {
+    let (units, _) = bytes[..bytes.len().min(256)].as_chunks::<4>();
+    units.len() > 1 && units.iter().all(|bytes| !matches!(char::from_u32(unit(*bytes)), None | Some('\0')))
+}
+
+/// The text of `bytes` without its mark, and how many bytes of the file stand before it. What is no character becomes U+FFFD.
 pub(crate) fn text_of(bytes: &[u8], kind: ContentKind) -> (Cow<'_, [u8]>, u64) {
     let decode = |unit: fn([u8; 2]) -> u16| {
         let units = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
@@ -58,7 +74,15 @@ pub(crate) fn text_of(bytes: &[u8], kind: ContentKind) -> (Cow<'_, [u8]>, u64) {
             char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
         Cow::Owned(text.into_bytes())
     };
+    let decode_wide = |unit: fn([u8; 4]) -> u32| {
+        let units = bytes[4..].as_chunks::<4>().0.iter().map(|bytes| unit(*bytes));
+        let text: String =
+            units.map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+        Cow::Owned(text.into_bytes())
+    };
     match kind {
+        ContentKind::Text(Encoding::Utf32Le) => (decode_wide(u32::from_le_bytes), 0),
+        ContentKind::Text(Encoding::Utf32Be) => (decode_wide(u32::from_be_bytes), 0),
         ContentKind::Text(Encoding::Utf16Le) => (decode(u16::from_le_bytes), 0),
         ContentKind::Text(Encoding::Utf16Be) => (decode(u16::from_be_bytes), 0),
         ContentKind::Text(Encoding::Bytes) if bytes.starts_with(UTF8_MARK) => {
@@ -84,7 +108,10 @@ mod tests {
             (b"lat\xEDn".to_vec(), ContentKind::Text(Encoding::Bytes), b"lat\xEDn", 0),
             (b"\xEF\xBB\xBFx".to_vec(), ContentKind::Text(Encoding::Bytes), b"x", 3),
             (b"ELF\0".to_vec(), ContentKind::Binary, b"ELF\0", 0),
-            (b"\xFF\xFE\0\0x\0\0\0".to_vec(), ContentKind::Binary, b"\xFF\xFE\0\0x\0\0\0", 0),
+            (b"\xFF\xFE\0\0".to_vec(), ContentKind::Binary, b"\xFF\xFE\0\0", 0),
+            (b"\xFF\xFE\0\0x\0\0\x7F".to_vec(), ContentKind::Binary, b"\xFF\xFE\0\0x\0\0\x7F", 0),
+            (b"\xFF\xFE\0\0x\0\0\0y\0".to_vec(), ContentKind::Text(Encoding::Utf32Le), b"x", 0),
+            (b"\0\0\xFE\xFF\0\0\0x".to_vec(), ContentKind::Text(Encoding::Utf32Be), b"x", 0),
             (utf16([0xFF, 0xFE], u16::to_le_bytes), ContentKind::Text(Encoding::Utf16Le), crab, 0),
             (utf16([0xFE, 0xFF], u16::to_be_bytes), ContentKind::Text(Encoding::Utf16Be), crab, 0),
         ] {
