@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::acquire::{Source, blocking_cache, copy_archive, hash_file};
 use super::event::CacheEvent;
@@ -235,11 +235,17 @@ impl Inner {
     pub(super) fn publish(&self, id: &TargetId, from: &Path, to: &Path) -> Result<(), CacheError> {
         tree::make_movable(from);
         let dir = self.layout.target(id);
-        // The directory goes with the last run in it, which may be right now.
+        // The directory goes with the last run in it, which may be right now: before it is renamed into, or between finding that
+        // it exists and seeing what it is.
+        let went = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) && from.exists()
+        };
         let mut tries = 0;
         loop {
             match fs::create_dir_all(&dir).and_then(|()| fs::rename(from, to)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && tries < 10 && from.exists() => {
+                Err(error) if tries < 10 && went(&error) => {
+                    // Removing it may take longer than trying.
+                    std::thread::sleep(Duration::from_millis(tries));
                     tries += 1;
                 }
                 done => return done.map_err(CacheError::io(to)),

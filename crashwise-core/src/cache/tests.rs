@@ -578,3 +578,30 @@ async fn variables() {
     assert_eq!(config("lots", "12h").expect_err("no size").name, "CACHE_MAX_SIZE");
     assert_eq!(config("", "soon").expect_err("no duration").name, "CACHE_TTL");
 }
+
+#[test]
+fn the_directory_of_a_target_may_go_while_a_tree_gets_its_place() {
+    let place = Place::new();
+    let cache = place.open();
+    let id = TargetId::new("t").expect("valid");
+    let dir = cache.inner.layout.target(&id);
+    let places = (0..3000).map(|n| place.dir.path().join(format!("staged-{n}")));
+    let published = std::thread::scope(|scope| {
+        let remove = |_: &u32| {
+            std::thread::sleep(Duration::from_millis(1));
+            fs::remove_dir(&dir).is_ok()
+        };
+        let removed = scope.spawn(move || (0..400).filter(remove).count());
+        let published: Result<Vec<_>, _> = places
+            .map(|from| {
+                fs::create_dir(&from).expect("writable");
+                let published = cache.inner.publish(&id, &from, &dir.join("run"));
+                let _ = fs::remove_dir(dir.join("run"));
+                published
+            })
+            .collect();
+        removed.join().expect("no panic");
+        published
+    });
+    assert_eq!(published.map(|all| all.len()).map_err(|error| format!("{error:?}")), Ok(3000));
+}
