@@ -2,8 +2,10 @@
 //! Ratios are of the wall and, for what takes long enough, of CPU time, which other work on the machine changes less.
 //!
 //! ```text
-//! cargo bench --bench workspace -- /dev/shm
+//! cargo bench --bench workspace -- /dev/shm /var/tmp
 //! ```
+//!
+//! The first folder is where trees are made; the second is on the disk that durable publishing shall wait for.
 
 #![allow(clippy::print_stdout, reason = "a bench tells its results")]
 
@@ -21,21 +23,31 @@ use crashwise_core::cache::{Cache, CacheConfig, Request};
 use crashwise_core::{Isolation, RunId, Target};
 
 const FILES: usize = 20_000;
+/// Of what the disk decides.
+const ROUNDS: usize = 7;
 
 fn main() {
-    let place =
-        std::env::args().nth(1).filter(|argument| !argument.starts_with('-')).unwrap_or("/dev/shm".into());
+    let mut places = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    let place = places.next().unwrap_or("/dev/shm".into());
+    let disk = places.next().unwrap_or(place.clone());
     let dir = tempfile::Builder::new().prefix("crashwise-bench-").tempdir_in(&place).expect("writable");
     let root = dir.path();
     println!("{FILES} files in {place}");
     make_tree(&root.join("tree"));
     tool(root, "tar", &["-cf", "t.tar", "-C", "tree", "."]);
     tool(root, "tar", &["-czf", "t.tar.gz", "-C", "tree", "."]);
+    // A fifth of it, because some disks take a millisecond for a file.
+    let fifth: Vec<String> = (0..12).map(|i| format!("d{i}")).collect();
+    for (file, flag) in [("fifth.tar", "-cf"), ("fifth.tar.gz", "-czf")] {
+        let mut arguments = vec![flag, file, "-C", "tree"];
+        arguments.extend(fifth.iter().map(String::as_str));
+        tool(root, "tar", &arguments);
+    }
     archives(root);
     packing(root);
     let cache = workspaces(root);
     hits(root, &cache);
-    durability(root);
+    durability(root, Path::new(&disk));
 }
 
 /// About 200 MB of text that compresses to a quarter.
@@ -179,18 +191,54 @@ fn hits(root: &Path, directory: &Path) {
     println!("hit, acquire and release            p50 {:.1} us   p99 {:.1} us", at(50), at(99));
 }
 
-fn durability(root: &Path) {
+/// Publishing with and without waiting for the disk, and what the disk needs for the same bytes in one file, in turns. The
+/// middle of all rounds counts, because the disk has other work, too.
+fn durability(archives: &Path, place: &Path) {
+    let root = tempfile::Builder::new().prefix("crashwise-bench-").tempdir_in(place).expect("writable");
     let runtime = runtime();
     let cold = |config: CacheConfig| {
-        let directory = config.directory().to_owned();
-        best(&directory, || {
-            let cache = Cache::open(config.clone()).expect("writable");
-            let target = Target::Archive(root.join("t.tar"));
-            let request = Request::new(target, RunId::generate(), Isolation::Shared);
-            drop(runtime.block_on(cache.acquire(&request)).expect("good"));
-        })
+        let start = Instant::now();
+        let cache = Cache::open(config.clone()).expect("writable");
+        let target = Target::Archive(archives.join("fifth.tar.gz"));
+        let request = Request::new(target, RunId::generate(), Isolation::Shared);
+        drop(runtime.block_on(cache.acquire(&request)).expect("good"));
+        let took = start.elapsed().as_secs_f64();
+        cache.clear().expect("removable");
+        settle(root.path());
+        took
     };
-    let loose = cold(CacheConfig::new(root.join("cold")).without_sync());
-    let durable = cold(CacheConfig::new(root.join("cold")));
-    tell("publish durably", durable, "without sync", loose);
+    let content = fs::read(archives.join("fifth.tar")).expect("made before");
+    let disk = || {
+        let path = root.path().join("content");
+        let start = Instant::now();
+        let mut file = File::create(&path).expect("writable");
+        file.write_all(&content).and_then(|()| file.sync_all()).expect("writable");
+        let took = start.elapsed().as_secs_f64();
+        fs::remove_file(path).expect("there");
+        settle(root.path());
+        took
+    };
+    let config = || CacheConfig::new(root.path().join("cold"));
+    let (mut loose, mut durable, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        loose.push(cold(config().without_sync()));
+        durable.push(cold(config()));
+        written.push(disk());
+    }
+    let (loose, durable, written) =
+        (measure::median(loose), measure::median(durable), measure::median(written));
+    println!(
+        "publish in {}, middle of {ROUNDS}: durably {:.0} ms, without sync {:.0} ms, ratio {:.3}; the same bytes in one file, \
+         synced: {:.0} ms",
+        place.display(),
+        durable * 1e3,
+        loose * 1e3,
+        durable / loose,
+        written * 1e3
+    );
+}
+
+/// What one round leaves unwritten is not for the next one to wait for.
+fn settle(place: &Path) {
+    rustix::fs::syncfs(File::open(place).expect("there")).expect("a disk that works");
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use super::decode::{Decoded, read_full};
+use super::decode::{Decoded, ahead, read_full};
 use super::error::{ArchiveError, Fault, Rule};
 use super::format::Format;
 use super::limits::ExtractOptions;
@@ -82,5 +82,11 @@ pub(crate) fn extract_into(
         return zip::extract(archive, tree, options);
     }
     let decoded = Decoded::new(archive, format, &options.limits).map_err(outside)?;
-    tar::extract(decoded, tree, options)
+    if format == Format::Tar {
+        return tar::extract(decoded, tree, options);
+    }
+    match ahead(decoded, |decoded| tar::extract(decoded, tree, options)) {
+        Ok(extracted) => extracted,
+        Err(error) => Err(outside(error.into())),
+    }
 }

@@ -137,7 +137,7 @@ impl Inner {
                 let cache = Arc::clone(self);
                 let target = id.clone();
                 self.run_tree(id, lock, request, CopyOnWrite::Copy, move |staging, way| {
-                    cache.extract(&target, staging)?;
+                    cache.extract(&target, staging, way)?;
                     Ok(way)
                 })
                 .await

@@ -13,7 +13,7 @@ use super::meta::Meta;
 use super::staging::Staging;
 use super::{CacheError, Inner};
 use crate::archive::extract_into;
-use crate::workspace::tree;
+use crate::workspace::{CopyOnWrite, tree};
 use crate::{Isolation, TargetId};
 
 impl Inner {
@@ -148,9 +148,7 @@ impl Inner {
             fs::set_permissions(&file, permissions).map_err(CacheError::io(&file))?;
             let meta = Meta { hash: Some(hash), ..Meta::read(&cache.layout, &id) };
             meta.write(&cache.layout, &id, staging.path())?;
-            if cache.config.durable {
-                fs::File::open(&file).and_then(|file| file.sync_all()).map_err(CacheError::io(&file))?;
-            }
+            // Not synced: what a power cut leaves of it fails its checksum before it is used again.
             let blob = cache.layout.blob(&id);
             fs::rename(&file, &blob).map_err(CacheError::io(&blob))
         })
@@ -181,12 +179,17 @@ impl Inner {
         checked.get(id).is_some_and(|&before| stamp(&self.layout.blob(id)) == Some(before))
     }
 
-    /// Extracts the archive to `staging/workspace`, beside a link to it.
-    pub(super) fn extract(&self, id: &TargetId, staging: &Staging) -> Result<(), CacheError> {
+    /// Extracts the archive to `staging/workspace`, beside a link to it, where it can be copied in this way.
+    pub(super) fn extract(
+        &self,
+        id: &TargetId,
+        staging: &Staging,
+        way: CopyOnWrite,
+    ) -> Result<(), CacheError> {
         self.link_blob(id, staging)?;
         let blob = self.layout.blob(id);
         let workspace = staging.path().join("workspace");
-        fs::create_dir(&workspace).map_err(CacheError::io(&workspace))?;
+        way.make_base(&workspace).map_err(CacheError::io(&workspace))?;
         let file = fs::File::open(&blob).map_err(CacheError::io(&blob))?;
         self.counts.extractions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         extract_into(file, &workspace, &self.config.extract)
@@ -196,7 +199,8 @@ impl Inner {
 
     fn make_tree(&self, id: &TargetId, mode: Isolation) -> Result<(), CacheError> {
         let staging = Staging::new(&self.layout)?;
-        self.extract(id, &staging)?;
+        let way = if mode == Isolation::CopyOnWrite { self.way() } else { CopyOnWrite::Copy };
+        self.extract(id, &staging, way)?;
         let workspace = staging.path().join("workspace");
         if mode == Isolation::Shared {
             tree::seal(&workspace).map_err(CacheError::io(&workspace))?;

@@ -131,7 +131,7 @@ impl Inner {
         }
         if deep && has_tree {
             let staging = Staging::new(&self.layout)?;
-            self.extract(id, &staging)?;
+            self.extract(id, &staging, CopyOnWrite::Copy)?;
             let fresh = staging.path().join("workspace");
             let expected = tree::digest(&fresh).map_err(CacheError::io(&fresh))?;
             for (part, tree) in &trees {

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::overlay;
 use super::tree::{self, Contents, Scope};
+use super::{overlay, subvolume};
 
 /// How a run gets a tree of its own from a shared one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +14,8 @@ use super::tree::{self, Contents, Scope};
 pub enum CopyOnWrite {
     /// An overlay mount; nothing is copied until it is written.
     Overlay,
+    /// A snapshot of a btrfs subvolume; nothing is copied until it is written.
+    Snapshot,
     /// Every file is made anew but shares its extents.
     Reflink,
     /// Everything is copied.
@@ -26,6 +28,7 @@ impl CopyOnWrite {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Overlay => "overlay",
+            Self::Snapshot => "snapshot",
             Self::Reflink => "reflink",
             Self::Copy => "copy",
         }
@@ -36,8 +39,9 @@ impl CopyOnWrite {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Overlay => "overlay mounts: nothing is copied until it is written",
+            Self::Snapshot => "snapshots of btrfs: nothing is copied until it is written",
             Self::Reflink => "reflinks: files are made anew and share their content until it is written",
-            Self::Copy => "plain copies: neither overlay mounts nor reflinks work there",
+            Self::Copy => "plain copies: neither overlay mounts nor snapshots nor reflinks work there",
         }
     }
 
@@ -46,11 +50,18 @@ impl CopyOnWrite {
         let place = tempfile::Builder::new().prefix("probe-").tempdir_in(dir)?;
         Ok(if can_overlay(place.path()) {
             Self::Overlay
+        } else if can_snapshot(place.path()) {
+            Self::Snapshot
         } else if tree::can_reflink(place.path()) {
             Self::Reflink
         } else {
             Self::Copy
         })
+    }
+
+    /// Makes the empty directory of a tree that shall be copied this way.
+    pub(crate) fn make_base(self, at: &Path) -> io::Result<()> {
+        if self == Self::Snapshot && subvolume::create(at).is_ok() { Ok(()) } else { fs::create_dir(at) }
     }
 
     /// Makes `run/workspace` a writable copy of `base`. `run` must exist and be empty.
@@ -64,6 +75,13 @@ impl CopyOnWrite {
                     return Ok(self);
                 }
                 tree::remove(&workspace);
+                Self::Snapshot.apply(base, run, scope)
+            }
+            Self::Snapshot => {
+                // A snapshot is of the whole tree.
+                if scope == Scope::Whole && subvolume::snapshot(base, &workspace).is_ok() {
+                    return Ok(self);
+                }
                 Self::Reflink.apply(base, run, scope)
             }
             Self::Reflink => match tree::copy(base, &workspace, Contents::Reflink, scope) {
@@ -113,6 +131,19 @@ fn can_overlay(place: &Path) -> bool {
     tried.is_ok_and(|below| below == b"below")
 }
 
+fn can_snapshot(place: &Path) -> bool {
+    let (base, copy) = (place.join("whole"), place.join("workspace"));
+    let tried = subvolume::create(&base)
+        .and_then(|()| fs::write(base.join("file"), b"below"))
+        .and_then(|()| subvolume::snapshot(&base, &copy))
+        .and_then(|()| fs::write(copy.join("file"), b"above"))
+        .and_then(|()| fs::read(base.join("file")));
+    // Who may make a snapshot need not be allowed to remove it in one step, but must be able to remove it.
+    let removed =
+        !base.exists() || fs::remove_dir_all(&copy).and_then(|()| fs::remove_dir_all(&base)).is_ok();
+    removed && tried.is_ok_and(|below| below == b"below")
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -122,6 +153,7 @@ mod tests {
     fn every_way_gives_a_tree_of_its_own() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let base = dir.path().join("base");
+        CopyOnWrite::Snapshot.make_base(&base).expect("writable");
         fs::create_dir_all(base.join("d/e")).expect("writable");
         for i in 0..200 {
             fs::write(base.join(format!("d/f{i}")), format!("content {i}")).expect("writable");
@@ -131,9 +163,10 @@ mod tests {
         fs::set_permissions(base.join("d/f2"), fs::Permissions::from_mode(0o555)).expect("own file");
         let before = tree::digest(&base).expect("readable");
         let probed = CopyOnWrite::probe(dir.path()).expect("writable");
-        for way in [probed, CopyOnWrite::Reflink, CopyOnWrite::Copy] {
+        for way in [probed, CopyOnWrite::Snapshot, CopyOnWrite::Reflink, CopyOnWrite::Copy] {
             let run = tempfile::tempdir_in(dir.path()).expect("writable");
-            way.apply(&base, run.path(), Scope::Whole).expect("some way works");
+            let used = way.apply(&base, run.path(), Scope::Whole).expect("some way works");
+            assert!(used == way || way != probed, "{probed} was tried, and {used} used");
             let workspace = run.path().join("workspace");
             assert_eq!(tree::digest(&workspace).expect("readable"), before, "{way}");
             fs::write(workspace.join("linked"), "mine").expect("own tree");
@@ -143,6 +176,8 @@ mod tests {
             assert_eq!(tree::digest(&base).expect("readable"), before, "{way} wrote through");
             assert_ne!(fs::metadata(workspace.join("d/f3")).expect("there").mode() & 0o200, 0);
             overlay::unmount_below(run.path());
+            tree::remove(run.path());
+            assert!(!run.path().exists(), "{way}");
         }
     }
 

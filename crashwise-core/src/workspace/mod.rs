@@ -5,6 +5,8 @@ mod cow;
 #[cfg(feature = "workspace")]
 pub(crate) mod overlay;
 #[cfg(feature = "workspace")]
+pub(crate) mod subvolume;
+#[cfg(feature = "workspace")]
 pub(crate) mod tree;
 
 #[cfg(feature = "workspace")]

@@ -9,6 +9,8 @@ use std::sync::mpsc::sync_channel;
 
 use serde::{Deserialize, Serialize};
 
+use super::subvolume;
+
 /// What a tree holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,7 +153,10 @@ pub(crate) fn remove(path: &Path) {
     let Ok(meta) = fs::symlink_metadata(path) else { return };
     if !meta.is_dir() {
         let _ = fs::remove_file(path);
-    } else if fs::remove_dir_all(path).is_err() {
+        return;
+    }
+    subvolume::remove_below(path);
+    if fs::remove_dir_all(path).is_err() {
         // Only directories must be writable for that. Files may share their inode with others and keep their mode.
         let _ = walk(path, &mut |path, meta| {
             if meta.is_dir() { change_mode(path, meta, 0, 0o700) } else { Ok(()) }

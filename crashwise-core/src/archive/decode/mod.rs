@@ -1,5 +1,6 @@
 //! Compressed streams, read to their very end with every checksum checked and the ratio bounded.
 
+mod ahead;
 mod gzip;
 
 use std::cell::Cell;
@@ -9,6 +10,7 @@ use std::rc::Rc;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Error as XzError, Stream};
 
+pub(super) use self::ahead::ahead;
 use self::gzip::Gzip;
 use super::error::{Bound, Fault, Rule};
 use super::format::Format;
