@@ -5,18 +5,23 @@
 //! cargo bench --bench dependencies -- --monorepo Cargo.lock osv.zip
 //! cargo bench --bench dependencies -- --database osv.zip...
 //! cargo bench --bench dependencies -- --synthetic 250000
+//! cargo bench --bench dependencies -- --compare Alpine < PAIRS
 //! ```
 //!
 //! Figures are the best of several repetitions; memory is the peak of a process that opens the database and judges one
-//! lockfile. `cargo_audit.py` beside this compares whole processes with cargo-audit.
+//! lockfile. `cargo_audit.py` beside this compares whole processes with cargo-audit, and `versions.py` compares what
+//! `--compare` says of pairs of versions with the tools of their ecosystems.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod synthetic;
 
 use crashwise_core::RelPath;
 use crashwise_modules::dependencies::advisory::{Database, DatabaseBuilder};
+use crashwise_modules::dependencies::version::Order;
 use crashwise_modules::dependencies::{analyze, inventory_of, inventory_of_texts};
+use std::cmp::Ordering;
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs, hint, process};
@@ -32,6 +37,7 @@ fn main() {
         ["--monorepo", lock, sources @ ..] if !sources.is_empty() => monorepo(lock, sources),
         ["--database", sources @ ..] if !sources.is_empty() => databases(sources),
         ["--synthetic", count] => synthetic_database(count.parse().expect("a number of advisories")),
+        ["--compare", order] => compare(order),
         ["--judge", database, lock] => judge(Path::new(database), Path::new(lock)),
         _ => println!("name --lock, --monorepo, --database or --synthetic, see the head of this file"),
     }
@@ -166,4 +172,24 @@ fn judge(database: &Path, lock: &Path) {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();
     let (packages, found) = (inventory.packages.len(), analysis.vulnerabilities.len());
     println!("{packages} packages, {found} vulnerabilities in {took:?}; peak of the process {peak}");
+}
+
+/// For each line of two versions with a tab between them `<`, `=` or `>`, and `!` if one of them is no version.
+fn compare(order: &str) {
+    let named = |known: &&Order| format!("{known:?}").eq_ignore_ascii_case(order);
+    let order = *Order::ALL.iter().find(named).expect("the name of an order");
+    let mut answers = String::new();
+    for line in io::stdin().lines() {
+        let line = line.expect("a line");
+        let (a, b) = line.split_once('\t').expect("two versions with a tab between them");
+        answers.push_str(match (order.key(a), order.key(b)) {
+            (Ok(a), Ok(b)) => match a.cmp(&b) {
+                Ordering::Less => "<\n",
+                Ordering::Equal => "=\n",
+                Ordering::Greater => ">\n",
+            },
+            _ => "!\n",
+        });
+    }
+    io::stdout().write_all(answers.as_bytes()).expect("answers");
 }

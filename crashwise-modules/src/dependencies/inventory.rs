@@ -103,10 +103,10 @@ pub struct Package {
     pub location: Location,
     /// The line of the manifest that asks for it, if it is direct and the manifest is at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manifest: Option<Location>,
+    pub manifest: Option<Box<Location>>,
     /// The version that somebody wrote by hand and could change, if the project itself asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pin: Option<Location>,
+    pub pin: Option<Box<Location>>,
     /// The packages that need it, by their place in the inventory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<usize>,

@@ -25,7 +25,7 @@ pub(super) const HEADER_LENGTH: usize = 16 + SECTIONS * 16 + 32 + 4;
 /// Bytes of package records that make a page.
 pub(super) const PAGE_SIZE: usize = 1 << 14;
 /// Bytes of advisories that make a block.
-pub(super) const BLOCK_SIZE: usize = 1 << 13;
+pub(super) const BLOCK_SIZE: usize = 1 << 12;
 /// Most bytes of the dictionary.
 pub(super) const DICTIONARY_SIZE: usize = 1 << 15;
 
@@ -223,6 +223,7 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    #[inline]
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], DatabaseError> {
         let (taken, rest) = self
             .0
@@ -232,6 +233,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     pub(super) fn byte(&mut self) -> Result<u8, DatabaseError> {
         Ok(self.take(1)?.first().copied().unwrap_or_default())
     }
@@ -244,12 +246,24 @@ impl<'a> Reader<'a> {
         Ok(self.take(8)?.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
+    #[inline]
     pub(super) fn number(&mut self) -> Result<u64, DatabaseError> {
-        // Most numbers are small.
-        if let [byte @ 0..0x80, rest @ ..] = self.0 {
-            self.0 = rest;
-            return Ok(u64::from(*byte));
+        // Nearly all numbers are small.
+        match self.0 {
+            [byte @ 0..0x80, rest @ ..] => {
+                self.0 = rest;
+                return Ok(u64::from(*byte));
+            }
+            [low, high @ 0..0x80, rest @ ..] => {
+                self.0 = rest;
+                return Ok(u64::from(low & 0x7f) | u64::from(*high) << 7);
+            }
+            _ => {}
         }
+        self.long_number()
+    }
+
+    fn long_number(&mut self) -> Result<u64, DatabaseError> {
         let mut value = 0;
         for shift in (0..63).step_by(7) {
             let byte = self.byte()?;
@@ -262,6 +276,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A count of parts of at least one byte each, so that a damaged one cannot ask for memory.
+    #[inline]
     pub(super) fn count(&mut self) -> Result<usize, DatabaseError> {
         let count = usize::try_from(self.number()?).unwrap_or(usize::MAX);
         if count > self.0.len() {
@@ -270,6 +285,7 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    #[inline]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], DatabaseError> {
         let length = self.count()?;
         self.take(length)

@@ -15,8 +15,9 @@ pub(super) const FORMAT: Format = Format { name: "bun.lock", matches: |name| nam
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     let tree = json::parse(input.text)?.into_map("a map")?;
     let version = tree.get("lockfileVersion").ok_or_else(|| Flaw::new(0, "lockfileVersion", "is missing"))?;
-    if !matches!(version.text(), Some("0" | "1")) {
-        return Err(Flaw::unsupported(version.at.start, "lockfileVersion", "is not known, expected 0 or 1"));
+    // Version 2 is written like 1, and read by Bun with more care.
+    if !matches!(version.text(), Some("0" | "1" | "2")) {
+        return Err(Flaw::unsupported(version.at.start, "lockfileVersion", "is not known, expected 0 to 2"));
     }
     let mut graph = Graph::default();
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -48,8 +49,9 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         node.digest = items
             .last()
             .and_then(|item| item.text())
-            .filter(|text| text.contains('-') && items.len() > 1)
+            .filter(|text| text.starts_with("sha") && text.contains('-'))
             .map(str::to_owned);
+        node.install_script = items.iter().any(|item| item.is_true("hasInstallScript"));
         places.insert(&entry.key, graph.add(node));
     }
     // A package nested below another has the key of that one in front of its own.
@@ -85,7 +87,12 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     }
     for workspace in tree.entries_of("workspaces") {
         let manifest = node_manifest::beside(input, &workspace.key);
-        for ask in node_manifest::asks(&workspace.node, input.path) {
+        let locked = node_manifest::asks(&workspace.node, input.path);
+        if let Some(manifest) = &manifest {
+            let at = (input.path.clone(), workspace.at.clone());
+            node_manifest::compare(&mut graph, manifest, &locked, &at);
+        }
+        for ask in locked {
             let own = workspace.node.text_of("name").unwrap_or_default();
             let Some(need) = find(own, &ask.name) else { continue };
             if !graph.nodes[need].is_project {
@@ -99,6 +106,9 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
 
 #[cfg(test)]
 mod tests {
+    use crashwise_core::RelPath;
+
+    use crate::dependencies::inventory_of_texts;
     use crate::dependencies::lockfile::tests::{check, check_flaw};
 
     #[test]
@@ -110,7 +120,7 @@ mod tests {
   },
   "packages": {
     "a": ["a@1.0.0", "", { "dependencies": { "b": "^1" } }, "sha512-x=="],
-    "b": ["b@2.0.0", "", {}, "sha512-y=="],
+    "b": ["b@2.0.0", "", { "hasInstallScript": true }, "sha512-y=="],
     "a/b": ["b@1.0.0", "", {}, "sha512-z=="],
     "t": ["t@github:o/t#abc", { "dependencies": { "b": "^2" } }, "o-t-abc"],
   }
@@ -123,6 +133,22 @@ mod tests {
                 "b 1.0.0 prod via a bun.lock:9:5 public",
                 "t - dev direct bun.lock:10:5 git asked bun.lock:4:79",
             ],
+        );
+        let newest = lock.replace("\"lockfileVersion\": 1", "\"lockfileVersion\": 2, \"configVersion\": 1");
+        check(
+            &[("bun.lock", &newest), ("package.json", "{\"dependencies\": {\"a\": \"^1\"}}")],
+            &[
+                "a 1.0.0 prod direct bun.lock:7:5 public asked package.json:1:19",
+                "b 2.0.0 dev via t bun.lock:8:5 public",
+                "b 1.0.0 prod via a bun.lock:9:5 public",
+                "t - dev direct bun.lock:10:5 git asked bun.lock:4:79",
+            ],
+        );
+        let (inventory, _) = inventory_of_texts([(RelPath::new("bun.lock").unwrap(), lock.to_owned())]);
+        let scripts: Vec<_> = inventory.packages.iter().filter(|package| package.install_script).collect();
+        assert_eq!(
+            scripts.iter().map(|package| package.version.as_deref()).collect::<Vec<_>>(),
+            [Some("2.0.0")]
         );
         check_flaw("bun.lock", "{\"lockfileVersion\": 7}", "unsupported");
         check_flaw("bun.lock", "{\"lockfileVersion\": 1, ", "the file ends too early");

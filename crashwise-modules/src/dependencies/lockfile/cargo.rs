@@ -12,7 +12,8 @@ use crate::dependencies::version::Ecosystem;
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
-use super::{Format, cargo_manifest, toml};
+use super::tree::Node as Tree;
+use super::{Format, cargo_manifest, cargo_plain, toml};
 
 pub(super) const FORMAT: Format = Format { name: "Cargo.lock", matches: |name| name == "Cargo.lock", parse };
 
@@ -21,30 +22,35 @@ const NEWEST_VERSION: u64 = 4;
 pub(crate) const PUBLIC_INDEX: &str = "://github.com/rust-lang/crates.io";
 
 /// A `[[package]]`; texts borrow from the file.
-#[derive(Debug, Default)]
-struct Entry<'a> {
-    name: &'a str,
-    at: Range<usize>,
-    version: &'a str,
-    source: Option<&'a str>,
-    checksum: Option<&'a str>,
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    pub(super) at: Range<usize>,
+    pub(super) version: &'a str,
+    pub(super) source: Option<&'a str>,
+    pub(super) checksum: Option<&'a str>,
     /// The places of what it needs in [`Lock::needs`].
-    needs: Range<usize>,
+    pub(super) needs: Range<usize>,
 }
 
 /// What the file says.
-#[derive(Debug, Default)]
-struct Lock<'a> {
-    entries: Vec<Entry<'a>>,
-    needs: Vec<&'a str>,
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Lock<'a> {
+    pub(super) entries: Vec<Entry<'a>>,
+    pub(super) needs: Vec<&'a str>,
 }
 
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     // Cargo writes one exact form; whatever differs is read again as TOML, which knows what is wrong with it.
-    if let Some(lock) = canonical(input.text) {
+    if let Some(lock) = cargo_plain::read(input.text) {
         return Ok(graph(input, &lock));
     }
     let tree = toml::parse(input.text)?;
+    Ok(graph(input, &of_tree(&tree)?))
+}
+
+/// Reads any form.
+pub(super) fn of_tree<'t>(tree: &'t Tree<'_>) -> Result<Lock<'t>, Flaw> {
     if let Some(version) = tree.get("version")
         && version
             .text()
@@ -70,77 +76,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     if lock.entries.is_empty() && tree.get("version").is_none() {
         return Err(Flaw::new(0, "package", "is missing: this is no Cargo.lock"));
     }
-    Ok(graph(input, &lock))
-}
-
-/// Reads the form that cargo writes, line by line.
-fn canonical(text: &str) -> Option<Lock<'_>> {
-    // A package has about 250 bytes.
-    let mut lock = Lock { entries: Vec::with_capacity(text.len() / 200), needs: Vec::new() };
-    // Without escapes a text ends at its next quote, so there are two quotes for each text.
-    let mut texts = 0;
-    let mut in_needs = false;
-    let mut start = 0;
-    let whole = text.as_bytes();
-    for end in memchr::memchr_iter(b'\n', whole).chain([whole.len()]) {
-        let at = start;
-        start = end + 1;
-        let bytes = whole.get(at..end)?;
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        // The text between a key with its first quote, and a tail that begins with its last one.
-        let value = |key: usize, tail: usize| text.get(at + key..at + bytes.len() - tail);
-        match bytes {
-            [b' ', b'"', .., b'"', b','] if in_needs && bytes.len() > 4 => {
-                lock.needs.push(value(2, 2)?);
-                texts += 1;
-                continue;
-            }
-            [b']'] if in_needs => {
-                lock.entries.last_mut()?.needs.end = lock.needs.len();
-                in_needs = false;
-                continue;
-            }
-            [] if at == whole.len() || !in_needs => continue,
-            _ if in_needs => return None,
-            b"[[package]]" => {
-                let needs = lock.needs.len()..lock.needs.len();
-                lock.entries.push(Entry { needs, ..Entry::default() });
-                continue;
-            }
-            [b'#', ..] if !bytes.contains(&b'"') => continue,
-            _ => {}
-        }
-        let Some(entry) = lock.entries.last_mut() else {
-            let number: u64 = value(0, 0)?.strip_prefix("version = ")?.parse().ok()?;
-            if number > NEWEST_VERSION {
-                return None;
-            }
-            continue;
-        };
-        if bytes == b"dependencies = [" {
-            in_needs = true;
-            continue;
-        }
-        if bytes.last() != Some(&b'"') {
-            return None;
-        }
-        texts += 1;
-        match bytes {
-            [b'n', b'a', b'm', b'e', b' ', b'=', b' ', b'"', _, ..] => {
-                entry.name = value(8, 1)?;
-                entry.at = at + 7..at + bytes.len();
-            }
-            _ if bytes.starts_with(b"version = \"") => entry.version = value(11, 1)?,
-            _ if bytes.starts_with(b"source = \"") => entry.source = Some(value(10, 1)?),
-            _ if bytes.starts_with(b"checksum = \"") => entry.checksum = Some(value(12, 1)?),
-            _ => return None,
-        }
-    }
-    let is_plain = memchr::memchr(b'\\', text.as_bytes()).is_none();
-    let quotes = memchr::memchr_iter(b'"', text.as_bytes()).count();
-    let complete = |entry: &Entry<'_>| !entry.name.is_empty() && !entry.version.is_empty();
-    let is_whole = !in_needs && !lock.entries.is_empty() && lock.entries.iter().all(complete);
-    (is_plain && is_whole && quotes == 2 * texts).then_some(lock)
+    Ok(lock)
 }
 
 fn origin(source: Option<&str>) -> Origin {
@@ -168,10 +104,15 @@ fn graph(input: &Input<'_>, lock: &Lock<'_>) -> Graph {
     let entries = &lock.entries;
     let mut graph = Graph::default();
     graph.nodes.reserve(entries.len());
+    // Most packages come from where the one before came from.
+    let mut last = (None, Origin::Local);
     for entry in entries {
+        if entry.source != last.0 {
+            last = (entry.source, origin(entry.source));
+        }
         let mut node = Node::new(Ecosystem::Cargo, entry.name, entry.at.clone())
             .with_version(entry.version)
-            .with_origin(origin(entry.source));
+            .with_origin(last.1.clone());
         node.is_project = entry.source.is_none();
         node.digest = entry.checksum.map(|checksum| ["sha256:", checksum].concat());
         graph.add(node);

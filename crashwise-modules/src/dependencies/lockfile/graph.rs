@@ -181,13 +181,18 @@ impl Graph {
                 state.scope = Some(scope);
                 state.via = if state.direct { None } else { via };
                 let via = (!node.is_project).then_some(index);
+                let is_open = |need: usize| settled.get(need).is_some_and(|state| state.scope.is_none());
                 for need in &node.needs {
-                    queues[level].1.push_back((*need, via));
+                    if is_open(*need) {
+                        queues[level].1.push_back((*need, via));
+                    }
                 }
                 // What may be left out is at best optional; below that it keeps the scope of its parent.
                 let below = level.max(2);
                 for need in &node.may_need {
-                    queues[below].1.push_back((*need, via));
+                    if is_open(*need) {
+                        queues[below].1.push_back((*need, via));
+                    }
                 }
             }
         }

@@ -5,6 +5,7 @@
 mod bun;
 mod cargo;
 mod cargo_manifest;
+mod cargo_plain;
 mod composer;
 mod constraint;
 mod content_hash;

@@ -33,7 +33,7 @@ impl<'a> Places<'a> {
         let first = self.position(start);
         let bytes = &self.text.as_bytes()[start..end];
         // Nearly every place is a word of ASCII on one line.
-        let is_word = bytes.is_ascii() && memchr::memchr(b'\n', bytes).is_none();
+        let is_word = bytes.iter().all(|byte| byte.is_ascii() && *byte != b'\n');
         let length = u32::try_from(bytes.len()).ok().filter(|_| is_word);
         let last = length.and_then(|length| Column::new(first.column.number().checked_add(length)?));
         let last = last.map_or_else(|| self.position(end), |column| Position { line: first.line, column });

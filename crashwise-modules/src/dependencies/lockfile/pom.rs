@@ -1,10 +1,11 @@
 //! `pom.xml`: declared dependencies, with properties, managed versions, and parents and imported bills of materials
-//! inside the tree.
+//! inside the tree. What a parent declares is listed there, and again where a child gives it another version.
 //!
 //! What lies outside the tree is not known: a version that comes from there stays open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crashwise_core::RelPath;
 use roxmltree::Node as Element;
 
 use crate::dependencies::inventory::Scope;
@@ -26,12 +27,27 @@ const MAX_NAMESAKES: usize = 16;
 
 /// What a project knows from itself and its parents.
 #[derive(Default)]
-struct Knowledge {
+struct Knowledge<'a> {
     properties: BTreeMap<String, String>,
     /// `group:artifact` to version and scope.
     managed: BTreeMap<String, (Option<String>, Option<String>)>,
     /// Group, artifact and version of what is imported, in the order in which it is named.
     imports: Vec<[String; 3]>,
+    /// The parents, nearest first.
+    parents: Vec<(&'a RelPath, &'a str)>,
+    /// What the parents declare, nearest first.
+    inherited: Vec<Declared>,
+}
+
+/// A dependency as a project declares it.
+struct Declared {
+    group: String,
+    artifact: String,
+    version: Option<String>,
+    scope: Option<String>,
+    optional: Option<String>,
+    /// How many parents up it is declared.
+    level: usize,
 }
 
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
@@ -44,6 +60,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     learn(&mut knowledge, project, input, 0);
     import(&mut knowledge, input, &mut Vec::new());
     let mut graph = Graph::default();
+    inherit(input, &mut graph, project, &knowledge);
     let profiles = xml::children(project, "profiles").flat_map(|profiles| xml::children(profiles, "profile"));
     for holder in [project].into_iter().chain(profiles) {
         for dependencies in xml::children(holder, "dependencies") {
@@ -55,27 +72,88 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     Ok(graph)
 }
 
-fn add(input: &Input<'_>, graph: &mut Graph, dependency: Element<'_, '_>, knowledge: &Knowledge) {
-    let text = |name| xml::text_of(dependency, name).map(|text| knowledge.expand(text));
-    let (Some(group), Some(artifact)) = (text("groupId"), text("artifactId")) else {
+/// Adds what the parents declare and this project gives another version.
+fn inherit(input: &Input<'_>, graph: &mut Graph, project: Element<'_, '_>, knowledge: &Knowledge<'_>) {
+    let Some(parent) = xml::children(project, "parent").next() else { return };
+    let mut known: BTreeSet<String> =
+        declared(project, 0).map(|declared| declared.settle(knowledge).0).collect();
+    // What each parent knows itself, if it is asked.
+    let mut levels: BTreeMap<usize, Knowledge<'_>> = BTreeMap::new();
+    for declared in &knowledge.inherited {
+        let (name, version, scope) = declared.settle(knowledge);
+        if !known.insert(name.clone()) || declared.version.as_ref().is_some_and(|text| !text.contains("${")) {
+            continue;
+        }
+        let Some((path, text)) = knowledge.parents.get(declared.level) else { continue };
+        let own = levels.entry(declared.level).or_insert_with(|| {
+            let (mut own, input) = (Knowledge::default(), Input { path, text, files: input.files });
+            if let Ok(document) = xml::parse(text) {
+                learn(&mut own, document.root_element(), &input, 0);
+                import(&mut own, &input, &mut Vec::new());
+            }
+            own
+        });
+        if declared.settle(own).1 == version {
+            continue;
+        }
+        let at = xml::children(parent, "artifactId").next().map_or(parent.range(), |node| node.range());
+        let mut node = Node::new(Ecosystem::Maven, name, at.clone());
+        node.version = version;
+        let index = graph.add(node);
+        graph.ask(index, scope, Some((input.path.clone(), at)));
+    }
+}
+
+/// What a project declares, profiles aside; `level` is how many parents up it is.
+fn declared(project: Element<'_, '_>, level: usize) -> impl Iterator<Item = Declared> {
+    let dependencies = xml::children(project, "dependencies");
+    dependencies
+        .flat_map(|node| xml::children(node, "dependency"))
+        .filter_map(move |dependency| Declared::of(dependency, level))
+}
+
+impl Declared {
+    fn of(dependency: Element<'_, '_>, level: usize) -> Option<Self> {
+        let text = |name| xml::text_of(dependency, name).map(str::to_owned);
+        Some(Self {
+            group: text("groupId")?,
+            artifact: text("artifactId")?,
+            version: text("version"),
+            scope: text("scope"),
+            optional: text("optional"),
+            level,
+        })
+    }
+
+    /// Its name, its version if that is settled, and its scope, by what a project knows.
+    fn settle(&self, knowledge: &Knowledge<'_>) -> (String, Option<String>, Scope) {
+        let name = format!("{}:{}", knowledge.expand(&self.group), knowledge.expand(&self.artifact));
+        let managed = knowledge.managed.get(&name);
+        let expand = |text: &String| knowledge.expand(text);
+        let version = self.version.as_ref().or_else(|| managed?.0.as_ref()).map(expand);
+        let scope = self.scope.as_ref().map(expand).or_else(|| managed?.1.clone());
+        // A range or a property from outside the tree settles nothing.
+        let version = version.filter(|version| !version.contains(['$', '[', '(', ',']));
+        let scope = match scope.as_deref() {
+            Some("test") => Scope::Test,
+            Some("provided" | "import") => Scope::Build,
+            _ if self.optional.as_ref().map(expand).as_deref() == Some("true") => Scope::Optional,
+            _ => Scope::Prod,
+        };
+        (name, version, scope)
+    }
+}
+
+fn add(input: &Input<'_>, graph: &mut Graph, dependency: Element<'_, '_>, knowledge: &Knowledge<'_>) {
+    let Some(declared) = Declared::of(dependency, 0) else {
         let at = dependency.range().start;
         graph.notes.push(Flaw::new(at, "dependency", "has no groupId or no artifactId"));
         return;
     };
-    let name = format!("{group}:{artifact}");
-    let managed = knowledge.managed.get(&name);
-    let version = text("version").or_else(|| managed?.0.as_deref().map(|version| knowledge.expand(version)));
-    let scope = text("scope").or_else(|| managed?.1.clone());
+    let (name, version, scope) = declared.settle(knowledge);
     let at = xml::children(dependency, "artifactId").next().map_or(dependency.range(), |node| node.range());
     let mut node = Node::new(Ecosystem::Maven, name, at.clone());
-    // A range or a property from outside the tree settles nothing.
-    node.version = version.filter(|version| !version.contains(['$', '[', '(', ',']));
-    let scope = match scope.as_deref() {
-        Some("test") => Scope::Test,
-        Some("provided" | "import") => Scope::Build,
-        _ if text("optional").as_deref() == Some("true") => Scope::Optional,
-        _ => Scope::Prod,
-    };
+    node.version = version;
     let literal = xml::children(dependency, "version").next().and_then(|element| element.first_child());
     node.pin = literal.filter(|_| node.version.is_some()).and_then(|text| {
         let written = text.text()?.trim();
@@ -87,7 +165,7 @@ fn add(input: &Input<'_>, graph: &mut Graph, dependency: Element<'_, '_>, knowle
 }
 
 /// Learns from a project, then from its parents; what a child says counts before what its parent says.
-fn learn(knowledge: &mut Knowledge, project: Element<'_, '_>, input: &Input<'_>, depth: usize) {
+fn learn<'a>(knowledge: &mut Knowledge<'a>, project: Element<'_, '_>, input: &Input<'a>, depth: usize) {
     for properties in xml::children(project, "properties") {
         for property in properties.children().filter(Element::is_element) {
             knowledge.know(property.tag_name().name(), property.text().unwrap_or_default().trim());
@@ -136,12 +214,16 @@ fn learn(knowledge: &mut Knowledge, project: Element<'_, '_>, input: &Input<'_>,
     // A file that happens to lie there is not the parent unless it says so.
     let own = xml::text_of(above, "artifactId");
     if own.is_some() && own == xml::text_of(parent, "artifactId") {
+        let declared =
+            xml::children(above, "dependencies").flat_map(|node| xml::children(node, "dependency"));
+        knowledge.inherited.extend(declared.filter_map(|dependency| Declared::of(dependency, depth)));
+        knowledge.parents.push((path, text));
         learn(knowledge, above, &Input { path, text, files: input.files }, depth + 1);
     }
 }
 
 /// Takes over what imported projects of the tree manage; what is said otherwise, or earlier, counts before it.
-fn import(knowledge: &mut Knowledge, input: &Input<'_>, seen: &mut Vec<[String; 3]>) {
+fn import<'a>(knowledge: &mut Knowledge<'a>, input: &Input<'a>, seen: &mut Vec<[String; 3]>) {
     for named in std::mem::take(&mut knowledge.imports) {
         let wanted = named.map(|text| knowledge.expand(&text));
         if seen.len() >= MAX_IMPORTS || seen.contains(&wanted) {
@@ -166,7 +248,7 @@ fn import(knowledge: &mut Knowledge, input: &Input<'_>, seen: &mut Vec<[String; 
     }
 }
 
-impl Knowledge {
+impl Knowledge<'_> {
     fn know(&mut self, name: &str, value: &str) {
         self.properties.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     }
@@ -207,6 +289,25 @@ mod tests {
         );
         check_flaw("pom.xml", "<html/>", "expected `project`");
         check_flaw("pom.xml", "<project><dependencies>", "pom.xml:1");
+    }
+
+    #[test]
+    fn what_a_parent_declares_and_a_child_changes() {
+        let parent = "<project><groupId>g</groupId><artifactId>up</artifactId><version>7</version><properties><v>1</v></properties>\n<dependencies>\n<dependency><groupId>g</groupId><artifactId>a</artifactId><version>${v}</version></dependency>\n<dependency><groupId>g</groupId><artifactId>b</artifactId></dependency>\n<dependency><groupId>g</groupId><artifactId>c</artifactId><version>3</version></dependency>\n<dependency><groupId>g</groupId><artifactId>d</artifactId><version>${v}</version></dependency>\n</dependencies></project>";
+        let middle = "<project><parent><groupId>g</groupId><artifactId>up</artifactId><version>7</version></parent>\n<artifactId>middle</artifactId></project>";
+        let child = "<project>\n<parent><groupId>g</groupId><artifactId>middle</artifactId><version>7</version></parent><artifactId>app</artifactId><properties><v>2</v></properties>\n<dependencyManagement><dependencies><dependency><groupId>g</groupId><artifactId>b</artifactId><version>5</version><scope>test</scope></dependency></dependencies></dependencyManagement>\n<dependencies><dependency><groupId>g</groupId><artifactId>d</artifactId><version>9</version></dependency></dependencies></project>";
+        check(
+            &[("middle/app/pom.xml", child), ("middle/pom.xml", middle), ("pom.xml", parent)],
+            &[
+                "g:a 2 prod direct middle/app/pom.xml:2:29 public asked middle/app/pom.xml:2:29",
+                "g:b 5 test direct middle/app/pom.xml:2:29 public asked middle/app/pom.xml:2:29",
+                "g:d 9 prod direct middle/app/pom.xml:4:47 public asked middle/app/pom.xml:4:47",
+                "g:a 1 prod direct pom.xml:3:33 public asked pom.xml:3:33",
+                "g:b - prod direct pom.xml:4:33 public asked pom.xml:4:33",
+                "g:c 3 prod direct pom.xml:5:33 public asked pom.xml:5:33",
+                "g:d 1 prod direct pom.xml:6:33 public asked pom.xml:6:33",
+            ],
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ async fn lockfiles_out_of_step_are_named() {
         "d0abe67ae93b9b905e3a1dc6d465f40d59c895ec6f33be1c68ccda2824673269",
         "974ebf1de3f79a92c773a2a05e0120bc7bbda2efa87ecce9f036db5e4504ea39",
     );
-    let rows: [OutOfStep<'_>; 9] = [
+    let rows: [OutOfStep<'_>; 10] = [
         (
             &[
                 ("Cargo.lock", esc("version = 4\n\n[[package]]\nname = 'app'\nversion = '0.1.0'\ndependencies = [\n 'a',\n 'gone',\n]\n\n[[package]]\nname = 'a'\nversion = '1.4.0'\nsource = 'git+https://git.example/a#abcdef1'\n\n[[package]]\nname = 'gone'\nversion = '1.0.0'\nsource = 'git+https://git.example/a#abcdef1'\n")),
@@ -57,6 +57,18 @@ async fn lockfiles_out_of_step_are_named() {
                 ("package.json", "{\"dependencies\": {\"a\": \"^2\"}, \"peerDependencies\": {\"p\": \"1\"}}".to_owned()),
             ],
             &["package.json:1:19 asks for a ^2, the lockfile was made for ^1"],
+        ),
+        (
+            &[
+                ("bun.lock", "{\"lockfileVersion\": 2, \"workspaces\": {\n\"\": {\"name\": \"x\", \"dependencies\": {\"a\": \"^1\", \"gone\": \"1\"}},\n\"packages/w\": {\"dependencies\": {\"a\": \"^1\"}}},\n\"packages\": {\"a\": [\"a@1.0.0\", \"\", {}, \"sha512-x\"]}}".to_owned()),
+                ("package.json", "{\"dependencies\": {\"a\": \"^2\"}}".to_owned()),
+                ("packages/w/package.json", "{\"dependencies\": {\"a\": \"^1\"},\n\"devDependencies\": {\"b\": \"1\"}}".to_owned()),
+            ],
+            &[
+                "package.json:1:19 asks for a ^2, the lockfile was made for ^1",
+                "packages/w/package.json:2:21 asks for b 1, which the lockfile does not know",
+                "bun.lock:2:1 was made for gone 1, which the manifest does not ask for",
+            ],
         ),
         (
             &[
