@@ -61,6 +61,7 @@ rules! {
     UnknownKind "unknown-kind" "the kind of the entry is unknown";
     Capability "capability" "the entry carries file capabilities";
     HeaderChecksum "header-checksum" "the header's checksum is wrong";
+    HeaderMagic "header-magic" "the header's fields follow no known dialect";
     HeaderNumber "header-number" "a number in the header is malformed";
     NegativeSize "negative-size" "the size is negative";
     SizeOnLink "size-on-link" "an entry without content declares a size";

@@ -47,7 +47,7 @@ impl Name {
             }
             path.extend_from_slice(part);
         }
-        Ok(Self { path, slash: raw.ends_with(b"/") })
+        Ok(Self { path, slash: raw.ends_with(b"/") || raw.ends_with(b"/.") })
     }
 
     /// The whole path; empty for the root.
@@ -60,7 +60,7 @@ impl Name {
         self.path.is_empty()
     }
 
-    /// Whether the archive wrote it with a slash at its end.
+    /// Whether the archive wrote it with a slash, or a slash and a dot, at its end.
     pub(super) fn has_trailing_slash(&self) -> bool {
         self.slash
     }
@@ -75,6 +75,15 @@ impl Name {
             Ok(self)
         }
     }
+}
+
+/// Checks a name that another one overrides, for readers that do not know the override. It may be cut off anywhere.
+pub(super) fn check_overridden(raw: &[u8]) -> Result<(), Fault> {
+    if raw.starts_with(b"/") {
+        return Err(Rule::AbsolutePath.into());
+    }
+    let mut parents = raw.split(|&b| b == b'/').rev().skip(1);
+    if parents.any(|part| part == b"..") { Err(Rule::ParentComponent.into()) } else { Ok(()) }
 }
 
 /// Checks the characters of a name or of a link's target.

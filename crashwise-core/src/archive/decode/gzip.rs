@@ -1,4 +1,4 @@
-//! gzip (RFC 1952): any number of members, each checked by CRC and length, and nothing after the last.
+//! gzip (RFC 1952): any number of members, each checked by CRC and length, and nothing but zeros after the last.
 
 use std::io::{self, BufRead, Read};
 
@@ -90,6 +90,21 @@ impl<R: BufRead> Gzip<R> {
         Ok(())
     }
 
+    /// Tapes pad with zeros; nothing may come behind them.
+    fn padding(&mut self) -> io::Result<()> {
+        loop {
+            let rest = self.input.fill_buf()?;
+            if rest.iter().any(|&b| b != 0) {
+                return Err(Fault::from(Rule::TrailingGarbage).into());
+            }
+            let length = rest.len();
+            if length == 0 {
+                return Ok(());
+            }
+            self.input.consume(length);
+        }
+    }
+
     fn trailer(&mut self) -> io::Result<()> {
         let mut trailer = [0; 8];
         self.exact(&mut trailer)?;
@@ -155,6 +170,9 @@ impl<R: BufRead> Read for Gzip<R> {
                 }
                 State::Between => {
                     if is_at_end(&mut self.input)? {
+                        self.state = State::End;
+                    } else if self.input.fill_buf()?[0] == 0 {
+                        self.padding()?;
                         self.state = State::End;
                     } else if self.input.fill_buf()?[0] == 0x1f {
                         self.inflate.reset(false);

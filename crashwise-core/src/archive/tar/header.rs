@@ -22,7 +22,21 @@ pub(super) enum Dialect {
 impl<'a> Header<'a> {
     pub(super) fn parse(block: &'a [u8; BLOCK]) -> Result<Self, Fault> {
         let stated = octal(&block[148..156]).map_err(|_| Rule::HeaderChecksum)?;
-        if stated == checksum(block) { Ok(Self(block)) } else { Err(Rule::HeaderChecksum.into()) }
+        if stated != checksum(block) {
+            return Err(Rule::HeaderChecksum.into());
+        }
+        Ok(Self(block))
+    }
+
+    /// Refuses what one reader takes for the first half of the name and another one does not.
+    pub(super) fn check_dialect(&self) -> Result<(), Fault> {
+        let is_known = match self.dialect() {
+            Dialect::Posix => true,
+            // Two times stand where the other dialect has the prefix.
+            Dialect::Gnu => [345..357, 357..369].into_iter().all(|field| number(&self.0[field]).is_ok()),
+            Dialect::V7 => self.0[345..500].iter().all(|&b| b == 0),
+        };
+        if is_known { Ok(()) } else { Err(Rule::HeaderMagic.into()) }
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -72,7 +86,7 @@ impl<'a> Header<'a> {
     }
 
     pub(super) fn mode(&self) -> Result<u64, Fault> {
-        Ok(number(&self.0[100..108])?.unsigned_abs())
+        u64::try_from(number(&self.0[100..108])?).map_err(|_| Rule::HeaderNumber.into())
     }
 
     pub(super) fn size(&self) -> Result<u64, Fault> {

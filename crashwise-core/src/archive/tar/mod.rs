@@ -15,7 +15,7 @@ use self::sparse::Map;
 use self::stream::Blocks;
 use super::error::{ArchiveError, Bound, Fault, Rule};
 use super::limits::ExtractOptions;
-use super::name::Name;
+use super::name::{Name, check_overridden};
 use super::tree::{Extracted, FileMeta, Tree, check_mode};
 
 /// Extension headers waiting for their entry.
@@ -54,6 +54,9 @@ pub(super) fn extract(
         let block = match blocks.header() {
             Ok(Some(block)) => block,
             Ok(None) => return Err(Fault::from(Rule::NoEndMarker).outside(offset)),
+            Err(Fault::Rule(Rule::TruncatedHeader)) if offset == 0 => {
+                return Err(Fault::from(Rule::UnknownFormat).outside(offset));
+            }
             Err(fault) => return Err(fault.outside(offset)),
         };
         if block.iter().all(|&b| b == 0) {
@@ -92,6 +95,7 @@ fn entry(
     tree: &mut Tree<'_>,
     options: &ExtractOptions,
 ) -> Result<(), Fault> {
+    header.check_dialect()?;
     if matches!(header.type_flag(), b'x' | b'g' | b'L' | b'K') {
         tree.count_entry()?;
         return extension(header, blocks, pending, options.limits.header_bytes);
@@ -100,12 +104,24 @@ fn entry(
     let mut pax = pax.unwrap_or_default();
     let size = content_size(header, pax.size)?;
     let sparse = pax.sparse.take();
-    let raw = match sparse.as_ref().and_then(|keys| keys.name.clone()).or(pax.path).or(gnu_name) {
-        Some(name) => name,
+    let sparse_name = sparse.as_ref().and_then(|keys| keys.name.clone());
+    // Who does not know the extension sees the other names.
+    if let (Some(_), Some(path)) = (&sparse_name, &pax.path) {
+        check_overridden(path)?;
+    }
+    let raw = match sparse_name.or(pax.path).or(gnu_name) {
+        Some(name) => {
+            check_overridden(&header.name()?)?;
+            name
+        }
         None => header.name()?,
     };
     let name = Name::parse(&raw, options)?;
     let link = || match pax.link_path.clone().or(gnu_link.clone()) {
+        Some(_) if header.link_name()?.starts_with(b"/") => {
+            let is_hard = header.type_flag() == b'1';
+            Err(Fault::from(if is_hard { Rule::HardlinkOutside } else { Rule::SymlinkAbsolute }))
+        }
         Some(target) => Ok(target),
         None => header.link_name().map(<[u8]>::to_vec),
     };

@@ -1,8 +1,7 @@
 //! Tar archives that must be refused, each for its own reason. The numbers are those of `docs/design/archives.md`.
 
-use super::super::{Bound, ExtractOptions, Limits, Rule};
 use super::build::{Head, Tar, gzip, seal, xz, zst};
-use super::{Refusal, refused};
+use super::{Bound, ExtractOptions, Limits, Refusal, Rule, refused};
 
 fn tar() -> Tar {
     Tar::new()
@@ -33,8 +32,7 @@ fn noise(length: usize) -> Vec<u8> {
     out
 }
 
-#[test]
-fn names() {
+pub(super) fn names() {
     use Rule::*;
     let cases: Vec<(&str, Tar, Rule)> = vec![
         ("1 absolute", tar().file("/etc/x", b"x"), AbsolutePath),
@@ -84,8 +82,7 @@ fn names() {
     }
 }
 
-#[test]
-fn links() {
+pub(super) fn links() {
     use Rule::*;
     let cases: Vec<(&str, Tar, Rule)> = vec![
         ("5 through absolute", tar().symlink("l", "/tmp").file("l/x", b"x"), SymlinkAbsolute),
@@ -125,8 +122,7 @@ fn links() {
     }
 }
 
-#[test]
-fn kinds() {
+pub(super) fn kinds() {
     use Rule::*;
     let cases: Vec<(&str, Tar, Rule)> = vec![
         ("16 character device", tar().mode("c", b'3', 0o666), Device),
@@ -155,8 +151,7 @@ fn kinds() {
     }
 }
 
-#[test]
-fn framing() {
+pub(super) fn framing() {
     use Rule::*;
     let body = vec![b'x'; 1024];
     let whole = good().file("z", &body).end();
@@ -271,8 +266,7 @@ pub(super) fn sparse(pieces: &[(u64, u64)], size: u64) -> Vec<u8> {
     tar().raw(&block).body(&vec![b's'; usize::try_from(data).expect("small")]).end()
 }
 
-#[test]
-fn streams() {
+pub(super) fn streams() {
     use Rule::*;
     let whole = tar().file("noise", &noise(100_000)).end();
     let gz = gzip(&whole);
@@ -316,8 +310,7 @@ fn streams() {
     }
 }
 
-#[test]
-fn bounds() {
+pub(super) fn bounds() {
     let deep = |depth: usize| tar().pax(b'x', &[("path", &"d/".repeat(depth))]).dir("d").end();
     let tangled = {
         let mut tar = tar().symlink("l", ".");

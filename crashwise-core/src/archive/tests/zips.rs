@@ -1,8 +1,7 @@
 //! ZIP files, good and hostile.
 
-use super::super::{Bound, ExtractOptions, Rule};
 use super::build::{ZipEntry, end, zip};
-use super::{Refusal, accepted, refused};
+use super::{Bound, ExtractOptions, Refusal, Rule, accepted, refused};
 
 fn stored(name: &str) -> ZipEntry {
     ZipEntry::stored(name, b"hello")
@@ -16,8 +15,7 @@ fn zip64(real: u64) -> ZipEntry {
     ZipEntry { extra, size: u64::from(u32::MAX), central_packed: Some(u32::MAX), ..stored("a") }
 }
 
-#[test]
-fn good() {
+pub(super) fn good() {
     let tree: &[(&str, &str)] =
         &[("d", "/"), ("d/a", "hello"), ("b", "hello"), ("c", "hello"), ("l", "-> d/a")];
     let link = ZipEntry { mode: 0o120_777, ..ZipEntry::stored("l", b"d/a") };
@@ -43,8 +41,7 @@ fn good() {
     accepted("comment", &commented, &[("a", "hello")]);
 }
 
-#[test]
-fn zip64_sizes() {
+pub(super) fn zip64_sizes() {
     // The local packed size is written by the builder as the real one; both must be widened to agree.
     let widen_local = |mut bytes: Vec<u8>| {
         bytes[18..22].fill(0xff);
@@ -70,8 +67,7 @@ fn zip64_sizes() {
     );
 }
 
-#[test]
-fn hostile() {
+pub(super) fn hostile() {
     use Rule::*;
     let a = stored("a");
     let whole = zip(std::slice::from_ref(&a));
@@ -194,8 +190,7 @@ fn hostile() {
     }
 }
 
-#[test]
-fn bombs() {
+pub(super) fn bombs() {
     let zeros = vec![0; 20 << 20];
     let bomb = zip(&[ZipEntry::deflated("zeros", &zeros)]);
     refused("deflate", &bomb, Refusal::Limit(Bound::Ratio), &ExtractOptions::new());
