@@ -52,7 +52,9 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             .filter(|text| text.starts_with("sha") && text.contains('-'))
             .map(str::to_owned);
         node.install_script = items.iter().any(|item| item.is_true("hasInstallScript"));
-        places.insert(&entry.key, graph.add(node));
+        if places.insert(&entry.key, graph.add(node)).is_some() {
+            graph.twice(entry.at.start, entry.key.as_ref());
+        }
     }
     // A package nested below another has the key of that one in front of its own.
     let find = |from: &str, name: &str| -> Option<usize> {
@@ -149,6 +151,11 @@ mod tests {
         assert_eq!(
             scripts.iter().map(|package| package.version.as_deref()).collect::<Vec<_>>(),
             [Some("2.0.0")]
+        );
+        check_flaw(
+            "bun.lock",
+            &lock.replace("\"a/b\"", "\"b\""),
+            "bun.lock:9:5: malformed (b: is in the file twice)",
         );
         check_flaw("bun.lock", "{\"lockfileVersion\": 7}", "unsupported");
         check_flaw("bun.lock", "{\"lockfileVersion\": 1, ", "the file ends too early");

@@ -18,6 +18,8 @@ use super::{Format, cargo_manifest, cargo_plain, toml};
 pub(super) const FORMAT: Format = Format { name: "Cargo.lock", matches: |name| name == "Cargo.lock", parse };
 
 const NEWEST_VERSION: u64 = 4;
+/// Most packages of one name among which the same one is looked for.
+const MAX_NAMESAKES: usize = 32;
 /// The start of the source of the public registry's index, without its protocol.
 pub(crate) const PUBLIC_INDEX: &str = "://github.com/rust-lang/crates.io";
 
@@ -123,6 +125,11 @@ fn graph(input: &Input<'_>, lock: &Lock<'_>) -> Graph {
     let mut next: Vec<Option<usize>> = vec![None; entries.len()];
     for (index, entry) in entries.iter().enumerate().rev() {
         next[index] = first.insert(entry.name, index);
+        let is_same = |other: &Entry<'_>| (other.version, other.source) == (entry.version, entry.source);
+        let mut namesakes = iter::successors(next[index], |other| next[*other]).take(MAX_NAMESAKES);
+        if let Some(again) = namesakes.find(|other| is_same(&entries[*other])) {
+            graph.twice(entries[again].at.start, format!("{} {}", entry.name, entry.version));
+        }
     }
     let resolve = |needed: &str| -> Option<usize> {
         if let Some(only) = first.get(needed) {
@@ -252,6 +259,11 @@ source = "sparse+https://registry.example/index/"
             "Cargo.lock",
             "[[package]]\nname = \"a\"\n",
             "Cargo.lock:1:1: malformed (version: is missing or no text)",
+        );
+        check_flaw(
+            "Cargo.lock",
+            &LOCK.replace("tool\"\nversion = \"2", "tool\"\nversion = \"1"),
+            "Cargo.lock:32:8: malformed (tool 1.0.0: is in the file twice)",
         );
         check_flaw("Cargo.lock", &LOCK[..300], "malformed");
         check_flaw(

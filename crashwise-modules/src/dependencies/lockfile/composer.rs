@@ -44,7 +44,10 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             node.license =
                 package.items_of("license").first().and_then(|text| text.text()).map(str::to_owned);
             let index = graph.add(node);
-            by_name.insert(name.to_ascii_lowercase(), index);
+            let before = by_name.insert(name.to_ascii_lowercase(), index);
+            if before.is_some_and(|before| graph.nodes[before].name.eq_ignore_ascii_case(name)) {
+                graph.twice(graph.nodes[index].at.start, name);
+            }
             // What replaces or provides another package answers for it.
             for entry in package.entries_of("replace").iter().chain(package.entries_of("provide")) {
                 by_name.entry(entry.key.to_ascii_lowercase()).or_insert(index);
@@ -100,6 +103,11 @@ mod tests {
                 "v/b 2.0.0 prod via V/a composer.lock:3:10 public",
                 "v/t dev-main dev direct composer.lock:5:10 git asked composer.json:2:17",
             ],
+        );
+        check_flaw(
+            "composer.lock",
+            &lock.replace("v/t", "v/b"),
+            "composer.lock:5:10: malformed (v/b: is in the file twice)",
         );
         check_flaw(
             "composer.lock",

@@ -108,6 +108,11 @@ impl Graph {
         self.nodes.len() - 1
     }
 
+    /// Notes that the package of an entry stands in the file already.
+    pub(super) fn twice(&mut self, at: usize, key: impl Into<String>) {
+        self.notes.push(super::flaw::Flaw::new(at, key, "is in the file twice"));
+    }
+
     /// Notes that lockfile and manifest do not say the same.
     pub(super) fn mismatch(&mut self, at: (RelPath, Range<usize>), message: impl Into<String>) {
         self.mismatches.push((at, message.into()));

@@ -248,8 +248,13 @@ impl<'a> Flat<'a> {
     }
 
     fn finish(mut self, input: &Input<'_>) -> Graph {
-        let folders: HashMap<&str, usize, RandomState> =
-            self.entries.iter().enumerate().map(|(index, (key, _))| (key.as_ref(), index)).collect();
+        let mut folders: HashMap<&str, usize, RandomState> = HashMap::default();
+        folders.reserve(self.entries.len());
+        for (index, (key, _)) in self.entries.iter().enumerate() {
+            if folders.insert(key.as_ref(), index).is_some() {
+                self.graph.twice(self.graph.nodes[index].at.start, key.as_ref());
+            }
+        }
         let mut key = String::new();
         let mut find = |from: &str, name: &str| -> Option<usize> {
             let mut folder = from;
@@ -467,6 +472,12 @@ mod tests {
             "package-lock.json",
             "{\"packages\": {\"a\": {",
             "package-lock.json:1:21: malformed (the file ends too early)",
+        );
+        let again = "{\"lockfileVersion\": 3, \"packages\": {\n\"node_modules/a\": {\"version\": \"1.0.0\"},\n\"node_modules/a\": {\"version\": \"2.0.0\"}}}";
+        check_flaw(
+            "package-lock.json",
+            again,
+            "package-lock.json:3:1: malformed (node_modules/a: is in the file twice)",
         );
         check_flaw("package-lock.json", "{}", "packages: is missing");
         check_flaw("package-lock.json", "[1]", "expected a map");

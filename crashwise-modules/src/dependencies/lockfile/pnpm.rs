@@ -59,7 +59,9 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             Some(_) => Some(Scope::Prod),
             None => None,
         };
-        places.insert(&entry.key, graph.add(node));
+        if places.insert(&entry.key, graph.add(node)).is_some() {
+            graph.twice(entry.at.start, entry.key.as_ref());
+        }
     }
     // Version 9 keeps needs apart, under keys that also name the peers.
     let by_snapshot: HashMap<&str, usize> = tree
