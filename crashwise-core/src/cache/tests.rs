@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Cache, CacheConfig, CacheError, CacheEvent, Request};
 use crate::archive::{PackOptions, Rule, pack};
-use crate::store::tests::{Fault, faulty};
+use crate::store::tests::{Fault, faulty, holding};
 use crate::store::{Store, StoreErrorKind};
 use crate::workspace::{overlay, tree};
 use crate::{ByteSize, Isolation, RunId, Span, Target, TargetId};
@@ -483,6 +483,16 @@ async fn a_read_only_cache_serves_what_it_has() {
     assert!(cache.clear().expect("nothing to do").targets.is_empty());
 }
 
+/// Nothing of a target that did not arrive whole may be in the cache.
+fn holds_nothing(place: &Place, target: &TargetId) {
+    let (blob, meta) = (format!("blobs/{target}"), format!("meta/{target}.json"));
+    assert!(place.leftovers().is_empty());
+    assert!(!place.root().join(target.as_str()).exists());
+    for name in [blob, meta] {
+        assert!(!place.root().join(".crashwise").join(&name).exists(), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_failing_store_leaves_the_cache_sound() {
     let place = Place::new();
@@ -490,25 +500,83 @@ async fn a_failing_store_leaves_the_cache_sound() {
     let archive = place.dir.path().join("copy");
     place.store.fetch_target(&id(&target), &archive).await.expect("stored");
     let cache = place.open();
-    for (fault, expect) in [
-        (Fault::Down, Some(StoreErrorKind::Unavailable)),
-        // Damage is fetched once more.
-        (Fault::Flip, None),
+    // Damage is fetched once more, and what the second try brings is no better.
+    for (fault, unavailable) in [
+        (Fault::Down, true),
+        (Fault::DownHalfWay, true),
+        (Fault::Flip, false),
+        (Fault::Nothing, false),
+        (Fault::Excess, false),
     ] {
         for mode in MODES {
             let store = faulty(fault);
             store.put_target(&archive).await.expect("stored");
             let request = Request::new(target.clone(), RunId::generate(), mode).with_store(store.clone());
-            match (cache.acquire(&request).await.map(drop), expect) {
-                (Err(CacheError::Store { source, .. }), Some(kind)) => assert_eq!(source.kind(), kind),
-                (Err(CacheError::Damaged(damaged)), None) => assert_eq!(damaged, id(&target)),
+            match (cache.acquire(&request).await.map(drop), unavailable) {
+                (Err(CacheError::Store { source, .. }), true) => {
+                    assert_eq!(source.kind(), StoreErrorKind::Unavailable);
+                }
+                (Err(CacheError::Damaged(damaged)), false) => assert_eq!(damaged, id(&target)),
                 (other, _) => panic!("{fault:?} {mode:?}: {other:?}"),
             }
-            assert!(place.leftovers().is_empty(), "{fault:?} {mode:?}");
+            holds_nothing(&place, &id(&target));
         }
     }
     let lease = cache.acquire(&place.request(&target, Isolation::Shared)).await.expect("the cache is sound");
     assert_eq!(fs::read(lease.workspace().root().join("name")).expect("there"), b"a");
+}
+
+#[tokio::test]
+async fn what_a_store_holds_under_a_wrong_name_is_not_served() {
+    let place = Place::new();
+    let target = place.target("a", 100_000).await;
+    let whole = fs::read(place.dir.path().join("a.tar.zst")).expect("packed");
+    let another = fs::read(place.archive("b", 100_000)).expect("packed");
+    let cache = place.open();
+    for (what, bytes) in [
+        ("nothing", Vec::new()),
+        ("the first half", whole[..whole.len() / 2].to_vec()),
+        ("all but a byte", whole[..whole.len() - 1].to_vec()),
+        ("a byte more", [&whole[..], b"x"].concat()),
+        ("twice", whole.repeat(2)),
+        ("another archive", another),
+    ] {
+        let store = holding(&id(&target), bytes).await;
+        for mode in MODES {
+            let request = Request::new(target.clone(), RunId::generate(), mode).with_store(store.clone());
+            let before = cache.counters().downloads;
+            let error = cache.acquire(&request).await.map(drop).expect_err(what);
+            assert!(
+                matches!(&error, CacheError::Damaged(damaged) if *damaged == id(&target)),
+                "{what}: {error}"
+            );
+            assert_eq!(cache.counters().downloads - before, 2, "{what} is fetched once more");
+            holds_nothing(&place, &id(&target));
+        }
+    }
+    let lease =
+        cache.acquire(&place.request(&target, Isolation::Isolated)).await.expect("the cache is sound");
+    assert_eq!(fs::read(lease.workspace().root().join("name")).expect("there"), b"a");
+}
+
+#[tokio::test]
+async fn what_breaks_on_the_way_is_fetched_again() {
+    for (fault, downloads) in [(Fault::FlipOnce, 2), (Fault::EndEarly, 1), (Fault::CutEvery(1 << 18), 1)] {
+        for mode in MODES {
+            let place = Place::new();
+            let archive = place.archive("a", 1 << 20);
+            let store = faulty(fault);
+            let target = Target::Stored(store.put_target(&archive).await.expect("stored"));
+            let cache = place.open();
+            let request = Request::new(target.clone(), RunId::generate(), mode).with_store(store);
+            let lease = cache.acquire(&request).await.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+            let tree = |path: &Path| tree::digest(path).expect("readable");
+            assert_eq!(tree(lease.workspace().root()), tree(&place.dir.path().join("tree-a")), "{fault:?}");
+            assert_eq!(cache.counters().downloads, downloads, "{fault:?} {mode:?}");
+            let damaged = format!("Damaged in cache: {}, fetching again", id(&target));
+            assert_eq!(place.said().contains(&damaged), downloads > 1, "{fault:?} {mode:?}");
+        }
+    }
 }
 
 /// Runs something as a user whom permissions mean something to.

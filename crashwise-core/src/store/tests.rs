@@ -23,8 +23,16 @@ pub(crate) enum Fault {
     CutEvery(usize),
     /// Each connection ends half-way, without an error.
     EndEarly,
+    /// Each connection ends at once, without an error.
+    Nothing,
+    /// More comes than was asked for.
+    Excess,
     /// One byte is wrong.
     Flip,
+    /// One byte is wrong the first time.
+    FlipOnce,
+    /// The first get breaks half-way, and every later one fails at once.
+    DownHalfWay,
     /// Every get fails at once.
     Down,
     /// Another object stands there after the first get.
@@ -67,7 +75,7 @@ impl ObjectStore for Faulty {
             return self.inner.get_opts(at, options).await;
         }
         let count = self.gets.fetch_add(1, Ordering::Relaxed);
-        if self.fault == Fault::Down {
+        if self.fault == Fault::Down || (self.fault == Fault::DownHalfWay && count > 0) {
             return Err(broken());
         }
         let got = self.inner.get_opts(at, options).await?;
@@ -80,7 +88,14 @@ impl ObjectStore for Faulty {
                 error = Some(Err(broken()));
             }
             Fault::EndEarly => bytes.truncate(bytes.len().div_ceil(2)),
+            Fault::DownHalfWay => {
+                bytes.truncate(bytes.len() / 2);
+                error = Some(Err(broken()));
+            }
+            Fault::Nothing => bytes.clear(),
+            Fault::Excess => bytes.extend_from_slice(b"more"),
             Fault::Flip => bytes[0] ^= 1,
+            Fault::FlipOnce if count == 0 => bytes[0] ^= 1,
             Fault::Replace if count > 0 => meta.e_tag = Some("another".to_owned()),
             _ => {}
         }
@@ -117,6 +132,14 @@ impl ObjectStore for Faulty {
 
 pub(crate) fn faulty(fault: Fault) -> Store {
     Store::new(Arc::new(Faulty { inner: InMemory::new(), fault, gets: AtomicU32::new(0) }))
+}
+
+/// A store that holds something else under the name of a target.
+pub(crate) async fn holding(id: &TargetId, bytes: Vec<u8>) -> Store {
+    use object_store::ObjectStoreExt;
+    let store = Store::memory();
+    store.objects.put(&store.target_key(id), bytes.into()).await.expect("memory");
+    store
 }
 
 /// A file of so many bytes, none like its neighbours.
@@ -158,7 +181,10 @@ async fn faults_are_survived_or_told() {
     for (fault, expect) in [
         (Fault::CutEvery(1 << 20), None),
         (Fault::EndEarly, None),
+        (Fault::Nothing, Some(StoreErrorKind::Damaged)),
+        (Fault::Excess, Some(StoreErrorKind::Damaged)),
         (Fault::Flip, Some(StoreErrorKind::Damaged)),
+        (Fault::DownHalfWay, Some(StoreErrorKind::Unavailable)),
         (Fault::Down, Some(StoreErrorKind::Unavailable)),
         (Fault::Replace, Some(StoreErrorKind::Changed)),
     ] {
