@@ -1,7 +1,8 @@
 //! The cache under many processes: one download for all, nothing in use is evicted, and `kill -9` at any moment leaves
 //! the old entry or the new one. The test starts itself as its own child processes.
 //!
-//! `CRASHWISE_KILL_ROUNDS` sets the number of rounds of the second part (300).
+//! `CRASHWISE_KILL_ROUNDS` sets the number of rounds of the second part (300). `scripts/test-power-cuts.sh` starts it for
+//! power cuts, which need a disk of their own.
 
 #![allow(clippy::print_stdout, reason = "a test without harness tells what it did")]
 
@@ -28,6 +29,9 @@ fn main() -> ExitCode {
         ["child-acquire", dir, id] => acquire(Path::new(dir), id),
         ["child-use", dir, seed] => use_forever(Path::new(dir), seed),
         ["child-evict", dir] => evict_forever(Path::new(dir)),
+        ["power-prepare", dir] => drop(some_targets(Path::new(dir))),
+        ["power-use", dir, at, sync] => publish_forever(Path::new(dir), Path::new(at), sync == "sync"),
+        ["power-check", dir, at] => return after_power_cut(Path::new(dir), Path::new(at)),
         ["--list", ..] => println!("cache_processes: test"),
         _ => {
             one_download_for_all();
@@ -196,6 +200,13 @@ fn evict_forever(dir: &Path) {
     }
 }
 
+/// Stores three targets, and notes what is in them.
+fn some_targets(dir: &Path) -> Vec<(TargetId, Contents)> {
+    let targets: Vec<_> = ["a", "bb", "ccc"].map(|name| stored(dir, name, 40, 20_000)).into();
+    fs::write(dir.join("targets.json"), serde_json::to_vec(&targets).expect("plain")).expect("writable");
+    targets
+}
+
 fn targets(dir: &Path) -> Vec<(TargetId, Contents)> {
     let text = fs::read_to_string(dir.join("targets.json")).expect("written by the parent");
     serde_json::from_str(&text).expect("valid")
@@ -241,9 +252,7 @@ fn kill_at_any_moment() {
     };
     let dir = directory();
     let path = dir.path().to_str().expect("UTF-8");
-    let targets: Vec<_> = ["a", "bb", "ccc"].map(|name| stored(dir.path(), name, 40, 20_000)).into();
-    fs::write(dir.path().join("targets.json"), serde_json::to_vec(&targets).expect("plain"))
-        .expect("writable");
+    let targets = some_targets(dir.path());
     let mut left_behind = 0;
     for round in 0..rounds {
         let seed = round.to_string();
@@ -268,6 +277,57 @@ fn kill_at_any_moment() {
         "{rounds} rounds of kill -9: nothing broken, leftovers of {left_behind} reclaimed, {:.1} s",
         start.elapsed().as_secs_f64()
     );
+}
+
+/// Publishes and evicts all targets in turns in a cache on another disk, until its power is cut.
+fn publish_forever(dir: &Path, at: &Path, sync: bool) {
+    let config = CacheConfig::new(at.join("cache"));
+    let cache = Cache::open(if sync { config } else { config.without_sync() }).expect("writable");
+    let store = Store::local(&dir.join("store")).expect("there");
+    let targets = targets(dir);
+    for i in 0.. {
+        let (id, _) = &targets[i % targets.len()];
+        let mode = MODES[1 + i / targets.len() % 2];
+        let request =
+            Request::new(Target::Stored(id.clone()), RunId::generate(), mode).with_store(store.clone());
+        runtime().block_on(async {
+            cache.acquire(&request).await.expect("there").release().await.expect("removable");
+        });
+        if i % 7 == 6 {
+            cache.clear().expect("removable");
+        }
+    }
+}
+
+/// Looks at every tree that a user would be served, then opens the cache. Tells how many trees there are and how many
+/// of them are broken.
+fn after_power_cut(dir: &Path, at: &Path) -> ExitCode {
+    let (mut visible, mut broken) = (0, 0);
+    for (id, expected) in targets(dir) {
+        let target = at.join("cache").join(id.as_str());
+        for tree in [target.join("workspace"), target.join("shared/workspace")] {
+            if tree.exists() {
+                visible += 1;
+                broken += u32::from(contents(&tree) != expected);
+            }
+        }
+    }
+    let sound = Cache::open(CacheConfig::new(at.join("cache"))).is_ok_and(|cache| {
+        let store = Store::local(&dir.join("store")).expect("there");
+        garbage(at).is_empty()
+            && runtime().block_on(async {
+                let mut all = true;
+                for ((id, expected), mode) in targets(dir).iter().zip([MODES[0], MODES[0], MODES[2]]) {
+                    let target = Target::Stored(id.clone());
+                    let request = Request::new(target, RunId::generate(), mode).with_store(store.clone());
+                    let lease = cache.acquire(&request).await;
+                    all &= lease.is_ok_and(|lease| &contents(lease.workspace().root()) == expected);
+                }
+                all
+            })
+    });
+    println!("{visible} {broken} {}", if sound { "sound" } else { "unsound" });
+    ExitCode::from(u8::from(broken > 0 || !sound))
 }
 
 /// What no process owns any more: staged and trashed trees, trees and locks of runs.

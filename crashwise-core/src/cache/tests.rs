@@ -191,6 +191,7 @@ async fn local_targets() {
     for mode in MODES {
         let lease = cache.acquire(&place.request(&archive, mode)).await.expect("local archive");
         assert_eq!(fs::read(lease.workspace().root().join("name")).expect("there"), b"one");
+        lease.release().await.expect("removable");
         let request = place.request(&Target::Directory(directory.clone()), mode);
         let lease = cache.acquire(&request).await.expect("local directory");
         let root = lease.workspace().root().to_owned();
@@ -325,7 +326,8 @@ async fn sizes_survive_a_lost_record() {
     let target = place.target("a", 100_000).await;
     let cache = place.open();
     for mode in [Isolation::Shared, Isolation::CopyOnWrite] {
-        drop(cache.acquire(&place.request(&target, mode)).await.expect("fetched"));
+        let lease = cache.acquire(&place.request(&target, mode)).await.expect("fetched");
+        lease.release().await.expect("removable");
     }
     let bytes = cache.info().expect("readable").bytes;
     assert!(bytes > 300_000, "{bytes}");
@@ -353,7 +355,8 @@ async fn damage_is_found_and_fetched_again() {
         fs::write(path, bytes).expect("own file");
     };
     // An archive is checked before it is extracted.
-    drop(place.open().acquire(&place.request(&target, Isolation::Isolated)).await.expect("fetched"));
+    let lease = place.open().acquire(&place.request(&target, Isolation::Isolated)).await.expect("fetched");
+    lease.release().await.expect("removable");
     flip(&blob);
     place.said();
     let lease =
@@ -366,7 +369,10 @@ async fn damage_is_found_and_fetched_again() {
     for (deep, part) in [(false, "workspace"), (true, "workspace"), (false, "archive")] {
         match (part, deep) {
             ("archive", _) => flip(&blob),
-            (_, false) => fs::remove_file(shared.join("d/f3")).expect("own file"),
+            (_, false) => {
+                fs::set_permissions(shared.join("d"), fs::Permissions::from_mode(0o755)).expect("own folder");
+                fs::remove_file(shared.join("d/f3")).expect("own file");
+            }
             (_, true) => flip(&shared.join("d/f3")),
         }
         let damages = cache.verify(deep).expect("readable");
@@ -575,6 +581,7 @@ async fn what_breaks_on_the_way_is_fetched_again() {
             assert_eq!(cache.counters().downloads, downloads, "{fault:?} {mode:?}");
             let damaged = format!("Damaged in cache: {}, fetching again", id(&target));
             assert_eq!(place.said().contains(&damaged), downloads > 1, "{fault:?} {mode:?}");
+            lease.release().await.expect("removable");
         }
     }
 }

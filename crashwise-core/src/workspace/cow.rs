@@ -150,6 +150,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     #[test]
+    #[allow(clippy::print_stdout, reason = "scripts/test-file-systems.sh shows it")]
     fn every_way_gives_a_tree_of_its_own() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let base = dir.path().join("base");
@@ -163,6 +164,7 @@ mod tests {
         fs::set_permissions(base.join("d/f2"), fs::Permissions::from_mode(0o555)).expect("own file");
         let before = tree::digest(&base).expect("readable");
         let probed = CopyOnWrite::probe(dir.path()).expect("writable");
+        println!("copy-on-write by {probed}");
         for way in [probed, CopyOnWrite::Snapshot, CopyOnWrite::Reflink, CopyOnWrite::Copy] {
             let run = tempfile::tempdir_in(dir.path()).expect("writable");
             let used = way.apply(&base, run.path(), Scope::Whole).expect("some way works");
