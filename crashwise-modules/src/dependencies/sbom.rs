@@ -117,13 +117,15 @@ pub fn spdx(inventory: &Inventory, name: &str) -> Value {
         "relationshipType": "DESCRIBES",
         "relatedSpdxElement": "SPDXRef-Project",
     })];
+    let mut others = BTreeMap::new();
     for (purl, part) in &parts {
+        let license = part.package.license.as_deref();
         let mut package = json!({
             "SPDXID": ids[purl],
             "name": part.package.name,
             "downloadLocation": "NOASSERTION",
             "filesAnalyzed": false,
-            "licenseDeclared": part.package.license.as_deref().unwrap_or("NOASSERTION"),
+            "licenseDeclared": license.map_or("NOASSERTION".to_owned(), |license| declared(license, &mut others)),
             "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}],
         });
         if let Some(version) = &part.package.version {
@@ -145,7 +147,7 @@ pub fn spdx(inventory: &Inventory, name: &str) -> Value {
     }
     // A namespace must be new for new content and the same for the same.
     let digest = blake3::hash(Value::Array(packages.clone()).to_string().as_bytes()).to_hex();
-    json!({
+    let mut document = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
@@ -157,7 +159,24 @@ pub fn spdx(inventory: &Inventory, name: &str) -> Value {
         },
         "packages": packages,
         "relationships": relationships,
-    })
+    });
+    if !others.is_empty() {
+        let other =
+            |(id, text): (String, &str)| json!({"licenseId": id, "name": text, "extractedText": text});
+        document["hasExtractedLicensingInfos"] = others.into_iter().map(other).collect();
+    }
+    document
+}
+
+/// A licence as an expression of SPDX; what SPDX does not know, such as `proprietary`, gets a reference of its own.
+fn declared<'l>(license: &'l str, others: &mut BTreeMap<String, &'l str>) -> String {
+    if !license.contains("Ref-") && ::spdx::Expression::parse(license).is_ok() {
+        return license.to_owned();
+    }
+    let digest = blake3::hash(license.as_bytes()).to_hex();
+    let reference = format!("LicenseRef-{}", &digest[..16]);
+    others.insert(reference.clone(), license);
+    reference
 }
 
 fn relation(from: &str, kind: &str, to: &str) -> Value {
@@ -207,5 +226,32 @@ mod tests {
                 Some("MIT")
             );
         }
+    }
+
+    #[test]
+    fn licences_that_spdx_does_not_know_are_texts_of_their_own() {
+        let package = |name: &str, license: &str| {
+            format!("\"node_modules/{name}\": {{\"version\": \"1.0.0\", \"license\": \"{license}\"}}")
+        };
+        let lock = format!(
+            "{{\"lockfileVersion\": 3, \"packages\": {{{}, {}, {}, {}}}}}",
+            package("a", "(MIT OR Apache-2.0)"),
+            package("b", "UNLICENSED"),
+            package("c", "SEE LICENSE IN x"),
+            package("d", "UNLICENSED"),
+        );
+        let document = spdx(&read_one("package-lock.json", &lock), "app");
+        let declared: Vec<&str> =
+            (1..5).map(|index| document["packages"][index]["licenseDeclared"].as_str().unwrap()).collect();
+        assert_eq!(declared[0], "(MIT OR Apache-2.0)");
+        assert_eq!(declared[1], declared[3]);
+        let mut texts: Vec<_> = document["hasExtractedLicensingInfos"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|info| (info["licenseId"].as_str().unwrap(), info["extractedText"].as_str().unwrap()))
+            .collect();
+        texts.sort_by_key(|(_, text)| *text);
+        assert_eq!(texts, [(declared[2], "SEE LICENSE IN x"), (declared[1], "UNLICENSED")]);
     }
 }
