@@ -3,7 +3,7 @@
 //! Run: `cargo run --example custom_module`
 //!
 //! ```text
-//! ["notes/todo src/main.rs:2:4"], 1 file
+//! ["notes/note src/main.rs:2:4"], 1 file
 //! ```
 
 use crashwise_core::testing::{Conformance, ModuleTest};
@@ -30,12 +30,12 @@ impl Module for Notes {
     }
 
     async fn run(&self, cx: &ModuleContext, config: NotesConfig) -> Result<Summary, ModuleError> {
-        let rule = RuleId::new("notes/todo").map_err(ModuleError::failed)?;
+        let rule = RuleId::new("notes/note").map_err(ModuleError::failed)?;
         let options = WalkOptions::new().with_include(config.include);
         let walk = Walk::new(cx.workspace(), options).map_err(ModuleError::failed)?;
         let visit = move |cx: &ModuleContext| {
             walk.run(cx, &|file: &WalkedFile, bytes: &[u8]| {
-                let Some(at) = bytes.windows(4).position(|word| word == b"TODO") else { return Ok(0) };
+                let Some(at) = bytes.windows(4).position(|word| word == b"NOTE") else { return Ok(0) };
                 let lines = LineIndex::new(bytes);
                 let text = String::from_utf8_lossy(lines.line_text(bytes, at)).into_owned();
                 let place = Location::new(file.path.clone()).with_region(lines.region(bytes, at..at + 4));
@@ -51,8 +51,8 @@ impl Module for Notes {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    Conformance::new(Notes).file("a.py", "# TODO later\n").check().await?;
-    let result = ModuleTest::new(Notes).file("src/main.rs", "fn main() {\n// TODO finish\n}\n").run().await?;
+    Conformance::new(Notes).file("a.py", "# NOTE later\n").check().await?;
+    let result = ModuleTest::new(Notes).file("src/main.rs", "fn main() {\n// NOTE finish\n}\n").run().await?;
     println!("{:?}, {} file", result.places(), result.coverage.looked_at["files"]);
     Ok(())
 }

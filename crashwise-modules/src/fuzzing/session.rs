@@ -323,13 +323,13 @@ impl Session<'_> {
             module_error(error)
         })?;
         self.state().progress.insert(name.to_owned(), totals.last);
-        if let Some(why) = totals.cut_short {
-            self.state().why.get_or_insert_with(|| format!("{name}: {why}"));
-            self.cx.not_covered(Gap::new(name, GapReason::Failed, why));
-        } else if totals.last.executions == 0 {
-            self.cx.not_covered(Gap::new(name, GapReason::Failed, "it executed nothing"));
-        } else {
-            self.cx.covered("targets", 1);
+        let idle = || (totals.last.executions == 0).then(|| "it executed nothing in its time".to_owned());
+        match totals.cut_short.or_else(idle) {
+            Some(why) => {
+                self.state().why.get_or_insert_with(|| format!("{name}: {why}"));
+                self.cx.not_covered(Gap::new(name, GapReason::Failed, why));
+            }
+            None => self.cx.covered("targets", 1),
         }
         Ok(())
     }
