@@ -146,8 +146,9 @@ fn unescaped(uri: &str) -> String {
     let bytes = uri.strip_prefix("./").unwrap_or(uri).as_bytes();
     let (mut text, mut at) = (Vec::with_capacity(bytes.len()), 0);
     while let Some(&byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let meant = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| byte == b'%');
+        let digits = bytes.get(at + 1..at + 3).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok()).filter(|_| byte == b'%');
+        let meant = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         at += if meant.is_some() { 3 } else { 1 };
         text.push(meant.unwrap_or(byte));
     }
@@ -162,11 +163,11 @@ mod tests {
     fn every_form_of_a_report_is_read() {
         let sarif = r#"{"runs": [{"results": [
             {"partialFingerprints": {"crashwise/v1": "aa"}, "locations": []},
-            {"locations": [{"physicalLocation": {"artifactLocation": {"uri": "./a%20b.py"}, "region": {"startLine": 7}}}]}
+            {"locations": [{"physicalLocation": {"artifactLocation": {"uri": "./a%20b%+1.py"}, "region": {"startLine": 7}}}]}
         ]}, {}]}"#;
         let read = Baseline::parse(sarif).expect("a log");
         assert_eq!((read.fingerprints.len(), read.secrets.len()), (1, 0));
-        assert_eq!(read.places, BTreeSet::from([("a b.py".to_owned(), 7)]));
+        assert_eq!(read.places, BTreeSet::from([("a b%+1.py".to_owned(), 7)]));
         let ours = Baseline::parse(r#"{"findings": [{"fingerprint": "bb", "rule_id": "x"}]}"#).expect("ours");
         assert_eq!(ours.fingerprints, BTreeSet::from(["bb".to_owned()]));
         let leaks = r#"[{"File": "a.py", "StartLine": 3, "Secret": "q8Xn!41kz", "RuleID": "x"},

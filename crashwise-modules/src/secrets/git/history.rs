@@ -228,18 +228,9 @@ impl<'w> Walk<'w> {
             return;
         }
         // The ids in front are nobody's text.
-        let start = [
-            b"
-author "
-                .as_slice(),
-            b"
-tagger ",
-            b"
-
-",
-        ]
-        .iter()
-        .find_map(|mark| memchr::memmem::find(&self.buffer, mark));
+        let start = [b"\nauthor ".as_slice(), b"\ntagger ", b"\n\n"]
+            .iter()
+            .find_map(|mark| memchr::memmem::find(&self.buffer, mark));
         let Some(bytes) = start.and_then(|start| self.buffer.get(start + 1..)) else { return };
         let bytes = &bytes[..bytes.len().min(MAX_MESSAGE)];
         let name = format!("{kind} {id}");

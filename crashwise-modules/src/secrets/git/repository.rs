@@ -10,8 +10,19 @@ use crate::secrets::report::Commit;
 
 /// The most bytes read of a file that holds a path.
 const MAX_LINK: u64 = 4096;
-/// The most packs of a repository.
-const MAX_PACKS: usize = 100_000;
+/// What is read in the folder of a repository, besides `sharedindex.*`.
+const READ: [&str; 10] = [
+    "HEAD",
+    "commondir",
+    "config",
+    "config.worktree",
+    "gitdir",
+    "index",
+    "objects",
+    "packed-refs",
+    "refs",
+    "shallow",
+];
 /// The least memory that decoding one object may take.
 const LEAST_OBJECT: u64 = 64 << 20;
 
@@ -38,6 +49,8 @@ pub(in crate::secrets) enum OpenError {
     Outside(&'static str),
     #[error("the repository borrows objects from another one (objects/info/alternates)")]
     Alternates,
+    #[error("{0} in the repository is no file of its own, but a pipe, a device or a link to a folder")]
+    NotAFile(String),
     #[error("the repository cannot be read")]
     Io(#[from] std::io::Error),
     #[error("the repository cannot be opened: {0}")]
@@ -49,7 +62,7 @@ impl Repository {
     pub(in crate::secrets) fn open(root: &Path, max_object: u64) -> Result<Self, OpenError> {
         let root = root.canonicalize()?;
         let (own, common) = folders(&root)?;
-        check_objects(&common)?;
+        check_files(&own, &common)?;
         let limit = max_object.max(LEAST_OBJECT);
         let options =
             gix::open::Options::isolated().open_path_as_is(true).strict_config(false).config_overrides([
@@ -121,28 +134,50 @@ fn inside(root: &Path, folder: &Path) -> Result<PathBuf, OpenError> {
     Ok(folder)
 }
 
-/// Packs and loose objects must be files of the repository itself.
-fn check_objects(common: &Path) -> Result<(), OpenError> {
-    let objects = common.join("objects");
-    let pack = objects.join("pack");
-    for folder in [&objects, &pack] {
-        if folder.exists() && !folder.canonicalize()?.starts_with(common) {
-            return Err(OpenError::Outside("the object database"));
-        }
-    }
-    if objects.join("info/alternates").exists() {
+/// What git reads must be files of the repository itself: nothing elsewhere, no pipe on which opening waits, no device.
+fn check_files(own: &Path, common: &Path) -> Result<(), OpenError> {
+    if common.join("objects/info/alternates").exists() {
         return Err(OpenError::Alternates);
     }
-    for entry in fs::read_dir(pack).into_iter().flatten().take(MAX_PACKS) {
-        let entry = entry?;
-        if entry.file_type()?.is_symlink() && !entry.path().canonicalize()?.starts_with(common) {
-            return Err(OpenError::Outside("a pack"));
+    let mut folders = vec![common.to_owned()];
+    if own != common {
+        folders.push(own.to_owned());
+    }
+    while let Some(folder) = folders.pop() {
+        let top = folder == own || folder == common;
+        // Who cannot list a folder cannot read what is in it: that is told where it is needed.
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let shared = || name.to_string_lossy().starts_with("sharedindex.");
+            if top && !READ.iter().any(|read| name == *read) && !shared() {
+                continue;
+            }
+            let (path, mut kind) = (entry.path(), entry.file_type()?);
+            if kind.is_symlink() {
+                // One that leads nowhere leads to nothing that could be read.
+                let Ok(target) = path.canonicalize() else { continue };
+                if !target.starts_with(common) && !target.starts_with(own) {
+                    return Err(OpenError::Outside("a file of the repository"));
+                }
+                kind = target.metadata()?.file_type();
+                if kind.is_dir() {
+                    return Err(OpenError::NotAFile(name.to_string_lossy().into_owned()));
+                }
+            }
+            if kind.is_dir() {
+                folders.push(path);
+            } else if !kind.is_file() {
+                return Err(OpenError::NotAFile(name.to_string_lossy().into_owned()));
+            }
         }
     }
     Ok(())
 }
 
 fn read_path(file: &Path) -> std::io::Result<String> {
+    if !fs::metadata(file)?.is_file() {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
     let mut text = String::new();
     fs::File::open(file)?.take(MAX_LINK).read_to_string(&mut text)?;
     Ok(text)

@@ -334,3 +334,42 @@ async fn nothing_outside_of_the_target_is_opened() {
     let test = ModuleTest::new(SecretScan::new()).config(json!({"source": "history"})).tree(worktree.path());
     assert_eq!(test.run().await.expect("a result").findings.len(), 1);
 }
+
+/// Opening a pipe waits for somebody who writes, which nobody ever does.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_in_the_repository_is_not_opened() {
+    let names = [
+        "HEAD",
+        "config",
+        "index",
+        "packed-refs",
+        "shallow",
+        "refs/heads/x",
+        "objects/aa/1",
+        "objects/pack/a.idx",
+    ];
+    for name in names {
+        for source in ["history", "staged"] {
+            let made = Made::new();
+            made.commit(0, &[], &[("a.py", "x\n")]);
+            let pipe = made.root().join(".git").join(name);
+            fs::create_dir_all(pipe.parent().expect("a folder")).expect("made");
+            let _ = fs::remove_file(&pipe);
+            rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
+            let refused = made.scan(json!({"source": source})).await.expect_err("refused").to_string();
+            assert!(refused.contains("is no file of its own"), "{name}: {refused}");
+        }
+    }
+    // A link does not hide it, and what git does not read may be anything.
+    let made = Made::new();
+    made.commit(0, &[], &[("a.py", &line("password", CANARY))]);
+    let git = made.root().join(".git");
+    rustix::fs::mkfifoat(rustix::fs::CWD, git.join("fsmonitor--daemon.ipc"), rustix::fs::Mode::RWXU)
+        .expect("a pipe");
+    assert_eq!(made.scan(json!({"source": "history"})).await.expect("a result").findings.len(), 1);
+    std::os::unix::fs::symlink(git.join("fsmonitor--daemon.ipc"), git.join("objects/pack/a.idx"))
+        .expect("linked");
+    let refused = made.scan(json!({"source": "history"})).await.expect_err("refused").to_string();
+    assert!(refused.contains("a.idx in the repository is no file"), "{refused}");
+}
