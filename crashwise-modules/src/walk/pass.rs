@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 
 /// Folders after which nobody may join. Their descriptors are kept until then.
-const EARLY: usize = 128;
+const EARLY: usize = 32;
 
 /// What threads are called.
 const THREAD: &str = "crashwise-walk";
