@@ -1,23 +1,30 @@
 //! How far before a literal a match may begin.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-/// What may stand before a literal in a match: how many bytes, and which.
+/// What may stand before a literal in a match: how many bytes, and which; and whether nothing stands before those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Before {
     /// The most bytes; `usize::MAX` where there is no limit.
     most: usize,
     /// A bit for each byte.
     bytes: [u64; 4],
+    /// Whether matches begin where the text begins.
+    anchored: bool,
 }
 
 impl Before {
     /// The literal is the start of every match.
-    pub(super) const NOTHING: Self = Self { most: 0, bytes: [0; 4] };
+    pub(super) const NOTHING: Self = Self { most: 0, bytes: [0; 4], anchored: false };
 
     /// The matches of a part of a regex.
     pub(super) fn of(hir: &Hir) -> Self {
-        let mut this = Self { most: hir.properties().maximum_len().unwrap_or(usize::MAX), bytes: [0; 4] };
+        let properties = hir.properties();
+        let mut this = Self {
+            most: properties.maximum_len().unwrap_or(usize::MAX),
+            bytes: [0; 4],
+            anchored: properties.look_set_prefix().contains(Look::Start),
+        };
         this.admit_all(hir);
         this
     }
@@ -64,12 +71,14 @@ impl Before {
         let mut both = *self;
         both.or(next);
         both.most = self.most.saturating_add(next.most);
+        both.anchored = self.anchored || next.anchored;
         both
     }
 
     /// Admits what `other` admits as well.
     pub(super) fn or(&mut self, other: &Self) {
         self.most = self.most.max(other.most);
+        self.anchored &= other.anchored;
         self.bytes.iter_mut().zip(other.bytes).for_each(|(own, other)| *own |= other);
     }
 
@@ -86,5 +95,22 @@ impl Before {
         let floor = place - self.most.min(limit).min(place);
         let before = text.get(floor..place).unwrap_or_default();
         before.iter().rposition(|byte| !self.admits(*byte)).map_or(floor, |other| floor + other + 1)
+    }
+
+    /// Whether a match that has its literal at `place` may begin behind a byte that `opens` a text, where matches begin with the
+    /// text. Looks at most `limit` bytes back; what that does not tell may be.
+    ///
+    /// ```
+    /// use crashwise_modules::prefilter::mandatory_literals;
+    ///
+    /// let literals = mandatory_literals(r"^\s*SELECT\b").unwrap();
+    /// let begins = |text: &[u8]| literals[0].before.may_begin(text, 6, 100, |byte| byte == b'"');
+    /// assert!(begins(b"sql(\" SELECT 1\")") && !begins(b"// to SELECT one"));
+    /// ```
+    pub fn may_begin(&self, text: &[u8], place: usize, limit: usize, opens: impl Fn(u8) -> bool) -> bool {
+        let earliest = self.earliest(text, place, limit);
+        !self.anchored
+            || place - earliest == limit
+            || (earliest..=place).any(|at| at.checked_sub(1).is_none_or(|before| opens(text[before])))
     }
 }

@@ -6,8 +6,8 @@ use super::lexer::Opens;
 use super::matching::{Confirm, Look, Match, SourceText};
 use super::rule::{CompiledRule, Test, builtin_ids, builtin_rules, read_folder};
 use super::snippet;
-use super::suppress::Marks;
-use crate::prefilter::Prefilter;
+use super::suppress::{Marks, WORDS};
+use crate::prefilter::{Case, Prefilter};
 use crashwise_core::{
     Change, Confidence, Finding, Fix, LineIndex, Location, Problem, Problems, RelPath, Severity, nearest,
 };
@@ -64,7 +64,7 @@ struct LanguageRules {
     /// The shapes of all rules: a rule and one of its tests, by their numbers.
     shapes: Vec<(usize, usize)>,
     prefilter: Prefilter,
-    /// For each literal, who needs it.
+    /// For each literal, who needs it; for those of marks nobody.
     users: Vec<Vec<User>>,
     /// Of texts that were looked at; as many as threads looked at once.
     looks: Mutex<Vec<Looks>>,
@@ -75,6 +75,15 @@ type User = (u32, u32);
 
 /// A shape, the place of a literal of it, and the literal's number.
 type Hit = (u32, usize, u32);
+
+/// What one pass over a text found.
+#[derive(Debug, Default)]
+struct Hits {
+    /// In the order of the shapes that need them.
+    hits: Vec<Hit>,
+    /// Whether a comment may say why a finding needs no action.
+    marked: bool,
+}
 
 /// What first looks keep from one text for the next, by shape.
 type Looks = Vec<Option<Look>>;
@@ -134,7 +143,7 @@ impl CodeAnalyzer {
     pub fn analyze_as(&self, language: Language, path: &RelPath, text: &[u8]) -> Analysis {
         let mut analysis = Analysis { language: Some(language), ..Analysis::default() };
         let rules = self.rules(language);
-        let hits = rules.hits(text, language);
+        let Hits { hits, marked } = rules.hits(text, language);
         if hits.is_empty() {
             return analysis;
         }
@@ -144,7 +153,7 @@ impl CodeAnalyzer {
         if matches.is_empty() {
             return analysis;
         }
-        let marks = Marks::of(&source);
+        let marks = if marked { Marks::of(&source) } else { Marks::default() };
         let mut secrets: Vec<Range<usize>> =
             matches.iter().filter_map(|(_, found)| found.secret.clone()).collect();
         secrets.sort_by_key(|secret| secret.start);
@@ -207,7 +216,8 @@ impl LanguageRules {
         }
         let mut builder = Prefilter::builder();
         let literals = by_literal.keys().map(|(bytes, case)| (bytes.as_slice(), *case));
-        let added = builder.add_all(literals);
+        let marks = WORDS.iter().map(|word| (word.as_bytes(), Case::Sensitive));
+        let added = builder.add_all(literals.chain(marks));
         debug_assert!(
             added.is_ok(),
             "rules with a literal that does not fit are refused when they are checked"
@@ -244,33 +254,35 @@ impl LanguageRules {
 
     /// Where literals stand whose shapes may match there. Nearly all literals end at the first look, while their bytes are at
     /// hand.
-    fn hits(&self, text: &[u8], language: Language) -> Vec<Hit> {
+    fn hits(&self, text: &[u8], language: Language) -> Hits {
         let looks = || self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = looks().pop().unwrap_or_default();
         known.resize_with(self.shapes.len(), || None);
         let opens = Opens::of(language);
-        let hits = self.hits_where(text, |shape, place| {
-            self.test(shape).glance().is_none_or(|glance| {
-                let look = known[shape as usize].get_or_insert_with(|| glance.look());
-                glance.may_match((text, opens), place, look)
-            })
+        let hits = self.hits_where(text, |shape, place, literal| {
+            let test = self.test(shape);
+            test.may_begin(text, literal, place)
+                && test.glance().is_none_or(|glance| {
+                    let look = known[shape as usize].get_or_insert_with(|| glance.look());
+                    glance.may_match((text, opens), place, look)
+                })
         });
         looks().push(known);
         hits
     }
 
-    /// Where literals stand, in the order of the shapes that need them; those that `keep` keeps.
-    fn hits_where(&self, text: &[u8], mut keep: impl FnMut(u32, usize) -> bool) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        self.prefilter.scan(text, |hit| {
-            for (shape, literal) in self.users.get(hit.literal.index()).into_iter().flatten() {
-                if keep(*shape, hit.start) {
-                    hits.push((*shape, hit.start, *literal));
-                }
+    /// Where literals stand; those that `keep` keeps.
+    fn hits_where(&self, text: &[u8], mut keep: impl FnMut(u32, usize, u32) -> bool) -> Hits {
+        let mut found = Hits::default();
+        self.prefilter.scan(text, |hit| match self.users.get(hit.literal.index()) {
+            Some(users) => {
+                let kept = users.iter().filter(|(shape, literal)| keep(*shape, hit.start, *literal));
+                found.hits.extend(kept.map(|(shape, literal)| (*shape, hit.start, *literal)));
             }
+            None => found.marked = true,
         });
-        hits.sort_unstable();
-        hits
+        found.hits.sort_unstable();
+        found
     }
 
     /// The matches of all rules in the order of their places; a rule matches once at a place.
@@ -415,8 +427,8 @@ mod tests {
                     ("\n", format!("\n{comment}\"x\" ")),
                 ] {
                     let text = if what.is_empty() { text.clone() } else { text.replace(what, &with) };
-                    let hits = rules.hits_where(text.as_bytes(), |_, _| true);
-                    let promising = rules.hits(text.as_bytes(), language);
+                    let hits = rules.hits_where(text.as_bytes(), |_, _, _| true).hits;
+                    let promising = rules.hits(text.as_bytes(), language).hits;
                     dropped += hits.len() - promising.len();
                     let source = SourceText::new(text.as_bytes(), language);
                     assert_eq!(rules.matches(&source, &promising), rules.matches(&source, &hits), "{text}");

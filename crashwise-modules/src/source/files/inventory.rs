@@ -2,6 +2,7 @@
 
 use crashwise_core::RelPath;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// A line of `inventory.jsonl`.
@@ -14,7 +15,7 @@ pub struct InventoryEntry {
     pub size: u64,
     /// Its media type, by content and then by name.
     #[serde(rename = "type")]
-    pub media_type: String,
+    pub media_type: Cow<'static, str>,
     /// SHA-256 of its bytes, 64 hexadecimal digits, if it was asked for and the file is not over the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
@@ -38,14 +39,15 @@ impl Inventory {
     pub(super) fn types(&self) -> BTreeMap<&str, u64> {
         let mut types = BTreeMap::new();
         for entry in &self.entries {
-            *types.entry(entry.media_type.as_str()).or_insert(0) += 1;
+            *types.entry(entry.media_type.as_ref()).or_insert(0) += 1;
         }
         types
     }
 
     /// The lines, sorted by path.
     pub(super) fn lines(&mut self) -> serde_json::Result<Vec<u8>> {
-        self.entries.sort_unstable();
+        // Folders come as a whole, so much of it is in order.
+        self.entries.sort();
         let mut lines = Vec::with_capacity(self.entries.len() * 96);
         for entry in &self.entries {
             serde_json::to_writer(&mut lines, entry)?;

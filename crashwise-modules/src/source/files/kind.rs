@@ -185,8 +185,9 @@ pub(super) fn media_type(
 }
 
 fn by_content(head: &[u8], kind: ContentKind) -> Option<&'static str> {
-    let found =
-        MAGIC.iter().find(|(at, bytes, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(bytes)));
+    let found = MAGIC.iter().find(|(at, bytes, _)| {
+        head.get(*at).is_some_and(|first| first == &bytes[0]) && head[*at..].starts_with(bytes)
+    });
     // Two letters say nothing of a text.
     found
         .filter(|(_, bytes, _)| bytes.len() > 3 || !kind.is_text() || !bytes.is_ascii())

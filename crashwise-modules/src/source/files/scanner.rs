@@ -10,6 +10,7 @@ use crashwise_core::{
     Severity, Summary, async_trait,
 };
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Takes stock of the files of a workspace and reports those that should not be there.
@@ -80,7 +81,7 @@ impl Visitor for Scan {
     fn visit(&self, file: &WalkedFile, bytes: &[u8]) -> Result<u64, ModuleError> {
         let mut found = Vec::new();
         let mut sensitive = Vec::new();
-        let path = file.path.as_str().to_lowercase();
+        let path = file.path.as_str().to_ascii_lowercase();
         let head = &bytes[..bytes.len().min(8 << 10)];
         if self.config.check_sensitive {
             for rule in broken_rules(&Seen::new(&path, head)) {
@@ -102,7 +103,7 @@ impl Visitor for Scan {
         let entry = InventoryEntry {
             path: file.path.clone(),
             size: file.size,
-            media_type: kind.to_owned(),
+            media_type: Cow::Borrowed(kind),
             sha256,
             sensitive,
         };

@@ -123,13 +123,16 @@ fn suspicious_name(seen: &Seen<'_>) -> bool {
         "token",
         "tokens",
     ];
+    if !data.contains(&seen.extension) {
+        return false;
+    }
     let stem = seen.stem.trim_start_matches('.');
     let named = words.contains(&stem)
         || words.iter().any(|word| {
             stem.strip_prefix(word).is_some_and(|rest| rest.starts_with(['-', '_', '.']))
                 || stem.strip_suffix(word).is_some_and(|rest| rest.ends_with(['-', '_', '.']))
         });
-    named && data.contains(&seen.extension) && !seen.is_sample() && seen.head.len() > 1
+    named && !seen.is_sample() && seen.head.len() > 1
 }
 
 macro_rules! rules {

@@ -58,7 +58,7 @@ async fn inventory() {
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let seen: Vec<_> = entries
         .iter()
-        .map(|entry| (entry.path.as_str(), entry.size, entry.media_type.as_str(), entry.sha256.is_some()))
+        .map(|entry| (entry.path.as_str(), entry.size, &*entry.media_type, entry.sha256.is_some()))
         .collect();
     assert_eq!(
         seen,

@@ -3,6 +3,7 @@
 use super::expression::builds_string;
 use super::profile::Profile;
 use super::text::{SourceText, is_word};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -28,8 +29,8 @@ pub(crate) struct Origin {
 #[derive(Debug, Default)]
 pub(crate) struct Flow<'s> {
     by_name: HashMap<&'s [u8], Vec<Assignment>>,
-    /// Where functions begin, and how far their first lines are indented.
-    functions: Vec<(usize, usize)>,
+    /// Where functions begin, and how far their first lines are indented; found when it is first asked for.
+    functions: OnceCell<Vec<(usize, usize)>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +45,6 @@ impl<'s> Flow<'s> {
     pub(crate) fn new(source: &'s SourceText<'_>) -> Self {
         let profile = Profile::of(source.language);
         let mut flow = Self::default();
-        if let Some(functions) = &profile.functions {
-            flow.functions = functions
-                .find_iter(&source.code)
-                .take(MAX_ASSIGNMENTS)
-                .map(|m| (m.end(), source.indent(m.end() - 1)))
-                .collect();
-        }
         if let Some(parameters) = &profile.parameters {
             for found in parameters.captures_iter(&source.code).take(MAX_ASSIGNMENTS) {
                 if let Some(name) = found.get(1) {
@@ -74,7 +68,7 @@ impl<'s> Flow<'s> {
             let indent = source.indent(at);
             for name in names {
                 let name = &source.code[name];
-                if appends && let Some(before) = flow.latest(name, at) {
+                if appends && let Some(before) = flow.latest(source, name, at) {
                     origin.input = origin.input.or(before.origin.input);
                     origin.built |= before.origin.built;
                 }
@@ -107,7 +101,7 @@ impl<'s> Flow<'s> {
         let mut origin = Origin { input, built: builds_string(source, range, None) };
         if origin.input.is_none() || !origin.built {
             for word in self.words(source, range) {
-                if let Some(assignment) = self.latest(&word, place) {
+                if let Some(assignment) = self.latest(source, &word, place) {
                     origin.input = origin.input.or(assignment.origin.input);
                     origin.built |= assignment.origin.built;
                 }
@@ -144,18 +138,26 @@ impl<'s> Flow<'s> {
     }
 
     /// The last assignment to a name before a place, in the same function.
-    fn latest(&self, name: &[u8], place: usize) -> Option<&Assignment> {
+    fn latest(&self, source: &SourceText<'_>, name: &[u8], place: usize) -> Option<&Assignment> {
         let assignments = self.by_name.get(name)?;
         let index = assignments.partition_point(|one| one.end <= place);
         let assignment = &assignments[..index].last()?;
         if place - assignment.end > MAX_DISTANCE {
             return None;
         }
-        let first = self.functions.partition_point(|(at, _)| *at <= assignment.end);
-        let last = self.functions.partition_point(|(at, _)| *at <= place);
-        let crosses = self.functions[first..last].iter().any(|(_, indent)| *indent < assignment.indent);
+        let functions = self.functions.get_or_init(|| functions(source));
+        let first = functions.partition_point(|(at, _)| *at <= assignment.end);
+        let last = functions.partition_point(|(at, _)| *at <= place);
+        let crosses = functions[first..last].iter().any(|(_, indent)| *indent < assignment.indent);
         (!crosses).then_some(assignment)
     }
+}
+
+/// Where functions begin, and how far their first lines are indented.
+fn functions(source: &SourceText<'_>) -> Vec<(usize, usize)> {
+    let Some(regex) = &Profile::of(source.language).functions else { return Vec::new() };
+    let found = regex.find_iter(&source.code).take(MAX_ASSIGNMENTS);
+    found.map(|found| (found.end(), source.indent(found.end() - 1))).collect()
 }
 
 /// The names that the `=` at an offset sets, and whether it adds to what they hold.

@@ -1,6 +1,6 @@
 //! A first look at hits in the text as it is, before it is told what is code, string and comment: nearly all end here.
 
-use crate::prefilter::{Prefer, tail_of_hir};
+use crate::prefilter::{Before, Prefer, tail_of_hir};
 use crate::source::lexer::Opens;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson;
@@ -80,6 +80,11 @@ impl Glance {
     }
 }
 
+/// Whether a match in a string that has a literal at a place may begin where the string does.
+pub(crate) fn may_begin(before: &Before, text: &[u8], place: usize) -> bool {
+    before.may_begin(text, place, REACH, |byte| STRING_BEGIN.contains(&byte))
+}
+
 /// Matches all that the regex matches, and more: without groups, with fewer states for long repetitions, and without anchors, for
 /// where a text begins and ends nobody knows yet, but that a string ends at a quote or a line. The parser bounds the nesting of a
 /// pattern, and with it this recursion.
@@ -100,6 +105,10 @@ fn loosened(hir: &Hir, text: Text) -> Hir {
         _ => hir.clone(),
     }
 }
+
+/// What stands before the first byte of a string, be it quoted, a here-document, in brackets of its own, or a part of one that is
+/// filled in.
+const STRING_BEGIN: &[u8] = b"\"'`\n}([{<|!/^";
 
 /// What stands behind the last byte of a string, be it quoted, a here-document, in brackets of its own, or a part of one that is
 /// filled in.

@@ -10,5 +10,5 @@ mod secret;
 mod text;
 
 pub(crate) use confirm::{Confirm, Match};
-pub(crate) use glance::{Glance, Look, Text};
+pub(crate) use glance::{Glance, Look, Text, may_begin};
 pub(crate) use text::SourceText;

@@ -2,7 +2,7 @@
 
 use super::schema::{Argument, ArgumentKind, Matcher, Rule, Scope, ValueTest};
 use crate::prefilter::{MandatoryLiteral, Prefer, literals_of_hir};
-use crate::source::matching::{Glance, Text};
+use crate::source::matching::{Glance, Text, may_begin};
 use crashwise_core::Problem;
 use regex_automata::Input;
 use regex_automata::meta::{BuildError, Regex};
@@ -81,6 +81,12 @@ pub(crate) struct Test {
 }
 
 impl Test {
+    /// Whether a match may begin before a literal of it, by its number, at a place of a text whose strings nobody knows yet.
+    pub(crate) fn may_begin(&self, text: &[u8], literal: u32, place: usize) -> bool {
+        let string = matches!(self.shape, Shape::String { .. });
+        !string || may_begin(&self.literals[literal as usize].before, text, place)
+    }
+
     /// The first look at hits, where there can be one.
     pub(crate) fn glance(&self) -> Option<&Glance> {
         let text = match self.shape {
