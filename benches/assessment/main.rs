@@ -1,7 +1,7 @@
 //! `security_assessment` on a large tree, against the library of ripgrep walking the same tree and reading every file.
 //!
 //! ```text
-//! cargo bench --bench assessment -- [TREE]
+//! cargo bench --no-default-features --bench assessment -- [TREE]
 //! ```
 //!
 //! The tree is the sources of crates in the local registry unless another is named. Both use two threads and honour

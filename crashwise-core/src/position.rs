@@ -144,7 +144,8 @@ pub struct LineIndex {
 impl LineIndex {
     /// Finds the line starts of `text`. Lines end with `\n`.
     pub fn new(text: &[u8]) -> Self {
-        let mut starts = vec![0];
+        let mut starts = Vec::with_capacity(1 + text.len() / 32);
+        starts.push(0);
         starts.extend(memchr::memchr_iter(b'\n', text).map(|at| at + 1));
         Self { starts }
     }

@@ -31,6 +31,7 @@ mod before;
 mod frequency;
 mod literal;
 mod mandatory;
+mod probe;
 mod scan;
 
 #[cfg(test)]

@@ -3,28 +3,15 @@
 use std::fmt;
 
 use super::frequency::rarest_window;
+use super::probe::{BLOCK, MASKED, MASKS, Probe, SPREAD, fold};
 use super::{Case, Hit, LiteralError, LiteralId, LiteralRange};
 
-/// Bytes looked at by one round of the probe.
-const BLOCK: usize = 4096;
-/// Bytes described by one mask: a bit for every second position.
-const MASKED: usize = 128;
-/// Masks of one block.
-const MASKS: usize = BLOCK / MASKED;
 /// Length of the window that identifies a literal.
 const WINDOW: usize = 4;
 /// Length of what the probe sees of a literal where it is long enough: a window at either alignment.
 const PROBED: usize = WINDOW + 1;
 /// The longest literal kept.
 const MAX_LITERAL: usize = 4096;
-/// Bits of a hashed trigram: a table of 64 KiB.
-const SLOT_BITS: u32 = 14;
-/// Slots of that table.
-const SLOTS: usize = 1 << SLOT_BITS;
-/// Setting this bit in every byte folds ASCII letters, and a few other bytes with them: the final comparison is exact.
-const FOLD: u64 = 0x2020_2020_2020_2020;
-/// Odd multiplier that spreads the bits of a window (Knuth's 2^32 over the golden ratio).
-const SPREAD: u32 = 0x9E37_79B1;
 
 /// Collects literals for a [`Prefilter`].
 #[derive(Debug, Clone, Default)]
@@ -171,8 +158,8 @@ impl Prefilter {
         for (index, &mask) in masks.iter().enumerate() {
             let mut mask = mask;
             while mask != 0 {
-                let step = mask.leading_zeros();
-                mask &= !(1 << 63 >> step);
+                let step = mask.trailing_zeros();
+                mask &= mask - 1;
                 self.candidate(haystack, base + index * MASKED + 2 * step as usize, on_hit);
             }
         }
@@ -256,53 +243,6 @@ struct Member {
     window_at: u32,
 }
 
-/// For each hashed trigram, one bit per low five bits of the byte behind it: those bits are the same in both cases.
-#[derive(Clone)]
-struct Probe(Box<[u32; SLOTS]>);
-
-impl Default for Probe {
-    fn default() -> Self {
-        // By way of the heap: it is too large for the stack of a thread.
-        Self(vec![0; SLOTS].into_boxed_slice().try_into().expect("as many slots as asked for"))
-    }
-}
-
-impl Probe {
-    /// Admits a trigram, followed by `next` where it is known.
-    fn set(&mut self, [a, b, c]: [u8; 3], next: Option<u8>) {
-        let slot = Self::slot(fold(u32::from_le_bytes([a, b, c, 0])));
-        self.0[slot] |= next.map_or(u32::MAX, |next| 1 << (next & 31));
-    }
-
-    /// The slot of the folded trigram in the low three bytes; the multiplier shifts the fourth out.
-    #[inline]
-    fn slot(bytes: u32) -> usize {
-        (bytes.wrapping_mul(SPREAD << 8) >> (32 - SLOT_BITS)) as usize
-    }
-
-    /// Writes one mask for each `MASKED` bytes, the first position in the highest bit. `block` has a multiple of
-    /// `MASKED` bytes and eight more, which are read but not probed.
-    #[inline]
-    fn run(&self, block: &[u8], masks: &mut [u64; MASKS]) {
-        let (words, _) = block.as_chunks::<8>();
-        let (groups, _) = words.as_chunks::<{ MASKED / 8 }>();
-        let nexts = words.chunks(MASKED / 8).skip(1).map(|chunk| chunk[0]);
-        for ((group, next), mask) in groups.iter().zip(nexts).zip(masks) {
-            let mut bits = 0_u64;
-            let mut word = u64::from_le_bytes(group[0]) | FOLD;
-            for &next in group[1..].iter().chain([&next]) {
-                let next = u64::from_le_bytes(next) | FOLD;
-                for window in [low(word), low(word >> 16), low(word >> 32), low(word >> 48 | next << 16)] {
-                    let admitted = self.0[Self::slot(window)].wrapping_shr(window >> 24) & 1;
-                    bits = bits << 1 | u64::from(admitted);
-                }
-                word = next;
-            }
-            *mask = bits;
-        }
-    }
-}
-
 /// One bit per hashed window.
 #[derive(Clone)]
 struct Bitmap(Box<[u8; 1 << 13]>);
@@ -384,16 +324,7 @@ impl Table {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
-fn low(word: u64) -> u32 {
-    word as u32
-}
-
 /// Counts of literals and offsets in them fit: a literal has at most `MAX_LITERAL` bytes.
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-fn fold(window: u32) -> u32 {
-    window | low(FOLD)
 }

@@ -91,6 +91,15 @@ static TABLES: [[bool; 256]; Language::ALL.len()] = {
     tables
 };
 
+/// The offset of the first byte that is in a table. Eight are looked at before the first branch.
+fn first_of(table: &[bool; 256], text: &[u8]) -> Option<usize> {
+    let has = |byte: &u8| table[usize::from(*byte)];
+    let (chunks, _) = text.as_chunks::<8>();
+    let plain =
+        chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |any, byte| any | has(byte))).count();
+    text[8 * plain..].iter().position(has).map(|ahead| 8 * plain + ahead)
+}
+
 /// The bytes with which a comment or a string may begin or go on; all else is code where code stands before it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opens {
@@ -134,7 +143,7 @@ impl Scanner<'_> {
         if self.text.starts_with(b"#!") && self.language != Language::Php {
             self.comment_to_line_end(0);
         }
-        while let Some(ahead) = self.text[self.at..].iter().position(|byte| table[usize::from(*byte)]) {
+        while let Some(ahead) = first_of(table, self.rest()) {
             self.at += ahead;
             self.step();
         }

@@ -59,19 +59,84 @@ pub struct SecretDetectionParams {
     pub config_file: Option<String>,
     /// A report of an earlier run.
     pub baseline_file: Option<String>,
+    /// What TruffleHog was given, by its names.
+    pub trufflehog_config: TruffleHogParams,
+    /// What gitleaks was given, by its names.
+    pub gitleaks_config: GitleaksParams,
     /// Configuration of `secret_scanner`.
     pub scanner_config: Value,
 }
 
+/// Those of [`SecretDetectionParams`] that TruffleHog has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct TruffleHogParams {
+    /// Whether issuers are asked.
+    pub verify: bool,
+    /// Threads.
+    pub concurrency: Option<u64>,
+    /// Only so many of the newest commits.
+    pub max_depth: Option<u64>,
+    /// Only these rules or providers.
+    pub include_detectors: Vec<String>,
+    /// None of these rules or providers.
+    pub exclude_detectors: Vec<String>,
+}
+
+/// Those of [`SecretDetectionParams`] that gitleaks has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct GitleaksParams {
+    /// `protect` is the same as `staged`.
+    pub scan_mode: Option<String>,
+    /// `false` is the same as `reveal`.
+    pub redact: Option<bool>,
+    /// `false` is the same as `history`.
+    pub no_git: Option<bool>,
+    /// The largest file that is read, in megabytes.
+    pub max_target_megabytes: Option<u64>,
+    /// A rule file of gitleaks or Betterleaks.
+    pub config_file: Option<String>,
+    /// A report of an earlier run.
+    pub baseline_file: Option<String>,
+}
+
 impl SecretDetectionParams {
+    /// The same with what was said in the names of another scanner at the top, where it is not said there already.
+    fn flattened(mut self) -> Self {
+        let (trufflehog, gitleaks) =
+            (std::mem::take(&mut self.trufflehog_config), std::mem::take(&mut self.gitleaks_config));
+        self.verify |= trufflehog.verify;
+        self.concurrency = self.concurrency.or(trufflehog.concurrency);
+        self.max_depth = self.max_depth.or(trufflehog.max_depth);
+        for (own, other) in [
+            (&mut self.include_detectors, trufflehog.include_detectors),
+            (&mut self.exclude_detectors, trufflehog.exclude_detectors),
+        ] {
+            if own.is_empty() {
+                *own = other;
+            }
+        }
+        self.scan_mode = self.scan_mode.or(gitleaks.scan_mode);
+        self.redact = self.redact.or(gitleaks.redact);
+        self.no_git = self.no_git.or(gitleaks.no_git);
+        self.max_target_megabytes = self.max_target_megabytes.or(gitleaks.max_target_megabytes);
+        self.config_file = self.config_file.or(gitleaks.config_file);
+        self.baseline_file = self.baseline_file.or(gitleaks.baseline_file);
+        self
+    }
+
     /// The configuration of the module.
     fn config(self) -> Result<Value, WorkflowError> {
-        let mut config = match self.scanner_config {
+        let this = self.flattened();
+        let mut config = match this.scanner_config {
             Value::Object(config) => config,
             _ => Map::new(),
         };
-        let staged = self.staged || self.scan_mode.as_deref() == Some("protect");
-        let history = self.history || self.range.is_some() || self.no_git == Some(false);
+        let staged = this.staged || this.scan_mode.as_deref() == Some("protect");
+        let history = this.history || this.range.is_some() || this.no_git == Some(false);
         if staged && history {
             return Err(WorkflowError::failed("either what is staged is looked at or the history, not both"));
         }
@@ -85,19 +150,19 @@ impl SecretDetectionParams {
         };
         let list = |list: Vec<String>| (!list.is_empty()).then(|| list.into());
         let on = |on: bool| on.then_some(Value::Bool(true));
-        set("range", self.range.map(Value::from));
-        set("max_commits", self.max_commits.or(self.max_depth).map(Value::from));
-        set("index_file", self.index_file.map(Value::from));
-        set("verify", on(self.verify));
-        set("reveal", on(self.reveal || self.redact == Some(false)));
-        set("threads", self.concurrency.map(Value::from));
-        set("include_rules", list(self.include_detectors));
-        set("exclude_rules", list(self.exclude_detectors));
-        set("include", list(self.file_patterns));
-        let megabytes = self.max_target_megabytes.map(|megabytes| megabytes.saturating_mul(1_000_000));
-        set("max_file_size", self.max_file_size.or(megabytes).map(Value::from));
-        set("baseline", self.baseline_file.map(Value::from));
-        if let Some(file) = self.config_file {
+        set("range", this.range.map(Value::from));
+        set("max_commits", this.max_commits.or(this.max_depth).map(Value::from));
+        set("index_file", this.index_file.map(Value::from));
+        set("verify", on(this.verify));
+        set("reveal", on(this.reveal || this.redact == Some(false)));
+        set("threads", this.concurrency.map(Value::from));
+        set("include_rules", list(this.include_detectors));
+        set("exclude_rules", list(this.exclude_detectors));
+        set("include", list(this.file_patterns));
+        let megabytes = this.max_target_megabytes.map(|megabytes| megabytes.saturating_mul(1_000_000));
+        set("max_file_size", this.max_file_size.or(megabytes).map(Value::from));
+        set("baseline", this.baseline_file.map(Value::from));
+        if let Some(file) = this.config_file {
             match config.entry("rule_files").or_insert_with(|| Value::Array(Vec::new())) {
                 Value::Array(files) => files.push(file.into()),
                 other => *other = vec![file].into(),

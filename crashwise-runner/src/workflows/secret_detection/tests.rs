@@ -43,6 +43,18 @@ fn what_is_said_at_the_top_goes_to_the_module() {
             json!({"rule_files": ["q.toml", "r.toml"]}),
         ),
         (json!({"baseline_file": "old.sarif"}), json!({"baseline": "old.sarif"})),
+        (
+            json!({"trufflehog_config": {"verify": true, "concurrency": 2, "max_depth": 7, "include_detectors": ["github"]}}),
+            json!({"verify": true, "threads": 2, "max_commits": 7, "include_rules": ["github"]}),
+        ),
+        (
+            json!({"gitleaks_config": {"scan_mode": "detect", "no_git": false, "redact": true, "max_target_megabytes": 2}}),
+            json!({"source": "history", "max_file_size": 2_000_000}),
+        ),
+        (
+            json!({"concurrency": 1, "trufflehog_config": {"concurrency": 2, "exclude_detectors": ["jwt"]}}),
+            json!({"threads": 1, "exclude_rules": ["jwt"]}),
+        ),
         (json!({"max_file_size": 1, "scanner_config": {"max_file_size": 2}}), json!({"max_file_size": 1})),
     ] {
         let mut config =
