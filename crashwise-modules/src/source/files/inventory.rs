@@ -46,8 +46,7 @@ impl Inventory {
 
     /// The lines, sorted by path.
     pub(super) fn lines(&mut self) -> serde_json::Result<Vec<u8>> {
-        // Folders come as a whole, so much of it is in order.
-        self.entries.sort();
+        self.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let mut lines = Vec::with_capacity(self.entries.len() * 96);
         for entry in &self.entries {
             serde_json::to_writer(&mut lines, entry)?;

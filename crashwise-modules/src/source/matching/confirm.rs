@@ -36,7 +36,7 @@ pub(crate) struct Match {
 /// Confirms matches in one file.
 pub(crate) struct Confirm<'s, 't> {
     pub(crate) source: &'s SourceText<'t>,
-    flow: OnceCell<Flow<'s>>,
+    flow: OnceCell<Flow>,
     /// Bytes that may still be looked at: hostile text would have every call look at all that follows it.
     budget: Cell<usize>,
 }
@@ -56,7 +56,7 @@ impl<'s, 't> Confirm<'s, 't> {
         self.budget.set(self.budget.get().saturating_sub(bytes));
     }
 
-    fn flow(&self) -> &Flow<'s> {
+    fn flow(&self) -> &Flow {
         self.flow.get_or_init(|| Flow::new(self.source))
     }
 

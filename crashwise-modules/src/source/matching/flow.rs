@@ -1,20 +1,20 @@
-//! Which variables hold input of a user, or a string put together: one pass over the assignments of a file.
+//! Which variables hold input of a user, or a string put together: told by the assignments before a place.
 
 use super::expression::builds_string;
 use super::profile::Profile;
 use super::text::{SourceText, is_word};
-use std::cell::OnceCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// The most assignments of a file that are followed.
-const MAX_ASSIGNMENTS: usize = 10_000;
 /// The longest value that is looked at, in bytes.
 const MAX_VALUE: usize = 1024;
-/// The most bytes of values that are looked at in a file.
-const MAX_BYTES: usize = 2 << 20;
 /// How far behind an assignment a use may stand, in bytes.
 const MAX_DISTANCE: usize = 8 << 10;
+/// How many assignments are followed from one to the one before.
+const MAX_CHAIN: u32 = 32;
+/// Bytes that may be looked at for assignments, whatever the size of the file; each byte of the file adds to it.
+const BUDGET: usize = 2 << 20;
 
 /// What is known of a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,57 +25,56 @@ pub(crate) struct Origin {
     pub(crate) built: bool,
 }
 
-/// The assignments of a file with what is known of their values.
-#[derive(Debug, Default)]
-pub(crate) struct Flow<'s> {
-    by_name: HashMap<&'s [u8], Vec<Assignment>>,
-    /// Where functions begin, and how far their first lines are indented; found when it is first asked for.
-    functions: OnceCell<Vec<(usize, usize)>>,
+impl Origin {
+    fn or(self, other: Self) -> Self {
+        Self { input: self.input.or(other.input), built: self.built || other.built }
+    }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Assignment {
-    end: usize,
-    indent: usize,
-    origin: Origin,
+/// Follows the assignments of a file.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    /// Of values that were looked at, by the place of their `=`.
+    known: RefCell<HashMap<usize, Origin>>,
+    chain: Cell<u32>,
+    budget: Cell<usize>,
 }
 
-impl<'s> Flow<'s> {
-    /// Follows the assignments of a file.
-    pub(crate) fn new(source: &'s SourceText<'_>) -> Self {
-        let profile = Profile::of(source.language);
-        let mut flow = Self::default();
-        if let Some(parameters) = &profile.parameters {
-            for found in parameters.captures_iter(&source.code).take(MAX_ASSIGNMENTS) {
-                if let Some(name) = found.get(1) {
-                    let origin = Origin { input: Some(name.start()), built: false };
-                    let assignment =
-                        Assignment { end: name.end(), indent: source.indent(name.start()), origin };
-                    flow.by_name.entry(&source.code[name.range()]).or_default().push(assignment);
-                }
-            }
+/// What a name was set to.
+#[derive(Debug, Clone)]
+enum Assignment {
+    /// Input of a user, as a parameter: the range of its name.
+    Parameter(Range<usize>),
+    /// The value behind the `=` at a place, and whether it was added to what was there.
+    Value { at: usize, value: Range<usize>, appends: bool },
+}
+
+impl Assignment {
+    fn end(&self) -> usize {
+        match self {
+            Self::Parameter(name) => name.end,
+            Self::Value { value, .. } => value.end,
         }
-        let (mut count, mut bytes) = (0, 0);
-        for at in memchr::memchr_iter(b'=', &source.code) {
-            if count >= MAX_ASSIGNMENTS || bytes >= MAX_BYTES {
-                break;
-            }
-            let Some((names, appends)) = targets(source, at) else { continue };
-            count += 1;
-            let value = value_of(source, at + 1);
-            bytes += value.len();
-            let mut origin = flow.origin(source, &value, at);
-            let indent = source.indent(at);
-            for name in names {
-                let name = &source.code[name];
-                if appends && let Some(before) = flow.latest(source, name, at) {
-                    origin.input = origin.input.or(before.origin.input);
-                    origin.built |= before.origin.built;
-                }
-                flow.by_name.entry(name).or_default().push(Assignment { end: value.end, indent, origin });
-            }
+    }
+
+    fn start(&self) -> usize {
+        match self {
+            Self::Parameter(name) => name.start,
+            Self::Value { at, .. } => *at,
         }
-        flow
+    }
+}
+
+impl Flow {
+    pub(crate) fn new(source: &SourceText<'_>) -> Self {
+        let budget = source.bytes.len().saturating_mul(4).saturating_add(BUDGET);
+        Self { known: RefCell::default(), chain: Cell::new(0), budget: Cell::new(budget) }
+    }
+
+    /// Nothing where not so many bytes may be looked at any more.
+    fn spend(&self, bytes: usize) -> Option<()> {
+        self.budget.set(self.budget.get().checked_sub(bytes)?);
+        Some(())
     }
 
     /// What is known of an expression at a place.
@@ -100,64 +99,98 @@ impl<'s> Flow<'s> {
         });
         let mut origin = Origin { input, built: builds_string(source, range, None) };
         if origin.input.is_none() || !origin.built {
-            for word in self.words(source, range) {
-                if let Some(assignment) = self.latest(source, &word, place) {
-                    origin.input = origin.input.or(assignment.origin.input);
-                    origin.built |= assignment.origin.built;
-                }
+            for word in words(source, range) {
+                origin = origin.or(self.origin_of(source, &word, place));
             }
         }
         origin
     }
 
-    /// The names of variables in an expression.
-    fn words(&self, source: &SourceText<'_>, range: &Range<usize>) -> Vec<Vec<u8>> {
-        let mut words = Vec::new();
-        let mut take = |text: &[u8]| {
-            let mut at = 0;
-            while at < text.len() && words.len() < 64 {
-                let length = text[at..].iter().take_while(|b| is_word(**b)).count();
-                let member = at > 0 && (text[at - 1] == b'.' || text[..at].ends_with(b"->"));
-                let call = text.get(at + length) == Some(&b'(');
-                if length > 0 && !text[at].is_ascii_digit() && !member && !call {
-                    words.push(text[at..at + length].to_vec());
-                }
-                at += length.max(1);
-            }
+    /// What is known of a variable at a place.
+    fn origin_of(&self, source: &SourceText<'_>, name: &[u8], place: usize) -> Origin {
+        let (at, value, appends) = match self.latest(source, name, place) {
+            None => return Origin::default(),
+            Some(Assignment::Parameter(name)) => return Origin { input: Some(name.start), built: false },
+            Some(Assignment::Value { at, value, appends }) => (at, value, appends),
         };
-        for piece in source.code_in(range.clone()) {
-            take(&source.code[piece]);
+        if let Some(known) = self.known.borrow().get(&at) {
+            return *known;
         }
-        for token in source.tokens_in(range) {
-            if token.kind == crate::source::lexer::TokenKind::Interpolated {
-                take(&source.bytes[token.content()]);
-            }
+        if self.chain.get() == MAX_CHAIN {
+            return Origin::default();
         }
-        words.retain(|word| self.by_name.contains_key(word.as_slice()));
-        words
+        self.chain.set(self.chain.get() + 1);
+        let mut origin = self.origin(source, &value, at);
+        if appends {
+            origin = origin.or(self.origin_of(source, name, at));
+        }
+        self.chain.set(self.chain.get() - 1);
+        self.known.borrow_mut().insert(at, origin);
+        origin
     }
 
     /// The last assignment to a name before a place, in the same function.
-    fn latest(&self, source: &SourceText<'_>, name: &[u8], place: usize) -> Option<&Assignment> {
-        let assignments = self.by_name.get(name)?;
-        let index = assignments.partition_point(|one| one.end <= place);
-        let assignment = &assignments[..index].last()?;
-        if place - assignment.end > MAX_DISTANCE {
-            return None;
-        }
-        let functions = self.functions.get_or_init(|| functions(source));
-        let first = functions.partition_point(|(at, _)| *at <= assignment.end);
-        let last = functions.partition_point(|(at, _)| *at <= place);
-        let crosses = functions[first..last].iter().any(|(_, indent)| *indent < assignment.indent);
-        (!crosses).then_some(assignment)
+    fn latest(&self, source: &SourceText<'_>, name: &[u8], place: usize) -> Option<Assignment> {
+        let floor = place.saturating_sub(MAX_DISTANCE + 2 * MAX_VALUE);
+        let before = &source.code[floor..place];
+        self.spend(before.len())?;
+        memchr::memmem::find(before, name)?;
+        let set = memchr::memrchr_iter(b'=', before).find_map(|at| {
+            let at = floor + at;
+            let (names, appends) = targets(source, at)?;
+            names.into_iter().find(|one| &source.code[one.clone()] == name)?;
+            let value = value_of(source, at + 1);
+            self.spend(8 * value.len())?;
+            (value.end <= place).then_some(Assignment::Value { at, value, appends })
+        });
+        let given = Profile::of(source.language).parameters.as_ref().and_then(|regex| {
+            let names = regex.captures_iter(before).filter_map(|found| found.get(1));
+            let name = names.filter(|one| one.as_bytes() == name).last()?;
+            Some(Assignment::Parameter(floor + name.start()..floor + name.end()))
+        });
+        let assignment = set.into_iter().chain(given).max_by_key(Assignment::end)?;
+        let near = place - assignment.end() <= MAX_DISTANCE;
+        (near && !crosses_function(source, &assignment, place)).then_some(assignment)
     }
 }
 
-/// Where functions begin, and how far their first lines are indented.
-fn functions(source: &SourceText<'_>) -> Vec<(usize, usize)> {
-    let Some(regex) = &Profile::of(source.language).functions else { return Vec::new() };
-    let found = regex.find_iter(&source.code).take(MAX_ASSIGNMENTS);
-    found.map(|found| (found.end(), source.indent(found.end() - 1))).collect()
+/// The names of variables in an expression.
+fn words(source: &SourceText<'_>, range: &Range<usize>) -> Vec<Vec<u8>> {
+    let mut words = Vec::new();
+    let mut take = |text: &[u8]| {
+        let mut at = 0;
+        while at < text.len() && words.len() < 64 {
+            let length = text[at..].iter().take_while(|b| is_word(**b)).count();
+            let member = at > 0 && (text[at - 1] == b'.' || text[..at].ends_with(b"->"));
+            let call = text.get(at + length) == Some(&b'(');
+            if length > 0 && !text[at].is_ascii_digit() && !member && !call {
+                words.push(text[at..at + length].to_vec());
+            }
+            at += length.max(1);
+        }
+    };
+    for piece in source.code_in(range.clone()) {
+        take(&source.code[piece]);
+    }
+    for token in source.tokens_in(range) {
+        if token.kind == crate::source::lexer::TokenKind::Interpolated {
+            take(&source.bytes[token.content()]);
+        }
+    }
+    words
+}
+
+/// Whether a function begins between an assignment and a place that is less indented than the assignment.
+fn crosses_function(source: &SourceText<'_>, assignment: &Assignment, place: usize) -> bool {
+    let Some(regex) = &Profile::of(source.language).functions else { return false };
+    let end = assignment.end();
+    // A match lies in one line.
+    let lines = source.lines_of(&(end..place), MAX_DISTANCE);
+    let indent = source.indent(assignment.start());
+    regex
+        .find_iter(&source.code[lines.clone()])
+        .map(|found| lines.start + found.end())
+        .any(|at| end < at && at <= place && source.indent(at - 1) < indent)
 }
 
 /// The names that the `=` at an offset sets, and whether it adds to what they hold.
