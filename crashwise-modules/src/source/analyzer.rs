@@ -260,9 +260,9 @@ impl LanguageRules {
         known.resize_with(self.shapes.len(), || None);
         let opens = Opens::of(language);
         let hits = self.hits_where(text, |shape, place, literal| {
-            let test = self.test(shape);
-            test.may_begin(text, literal, place)
-                && test.glance().is_none_or(|glance| {
+            let tested = self.test(shape);
+            tested.may_begin(text, literal, place)
+                && tested.glance().is_none_or(|glance| {
                     let look = known[shape as usize].get_or_insert_with(|| glance.look());
                     glance.may_match((text, opens), place, look)
                 })

@@ -11,7 +11,9 @@ pub use dependency_analysis::{DependencyAnalysis, DependencyAnalysisOutput, Depe
 pub use fuzzing::{
     AflFuzzing, AtherisFuzzing, CargoFuzzing, FuzzRegression, FuzzingOutput, LibfuzzerFuzzing,
 };
-pub use secret_detection::{SecretDetection, SecretDetectionOutput, SecretDetectionParams};
+pub use secret_detection::{
+    GitleaksParams, SecretDetection, SecretDetectionOutput, SecretDetectionParams, TruffleHogParams,
+};
 pub use security_assessment::{SecurityAssessment, SecurityAssessmentOutput, SecurityAssessmentParams};
 
 use crashwise_core::Metadata;

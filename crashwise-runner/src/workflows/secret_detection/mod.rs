@@ -59,7 +59,7 @@ pub struct SecretDetectionParams {
     pub config_file: Option<String>,
     /// A report of an earlier run.
     pub baseline_file: Option<String>,
-    /// What TruffleHog was given, by its names.
+    /// What `TruffleHog` was given, by its names.
     pub trufflehog_config: TruffleHogParams,
     /// What gitleaks was given, by its names.
     pub gitleaks_config: GitleaksParams,
@@ -67,7 +67,7 @@ pub struct SecretDetectionParams {
     pub scanner_config: Value,
 }
 
-/// Those of [`SecretDetectionParams`] that TruffleHog has.
+/// Those of [`SecretDetectionParams`] that `TruffleHog` has.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
