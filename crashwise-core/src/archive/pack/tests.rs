@@ -102,6 +102,22 @@ fn the_same_tree_gives_the_same_bytes() {
     assert_ne!(packed(two.path(), &options).1.id, first.1.id);
 }
 
+/// Another version that packs otherwise makes every stored target a new one: that must be meant.
+#[test]
+fn a_known_tree_keeps_its_name() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let root = dir.path();
+    let long = format!("{}/{}", "folder".repeat(12), "file".repeat(30));
+    for (name, content) in [("a", "1"), ("d/run.sh", "#!/bin/sh\n"), ("grüße", ""), (&long, "long")] {
+        write(root, name, content.as_bytes());
+    }
+    write(root, "large", &b"twelve bytes".repeat(1 << 20));
+    fs::set_permissions(root.join("d/run.sh"), fs::Permissions::from_mode(0o755)).expect("own file");
+    symlink("../a", root.join("d/link")).expect("writable");
+    let (_, packed) = packed(root, &PackOptions::new());
+    assert_eq!(packed.id.as_str(), "974ec48be9087a2bd65bb93ba946a95a78102145a1e4adea2ba04058e656ecd4");
+}
+
 #[test]
 fn what_cannot_be_extracted_is_left_out_and_listed() {
     let dir = tempfile::tempdir().expect("temporary directory");
