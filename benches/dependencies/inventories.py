@@ -75,7 +75,10 @@ def maven(folder):
     with tempfile.TemporaryDirectory() as scratch:
         source = pathlib.Path(__file__).with_name("EffectivePoms.java").resolve()
         subprocess.run(["javac", "-cp", path, "-d", scratch, source], check=True)
-        return printed(["java", "-cp", f"{path}:{scratch}", "EffectivePoms", "."], folder)
+        entries = printed(["java", "-cp", f"{path}:{scratch}", "EffectivePoms", "."], folder)
+    # An inventory has a version once, for tests only if no project ships it; what nothing settles has no version.
+    entries = {(name, "" if "${" in version else version, test) for name, version, test in entries}
+    return {entry for entry in entries if not entry[2] or (*entry[:2], "") not in entries}
 
 
 READERS = {reader.__name__: reader for reader in (bun, bundler, composer, mix, maven)}

@@ -23,9 +23,9 @@ pub(super) const VERSION: u32 = 3;
 pub(super) const SECTIONS: usize = 7;
 pub(super) const HEADER_LENGTH: usize = 16 + SECTIONS * 16 + 32 + 4;
 /// Bytes of package records that make a page.
-pub(super) const PAGE_SIZE: usize = 1 << 14;
+pub(super) const PAGE_SIZE: usize = 1 << 13;
 /// Bytes of advisories that make a block.
-pub(super) const BLOCK_SIZE: usize = 1 << 12;
+pub(super) const BLOCK_SIZE: usize = 1 << 13;
 /// Most bytes of the dictionary.
 pub(super) const DICTIONARY_SIZE: usize = 1 << 15;
 
