@@ -6,7 +6,7 @@
 //! - [`DependencyScanner`] and [`take_inventory`]: what a workspace depends on.
 //! - [`advisory`]: the compiled database, how one is built, and exact matching.
 //! - [`VulnerabilityAnalyzer`] and [`analyze`]: what of the inventory is affected.
-//! - [`cyclonedx`] and [`spdx`]: the inventory as a bill of materials.
+//! - [`cyclonedx`] and [`spdx()`]: the inventory as a bill of materials.
 //! - [`version`]: the version orders of the ecosystems.
 
 pub mod advisory;
