@@ -36,7 +36,7 @@ impl RelPath {
     pub fn new(path: impl AsRef<Path>) -> Result<Self, InvalidPath> {
         let path = path.as_ref();
         let reject = |problem| Err(InvalidPath { path: path.to_string_lossy().into_owned(), problem });
-        let mut text = String::new();
+        let mut text = String::with_capacity(path.as_os_str().len());
         for component in path.components() {
             match component {
                 Component::Normal(part) => {

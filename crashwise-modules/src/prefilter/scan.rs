@@ -16,7 +16,7 @@ const MAX_LITERAL: usize = 4096;
 /// Collects literals for a [`Prefilter`].
 #[derive(Debug, Clone, Default)]
 pub struct Builder {
-    literals: Vec<(Box<[u8]>, Case)>,
+    literals: Vec<Literal>,
 }
 
 impl Builder {
@@ -30,7 +30,7 @@ impl Builder {
             return Err(LiteralError::TooLong { len, max: MAX_LITERAL });
         }
         let id = LiteralId(count(self.literals.len()));
-        self.literals.push((literal.into(), case));
+        self.literals.push(Literal::new(literal, case));
         Ok(id)
     }
 
@@ -53,7 +53,7 @@ impl Builder {
     pub fn build(self) -> Prefilter {
         let mut probe = Probe::default();
         let (mut windows, mut triples, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (literal, _)) in self.literals.iter().enumerate() {
+        for (index, Literal { bytes: literal, .. }) in self.literals.iter().enumerate() {
             let (window_at, _) = rarest_window(literal, PROBED.min(literal.len()));
             let member = Member { literal: count(index), window_at: count(window_at) };
             match literal[window_at..] {
@@ -96,7 +96,7 @@ pub struct Prefilter {
     windows: Table,
     triples: Table,
     pairs: Table,
-    literals: Vec<(Box<[u8]>, Case)>,
+    literals: Vec<Literal>,
 }
 
 impl fmt::Debug for Prefilter {
@@ -123,7 +123,7 @@ impl Prefilter {
 
     /// The bytes and the case of a literal; `None` for an id of another prefilter.
     pub fn literal(&self, id: LiteralId) -> Option<(&[u8], Case)> {
-        self.literals.get(id.index()).map(|(bytes, case)| (&**bytes, *case))
+        self.literals.get(id.index()).map(|literal| (&*literal.bytes, literal.case))
     }
 
     /// Calls `on_hit` once for every occurrence of every literal, overlapping ones included.
@@ -222,16 +222,47 @@ impl Prefilter {
         }
         for member in table.find(key) {
             let Some(start) = at.checked_sub(member.window_at as usize) else { continue };
-            let (literal, case) = &self.literals[member.literal as usize];
-            let Some(found) = haystack.get(start..start + literal.len()) else { continue };
-            let equal = match case {
-                Case::Sensitive => found == &**literal,
-                Case::Insensitive => found.eq_ignore_ascii_case(literal),
-            };
-            if equal {
+            if self.literals[member.literal as usize].begins(&haystack[start..]) {
                 on_hit(Hit { start, literal: LiteralId(member.literal) });
             }
         }
+    }
+}
+
+/// A literal, and its first bytes for a comparison at once.
+#[derive(Debug, Clone)]
+struct Literal {
+    bytes: Box<[u8]>,
+    case: Case,
+    head: u128,
+    /// The bits of the head that count: none behind a shorter literal, and not that of the case where the case is all the same.
+    mask: u128,
+}
+
+impl Literal {
+    fn new(literal: &[u8], case: Case) -> Self {
+        let (mut head, mut mask) = ([0; 16], [0; 16]);
+        for ((byte, bits), literal) in head.iter_mut().zip(&mut mask).zip(literal) {
+            let any_case = case == Case::Insensitive && literal.is_ascii_alphabetic();
+            (*byte, *bits) = (*literal, if any_case { !0x20 } else { !0 });
+        }
+        let [head, mask] = [head, mask].map(u128::from_le_bytes);
+        Self { bytes: literal.into(), case, head, mask }
+    }
+
+    /// Whether a text begins with it.
+    #[inline]
+    fn begins(&self, text: &[u8]) -> bool {
+        if let Some(first) = text.first_chunk::<16>() {
+            let same = (u128::from_le_bytes(*first) ^ self.head) & self.mask == 0;
+            if !same || self.bytes.len() <= first.len() {
+                return same;
+            }
+        }
+        text.get(..self.bytes.len()).is_some_and(|found| match self.case {
+            Case::Sensitive => found == &*self.bytes,
+            Case::Insensitive => found.eq_ignore_ascii_case(&self.bytes),
+        })
     }
 }
 

@@ -40,7 +40,7 @@ pub struct CodeAnalyzer {
 pub(crate) struct Inner {
     pub(crate) config: CodeAnalyzerConfig,
     own_rules: Vec<super::Rule>,
-    languages: [OnceLock<LanguageRules>; Language::ALL.len()],
+    languages: PerLanguage,
 }
 
 /// What the analysis of one file gave.
@@ -69,6 +69,9 @@ struct LanguageRules {
     /// Of texts that were looked at; as many as threads looked at once.
     looks: Mutex<Vec<Looks>>,
 }
+
+/// The rules of each language, made when they are first needed.
+type PerLanguage = [OnceLock<Arc<LanguageRules>>; Language::ALL.len()];
 
 /// A shape and a literal of it, by their numbers.
 type User = (u32, u32);
@@ -181,12 +184,22 @@ impl CodeAnalyzer {
     }
 
     fn rules(&self, language: Language) -> &LanguageRules {
+        /// All rules of the crate and no others, for all analysers of the process that ask for that.
+        static BUILTIN: PerLanguage = [const { OnceLock::new() }; Language::ALL.len()];
+
+        let Inner { config, own_rules, languages } = &*self.inner;
         let index = Language::ALL.iter().position(|one| *one == language).unwrap_or(0);
-        self.inner.languages[index].get_or_init(|| {
-            let config = &self.inner.config;
-            let own = self.inner.own_rules.iter().filter(|rule| rule.languages.contains(&language)).cloned();
+        let make = || {
+            let own = own_rules.iter().filter(|rule| rule.languages.contains(&language)).cloned();
             let rules = builtin_rules(language).into_iter().chain(own).filter(|rule| config.asks_for(rule));
-            LanguageRules::new(rules.filter_map(|rule| CompiledRule::new(rule).ok()).collect())
+            Arc::new(LanguageRules::new(rules.filter_map(|rule| CompiledRule::new(rule).ok()).collect()))
+        };
+        languages[index].get_or_init(|| {
+            if own_rules.is_empty() && config.asks_for_all() {
+                Arc::clone(BUILTIN[index].get_or_init(make))
+            } else {
+                make()
+            }
         })
     }
 }
@@ -382,6 +395,17 @@ fn finding(compiled: &CompiledRule, found: &Match, place: &Place<'_>) -> Finding
 }
 
 impl CodeAnalyzerConfig {
+    /// Whether the configuration asks for every rule there may be.
+    fn asks_for_all(&self) -> bool {
+        self.check_secrets
+            && self.check_sql
+            && self.check_dangerous_functions
+            && self.min_severity.is_none_or(|least| least == Severity::Info)
+            && self.min_confidence.is_none_or(|least| least == Confidence::Low)
+            && self.rules.is_empty()
+            && self.exclude_rules.is_empty()
+    }
+
     /// Whether the configuration asks for a rule.
     fn asks_for(&self, rule: &super::Rule) -> bool {
         let id = rule.id.as_str();

@@ -1,16 +1,23 @@
 //! Folders by descriptor: everything below is opened relative to it and without following links.
 
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
-use std::ffi::{OsStr, OsString};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::RawDir;
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
+use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An open folder.
 #[derive(Debug)]
 pub(super) struct Folder {
     fd: OwnedFd,
+    /// Whether somebody listed it by its own descriptor, which has one position for all.
+    is_listed: AtomicBool,
 }
 
 /// What an entry of a folder is.
@@ -45,45 +52,82 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK);
 
+/// Bytes for entries of one call.
+const LISTED: usize = 16 << 10;
+
 impl Folder {
     /// Opens the root of a walk; it may be reached through links.
     pub(super) fn root(path: &Path) -> io::Result<Self> {
-        Ok(Self { fd: fs::open(path, FOLDER, Mode::empty())? })
+        Ok(Self::of(fs::open(path, FOLDER, Mode::empty())?))
     }
 
     /// Opens a folder in this one; a link is refused.
     pub(super) fn folder(&self, name: &OsStr) -> io::Result<Self> {
-        Ok(Self { fd: fs::openat(&self.fd, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())? })
+        Ok(Self::of(fs::openat(&self.fd, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?))
+    }
+
+    fn of(fd: OwnedFd) -> Self {
+        Self { fd, is_listed: AtomicBool::new(false) }
     }
 
     /// The entries, in the order of their names, at most `limit` of them, and whether there are more.
     pub(super) fn entries(&self, limit: usize) -> io::Result<(Vec<(OsString, EntryKind)>, bool)> {
         let mut entries = Vec::new();
-        let mut more = false;
-        for entry in Dir::read_from(&self.fd)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
+        let more = self.list(|name, kind| {
+            let bytes = name.to_bytes();
+            if bytes == b"." || bytes == b".." {
+                return ControlFlow::Continue(());
             }
             if entries.len() >= limit {
-                more = true;
-                break;
+                return ControlFlow::Break(());
             }
-            let kind = match entry.file_type() {
-                FileType::Unknown => {
-                    match fs::statat(&self.fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                        Ok(stat) => FileType::from_raw_mode(stat.st_mode),
-                        // Opening it will say what is wrong.
-                        Err(_) => FileType::RegularFile,
-                    }
-                }
+            let kind = match kind {
+                FileType::Unknown => match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                    // Opening it will say what is wrong.
+                    Err(_) => FileType::RegularFile,
+                },
                 known => known,
             };
-            entries.push((OsString::from_vec(name.to_vec()), kind.into()));
-        }
+            entries.push((OsString::from_vec(bytes.to_vec()), kind.into()));
+            ControlFlow::Continue(())
+        })?;
+        let more = more.is_break();
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         Ok((entries, more))
+    }
+
+    /// Shows the entries in the order of the file system.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn list(&self, mut show: impl FnMut(&CStr, FileType) -> ControlFlow<()>) -> io::Result<ControlFlow<()>> {
+        let again;
+        let fd = if self.is_listed.swap(true, Ordering::Relaxed) {
+            again = fs::openat(&self.fd, c".", FOLDER, Mode::empty())?;
+            &again
+        } else {
+            &self.fd
+        };
+        let mut buffer = [MaybeUninit::uninit(); LISTED];
+        let mut entries = RawDir::new(fd, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            if show(entry.file_name(), entry.file_type()).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Shows the entries in the order of the file system.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn list(&self, mut show: impl FnMut(&CStr, FileType) -> ControlFlow<()>) -> io::Result<ControlFlow<()>> {
+        for entry in fs::Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            if show(entry.file_name(), entry.file_type()).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The size of a file in this folder, without opening it.

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, thread};
 
 #[derive(Default)]
 struct Host(Mutex<Vec<Stats>>);
@@ -356,6 +356,23 @@ fn folders_by_path_show_what_folders_by_descriptor_show() {
         }};
     }
     assert_eq!(seen!(folder), seen!(folder_portable));
+}
+
+#[test]
+fn a_folder_listed_by_many_at_once_is_whole_for_each() {
+    let tree = Tree::new(&[]);
+    let root = tree.root();
+    let names: Vec<_> = (0..1500).map(|n| format!("a file with the number {n:04}")).collect();
+    names.iter().for_each(|name| fs::write(root.join(name), "").unwrap());
+    let folder = super::folder::Folder::root(&root).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let (entries, more) = folder.entries(2000).unwrap();
+                assert!(!more && entries.iter().map(|(name, _)| name.to_str().unwrap()).eq(&names));
+            });
+        }
+    });
 }
 
 /// Sees its first file, or any, once another walk has joined, and remembers them.

@@ -2,6 +2,7 @@
 
 use crashwise_core::{Confidence, Severity};
 use memchr::memmem;
+use std::sync::LazyLock;
 
 /// A rule for files.
 pub(super) struct SensitiveRule {
@@ -71,7 +72,8 @@ impl<'f> Seen<'f> {
 
 /// Whether a text has a private key in it, with a body.
 fn private_key(seen: &Seen<'_>) -> bool {
-    let Some(at) = memmem::find(seen.head, b"PRIVATE KEY-----") else { return false };
+    static END: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"PRIVATE KEY-----"));
+    let Some(at) = END.find(seen.head) else { return false };
     let before = &seen.head[..at];
     let Some(begin) = memmem::rfind(before, b"-----BEGIN ") else { return false };
     let key = &seen.head[at + 16..];
@@ -223,7 +225,7 @@ pub(super) const RULES: &[SensitiveRule] = rules! {
     |seen| (seen.extension == "ovpn" && seen.holds("<key>"))
         || (seen.extension == "conf" && seen.holds("[Interface]") && seen.holds("PrivateKey"));
     "file/secret-keyring", "Secret keys of GnuPG", High, High, 321, REVOKE,
-    |seen| seen.is_named(&["secring.gpg"]) || (seen.path.contains("private-keys-v1.d/") && seen.extension == "key");
+    |seen| seen.is_named(&["secring.gpg"]) || (seen.extension == "key" && seen.path.contains("private-keys-v1.d/"));
     "file/remote-desktop", "Saved login of a remote session", Medium, Medium, 522, REVOKE,
     |seen| (seen.extension == "rdp" && seen.holds("password 51")) || (seen.is_named(&["filezilla.xml", "sitemanager.xml", "recentservers.xml"]) && seen.holds("<Pass"));
     "file/shell-history", "History of a shell or database client", Medium, Medium, 538,

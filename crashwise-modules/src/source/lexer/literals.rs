@@ -43,8 +43,11 @@ fn quoted(scan: &mut Scanner<'_>, prefix: usize, quotes: usize, close: Close) {
 
 /// Whether `mark` stands before `at` and is not the end of a longer word.
 fn preceded(scan: &Scanner<'_>, at: usize, mark: &[u8]) -> bool {
-    scan.text[..at].ends_with(mark)
-        && !scan.text[..at - mark.len()].last().is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_')
+    // Marks are of one to three bytes, for which a comparison in place is faster than a call.
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    at.checked_sub(mark.len()).is_some_and(|start| {
+        scan.text[start..at].iter().eq(mark) && !scan.text[..start].last().is_some_and(is_word)
+    })
 }
 
 fn python(scan: &mut Scanner<'_>, quote: u8) {

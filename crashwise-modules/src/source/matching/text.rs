@@ -26,10 +26,9 @@ impl<'t> SourceText<'t> {
                 TokenKind::Comment | TokenKind::Markup => (token.start..token.end, b' '),
                 _ => (token.content(), FILLER),
             };
+            // Every byte is written, so that many are written at once.
             for byte in &mut code[range] {
-                if *byte != b'\n' {
-                    *byte = filler;
-                }
+                *byte = if *byte == b'\n' { b'\n' } else { filler };
             }
         }
         Self { bytes, language, tokens, code }
