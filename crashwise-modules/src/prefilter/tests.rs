@@ -37,7 +37,8 @@ fn naive(literals: &Literals, haystack: &[u8]) -> Vec<(usize, usize)> {
 
 fn literal() -> impl Strategy<Value = (Vec<u8>, Case)> {
     let byte = prop_oneof![8 => prop::sample::select(b"abABk_@`\0{[".to_vec()), 1 => any::<u8>()];
-    let bytes = prop_oneof![3 => prop::collection::vec(byte.clone(), 2..8), 1 => prop::collection::vec(byte, 14..20)];
+    let bytes =
+        prop_oneof![3 => prop::collection::vec(byte.clone(), 2..8), 1 => prop::collection::vec(byte, 14..20)];
     (bytes, prop::sample::select(vec![Case::Sensitive, Case::Insensitive]))
 }
 

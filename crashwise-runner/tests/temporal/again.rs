@@ -1,4 +1,5 @@
 //! Runs that take over what was done: in a new history, after a failure, from a step on.
+#![allow(clippy::disallowed_methods, reason = "it runs the command line")]
 
 use crate::parity::pretty_equal;
 use crate::support::{Bench, address, bytes, told, vertical};

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "it kills a worker")]
 
 use crate::support::{Bench, address, vertical};
+use crashwise_core::store::Store;
 use crashwise_core::workflow::AnyWorkflow;
 use crashwise_runner::definition::{Definition, Source};
 use crashwise_runner::temporal::{ClusterRun, Submission};
@@ -88,6 +89,14 @@ async fn until(what: &str, most: Duration, mut is_so: impl FnMut() -> bool) -> D
     began.elapsed()
 }
 
+/// Whether an input of the corpus is this text.
+async fn keeps(store: &Store, text: &str) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    store.corpus(&"demo/target".parse().unwrap()).unpack(folder.path()).await.unwrap();
+    let mut inputs = std::fs::read_dir(folder.path()).unwrap().flatten();
+    inputs.any(|input| std::fs::read_to_string(input.path()).is_ok_and(|input| input.trim_end() == text))
+}
+
 /// Begins a run that fuzzes, on a worker of its own.
 async fn fuzzing(bench: &Bench, name: &str, mark: &str) -> (ClusterRun, Worker, String) {
     let vertical = vertical(name);
@@ -119,12 +128,15 @@ async fn an_attempt_after_a_killed_worker_goes_on_from_the_corpus() {
     let mark = format!("1{}", std::process::id());
     let bench = Bench::without_worker().await;
     let (run, mut worker, vertical) = fuzzing(&bench, "fuzz-killed", &mark).await;
-    until("the fuzzer runs", Duration::from_secs(30), || processes(&mark) > 0).await;
-    let inputs = bench.folder.path().join("store/corpora/demo/target/inputs");
-    let kept = || std::fs::read_dir(&inputs).is_ok_and(|mut packs| packs.next().is_some());
-    until("the corpus is kept", Duration::from_secs(30), kept).await;
+    until("the fuzzer runs", Duration::from_mins(1), || processes(&mark) > 0).await;
+    let store = Store::local(&bench.folder.path().join("store")).unwrap();
+    let began = Instant::now();
+    while !keeps(&store, "learnt").await {
+        assert!(began.elapsed() < Duration::from_mins(1), "the corpus is not kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     worker.kill();
-    until("no process is left", Duration::from_secs(5), || processes(&mark) == 0).await;
+    until("no process is left", Duration::from_secs(30), || processes(&mark) == 0).await;
     let _other = Worker::start(&bench, &vertical, 2);
     let report = run.wait().await.unwrap();
     assert_eq!(report.status, RunStatus::Completed, "{report:?}");
@@ -138,7 +150,7 @@ async fn a_cancel_leaves_no_process_of_the_fuzzer_after_two_seconds() {
     let mark = format!("2{}", std::process::id());
     let bench = Bench::without_worker().await;
     let (run, _worker, _) = fuzzing(&bench, "fuzz-cancelled", &mark).await;
-    until("the fuzzer runs", Duration::from_secs(30), || processes(&mark) > 0).await;
+    until("the fuzzer runs", Duration::from_mins(1), || processes(&mark) > 0).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let asked = Instant::now();
     run.cancel().await.unwrap();

@@ -45,7 +45,7 @@ async fn every_workflow_that_comes_along_replays() {
     let workflows = builtin();
     let bench = Bench::new(&workflows, add).await;
     let replayer = Replayer::new(workflows.iter().cloned(), bench.modules(add)).unwrap();
-    let mut replayed = 0;
+    let mut count = 0;
     for workflow in &workflows {
         let name = workflow.metadata().name;
         let params = match name.as_str() {
@@ -61,7 +61,7 @@ async fn every_workflow_that_comes_along_replays() {
         assert!(!report.steps.is_empty(), "{name}: {report:?}");
         let history = run.history().await.unwrap();
         replayer.replay(&history).await.unwrap_or_else(|error| panic!("{name}: {}", error.chain()));
-        replayed += 1;
+        count += 1;
         if std::env::var_os("CRASHWISE_RECORD").is_some() {
             let mut history: Value = serde_json::from_slice(&history).unwrap();
             anonymous(&mut history);
@@ -70,7 +70,7 @@ async fn every_workflow_that_comes_along_replays() {
             std::fs::write(folder.join(format!("{name}.json")), history.to_string() + "\n").unwrap();
         }
     }
-    assert!(replayed >= 3);
+    assert!(count >= 3);
     // Code that does something else is found out.
     let history = {
         let run = bench.submit(first(&workflows, "security_assessment"), Value::Null).await;

@@ -73,11 +73,11 @@ impl Module for Probe {
             cx.report(Finding::new(rule.clone(), title, Severity::High).with_location(place))?;
         }
         cx.covered("lines", config.findings.into());
-        if let Some(word) = &config.says {
-            if cx.identity().attempt == 1 {
-                let kept = cx.store("kept.txt", word.as_bytes())?;
-                cx.heartbeat(serde_json::to_value(kept).map_err(ModuleError::failed)?);
-            }
+        if let Some(word) = &config.says
+            && cx.identity().attempt == 1
+        {
+            let kept = cx.store("kept.txt", word.as_bytes())?;
+            cx.heartbeat(serde_json::to_value(kept).map_err(ModuleError::failed)?);
         }
         let begun = tokio::time::Instant::now();
         while begun.elapsed() < Duration::from_millis(config.takes_ms) {
@@ -118,8 +118,11 @@ pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) probe: Probe,
     options: ClusterOptions,
-    worker: Option<(oneshot::Sender<()>, std::thread::JoinHandle<Result<(), String>>)>,
+    worker: Option<Serving>,
 }
+
+/// What stops a worker, and its thread.
+type Serving = (oneshot::Sender<()>, std::thread::JoinHandle<Result<(), String>>);
 
 impl Bench {
     /// Workers of the verticals of these workflows.

@@ -72,7 +72,8 @@ impl<'f> Seen<'f> {
 
 /// Whether a text has a private key in it, with a body.
 fn private_key(seen: &Seen<'_>) -> bool {
-    static END: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"PRIVATE KEY-----"));
+    static END: LazyLock<memmem::Finder<'static>> =
+        LazyLock::new(|| memmem::Finder::new(b"PRIVATE KEY-----"));
     let Some(at) = END.find(seen.head) else { return false };
     let before = &seen.head[..at];
     let Some(begin) = memmem::rfind(before, b"-----BEGIN ") else { return false };
