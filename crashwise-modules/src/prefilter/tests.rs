@@ -58,8 +58,8 @@ proptest! {
             let Some(place) = haystack.get_mut(at..at + literal.len()) else { continue };
             place.copy_from_slice(literal);
             // Letters in another case, and now and then something that only looks as if it were.
-            for (n, byte) in place.iter_mut().enumerate() {
-                let flip = flips >> n & 1 != 0 && (byte.is_ascii_alphabetic() || flips >> 28 == n as u32);
+            for (n, byte) in (0..).zip(place) {
+                let flip = flips >> n & 1 != 0 && (byte.is_ascii_alphabetic() || flips >> 28 == n);
                 *byte ^= if flip { 0x20 } else { 0 };
             }
         }

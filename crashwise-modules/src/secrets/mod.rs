@@ -31,6 +31,7 @@ mod generic;
 mod git;
 mod module;
 mod places;
+mod published;
 mod redact;
 mod report;
 mod rule;

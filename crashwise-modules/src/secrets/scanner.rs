@@ -12,6 +12,7 @@ use super::catalogue;
 use super::check::{Check, Verdict};
 use super::decode::{self, Budget, Decoding, Hint, Hints};
 use super::generic::{self, Promise};
+use super::published::is_published;
 use super::rule::{Rule, RuleInfo, Shape};
 use super::secret::Secret;
 use super::surroundings::{ends_alone, is_code, starts_alone, without_scheme};
@@ -503,6 +504,9 @@ impl<'s> Scan<'s> {
         name: Option<String>,
     ) {
         if confidence < self.scanner.options.min_confidence || self.found.len() >= 2 * MAX_MATCHES {
+            return;
+        }
+        if is_published(&self.bytes[span.clone()]) {
             return;
         }
         let secret = Secret::new(&self.bytes[span.clone()]);

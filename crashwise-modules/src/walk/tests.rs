@@ -363,7 +363,9 @@ fn a_folder_listed_by_many_at_once_is_whole_for_each() {
     let tree = Tree::new(&[]);
     let root = tree.root();
     let names: Vec<_> = (0..1500).map(|n| format!("a file with the number {n:04}")).collect();
-    names.iter().for_each(|name| fs::write(root.join(name), "").unwrap());
+    for name in &names {
+        fs::write(root.join(name), "").unwrap();
+    }
     let folder = super::folder::Folder::root(&root).unwrap();
     thread::scope(|scope| {
         for _ in 0..4 {

@@ -502,6 +502,11 @@ impl Shape {
                 _ => shape.others += 1,
             }
         }
+        // An escape for a space or a line end separates words as they do.
+        let escapes = value.windows(2).filter(|pair| matches!(pair, [b'\\', b'n' | b'r' | b't'])).count();
+        shape.spaces += escapes;
+        shape.others -= escapes;
+        shape.letters -= escapes;
         shape
     }
 }

@@ -42,6 +42,8 @@ fn passwords() {
             "",
             "********",
             "the password is not valid",
+            r"Hello\nworld",
+            r"Hello\n\nworld",
             "abcdefgh",
         ],
     );
