@@ -29,7 +29,7 @@ enum Action {
     Info,
     /// List its targets, the most recently used first
     List,
-    /// Look for damage and remove what is damaged, so that it is fetched again
+    /// Look for damage and remove what is damaged, so that it is fetched again; ends with 1 if there was any, with 2 if some is in use
     Verify {
         /// Compare every tree with its archive byte by byte
         #[arg(long)]
@@ -165,7 +165,11 @@ fn verify(cache: &Cache, deep: bool, json: bool, terminal: &Terminal) -> Result<
             many => writeln!(out, "checked {targets} targets, {many} damaged"),
         }
     })?;
-    Ok(if damages.iter().all(|damage| damage.removed) { Exit::Clean } else { Exit::Incomplete })
+    Ok(match damages.iter().all(|damage| damage.removed) {
+        _ if damages.is_empty() => Exit::Clean,
+        true => Exit::Findings,
+        false => Exit::Incomplete,
+    })
 }
 
 fn removed(pruned: &Pruned, dry_run: bool, json: bool, terminal: &Terminal) -> Result<Exit, Failure> {
