@@ -15,6 +15,15 @@ pub(super) struct Kin {
 }
 
 impl Kin {
+    /// Whether an overflow of `target`, perhaps of a small stack only, is by a nesting that was seen.
+    pub(super) fn nests(&self, target: &str, report: &CrashReport) -> bool {
+        let cycle = report.recurring();
+        report.kind == "stack-overflow"
+            && self.nestings.iter().any(|(other, known)| {
+                other == target && known.iter().any(|name| cycle.contains(name.as_str()))
+            })
+    }
+
     /// Whether a crash of `target` is one that was seen. `again` is what a hang's input did when it was run once more: what
     /// both stacks begin with leads to the loop.
     pub(super) fn is_known(
@@ -88,7 +97,9 @@ mod tests {
         let head = "==7==ERROR: AddressSanitizer: stack-overflow on address 0x7 (pc 0x5 bp 0x7 sp 0x7 T0)";
         let of = |a: &str, b: &str| report(head, &[a, b, a, b, a, b, a, b]);
         let mut kin = Kin::default();
+        assert!(!kin.nests("t", &of("value", "array")));
         assert!(!kin.is_known("t", &of("value", "array"), None));
+        assert!(kin.nests("t", &of("array", "x")) && !kin.nests("u", &of("array", "x")));
         assert!(kin.is_known("t", &of("value", "object"), None), "they share a function");
         assert!(!kin.is_known("t", &of("group", "pattern"), None));
         let other = report("==7==ERROR: AddressSanitizer: SEGV on unknown address 0x0", &["value"]);

@@ -28,6 +28,9 @@ use super::triage::{Known, Scope, StackHash, signature};
 /// How often new inputs are kept: what a kill costs at most.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 
+/// After how many overflows of the small stack that do not overflow the default one it is given up.
+const HARMLESS: u32 = 3;
+
 /// A target that is ready to run.
 #[derive(Debug, Clone)]
 pub(super) struct Ready {
@@ -220,9 +223,13 @@ impl Session<'_> {
             drop(queue);
         };
         let look = async {
+            let mut harmless = 0;
             while let Some(seen) = fresh.recv().await {
                 if !self.crash(&ready, &replay, &kept, seen).await? {
-                    small_stack.store(false, Ordering::Relaxed);
+                    harmless += 1;
+                    if harmless == HARMLESS {
+                        small_stack.store(false, Ordering::Relaxed);
+                    }
                 }
             }
             Ok::<(), ModuleError>(())

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const WATCH: Duration = Duration::from_millis(100);
 /// How many runs go by without a look at the clock, when runs are short.
 const BLIND: u64 = 256;
+/// After how many runs their length is judged anew; a multiple of [`BLIND`].
+const PACE: u32 = 1024;
 
 /// What fuzzing and watching threads share.
 #[derive(Debug)]
@@ -183,6 +185,8 @@ struct Fuzzing {
     /// Whether each run is timed: the clock costs as much as a short run.
     timed: bool,
     clock: Instant,
+    /// CPU time of the process when the length of runs was judged last.
+    judged: Duration,
 }
 
 impl Fuzzing {
@@ -209,8 +213,9 @@ impl Fuzzing {
             panics: Panics::listen(),
             hits: Vec::new(),
             known: HashSet::new(),
-            timed: false,
+            timed: true,
             clock: Instant::now(),
+            judged: cpu_time(),
         }
     }
 
@@ -242,7 +247,9 @@ impl Fuzzing {
                         self.read(corpus);
                     }
                 }
-                self.pace(now, runs);
+            }
+            if runs.is_multiple_of(u64::from(PACE)) {
+                self.pace();
             }
             self.engine.next(&mut input);
             if self.once(&input) {
@@ -253,13 +260,15 @@ impl Fuzzing {
         self.shared.say("DONE  ");
     }
 
-    /// Times each run where that costs little.
-    fn pace(&mut self, now: Instant, runs: u64) {
-        if !self.timed && runs > 4 * BLIND {
-            let each = now.duration_since(self.shared.begin) / u32::try_from(runs).unwrap_or(u32::MAX);
-            self.timed = each > Duration::from_micros(2);
-            self.clock = now;
+    /// Times each run where that costs little: by CPU time, because a busy machine makes no run longer.
+    fn pace(&mut self) {
+        let now = cpu_time();
+        let each = now.saturating_sub(std::mem::replace(&mut self.judged, now)) / PACE;
+        let timed = each > Duration::from_micros(if self.timed { 1 } else { 2 });
+        if timed && !self.timed {
+            self.clock = Instant::now();
         }
+        self.timed = timed;
     }
 
     /// Runs the target once and says whether the input is worth keeping.
@@ -281,7 +290,11 @@ impl Fuzzing {
         self.counters.take(|counter, count| hits.push((counter, count)));
         let panicked = outcome.is_err() || self.panics.is_pending();
         if panicked {
-            self.panics.tell(&self.flags.prefix, input);
+            if let Some(panic) = self.panics.take() {
+                // How many runs it took.
+                self.shared.say("pulse ");
+                panic.tell(&self.flags.prefix, input);
+            }
             // What unwinding itself reached is not what the input reached.
             self.counters.clear();
             return false;
@@ -365,16 +378,21 @@ impl Panics {
         self.pending.any.load(Ordering::Acquire)
     }
 
-    /// Tells of a panic whose place is new, and keeps its input.
-    fn tell(&mut self, prefix: &str, input: &[u8]) {
+    /// The panic that is pending, if its place is new.
+    fn take(&mut self) -> Option<Panic> {
         self.pending.any.store(false, Ordering::Relaxed);
         let pending = self.pending.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Panic { place, words } = pending.unwrap_or_default();
-        if self.told.insert(place.clone()) {
-            say(CAUGHT);
-            say(&format!("\nthread 'fuzz' panicked at {place}:\n{words}"));
-            signals::keep(prefix, "crash", input);
-        }
+        Some(pending.unwrap_or_default()).filter(|panic| self.told.insert(panic.place.clone()))
+    }
+}
+
+impl Panic {
+    /// Tells of it and keeps its input.
+    fn tell(&self, prefix: &str, input: &[u8]) {
+        let Self { place, words } = self;
+        say(CAUGHT);
+        say(&format!("\nthread 'fuzz' panicked at {place}:\n{words}"));
+        signals::keep(prefix, "crash", input);
     }
 }
 

@@ -84,17 +84,17 @@ pub(super) fn strings(number: usize) -> Option<Strings> {
 }
 
 /// Where the next pair goes: beyond the others, and over any of them when there is no more room.
-fn place(count: &mut usize, room: usize, mixed: u64) -> usize {
+fn place(count: &mut usize, room: usize, mixed: impl FnOnce() -> u64) -> usize {
     let at = *count;
     *count += 1;
     #[allow(clippy::cast_possible_truncation, reason = "the upper bits are an index")]
-    if at < room { at } else { (mixed >> 48) as usize % room }
+    if at < room { at } else { (mixed() >> 48) as usize % room }
 }
 
 #[inline]
 fn keep(width: u8, a: u64, b: u64) {
     if a != b && LISTENING.get() {
-        let mixed = (a ^ b.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = || (a ^ b.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // SAFETY: see `Table`.
         let seen = unsafe { &mut *TABLE.0.get() };
         let place = place(&mut seen.word_count, WORDS, mixed);
@@ -125,7 +125,7 @@ compares! {
     __sanitizer_cov_trace_cmp8 __sanitizer_cov_trace_const_cmp8 u64, 8;
 }
 
-/// Called before a switch. `cases` holds the number of cases, the width of the value in bits, and the cases.
+/// Called before a switch; one over bytes tells nothing. `cases` holds the number of cases, the width of the value in bits, and the cases.
 ///
 /// # Safety
 /// `cases` points to as many integers as it says.
@@ -137,7 +137,8 @@ pub(super) unsafe extern "C" fn __sanitizer_cov_trace_switch(value: u64, cases: 
     // SAFETY: the caller promises the header and as many cases as it says.
     let (count, bits) = unsafe { (*cases, *cases.add(1)) };
     let width = match bits {
-        8 => 1,
+        // Which byte a parser looks for is found soon enough, and there would be no room for anything else.
+        8 => return,
         16 => 2,
         32 => 4,
         _ => 8,
@@ -215,7 +216,7 @@ unsafe fn keep_strings(a: *const u8, b: *const u8, len: usize) {
         kept.len = u8::try_from(len).unwrap_or(0);
         // SAFETY: see `Table`.
         let seen = unsafe { &mut *TABLE.0.get() };
-        let place = place(&mut seen.string_count, STRINGS, mixed);
+        let place = place(&mut seen.string_count, STRINGS, || mixed);
         seen.strings[place] = kept;
     }
 }

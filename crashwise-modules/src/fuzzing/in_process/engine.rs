@@ -72,10 +72,8 @@ pub struct CoverageGuided {
     corpus: Vec<Entry>,
     /// Of each counter, which classes of counts were seen.
     seen: Vec<u8>,
-    /// Of each feature, how often it was reached.
-    reached: Vec<u32>,
-    /// Of each feature, the shortest input that reaches it.
-    owner: Vec<u32>,
+    /// What is known of each feature.
+    known: Vec<Feature>,
     edges: usize,
     features: usize,
     corpus_bytes: usize,
@@ -93,6 +91,21 @@ pub struct CoverageGuided {
     scratch: Vec<u32>,
 }
 
+/// An edge with a class of how often.
+#[derive(Debug, Clone, Copy)]
+struct Feature {
+    /// How often it was reached.
+    reached: u32,
+    /// The shortest input that reaches it.
+    owner: u32,
+    /// The length of that.
+    shortest: u32,
+}
+
+impl Feature {
+    const UNKNOWN: Self = Self { reached: 0, owner: u32::MAX, shortest: 0 };
+}
+
 #[derive(Debug)]
 struct Entry {
     input: Vec<u8>,
@@ -105,7 +118,6 @@ struct Entry {
 const DEPTH: u8 = 5;
 /// Classes of counts: 1, 2, 3, 4-7, 8-15, 16-31, 32-127, 128-255.
 const CLASSES: u32 = 8;
-const NOBODY: u32 = u32::MAX;
 /// How slowly the limit of length grows.
 const LENGTH_CONTROL: u64 = 100;
 
@@ -121,8 +133,7 @@ impl CoverageGuided {
             limit: 4.min(options.longest.max(1)),
             corpus: Vec::new(),
             seen: Vec::new(),
-            reached: Vec::new(),
-            owner: Vec::new(),
+            known: Vec::new(),
             edges: 0,
             features: 0,
             corpus_bytes: 0,
@@ -153,11 +164,8 @@ impl CoverageGuided {
 
     fn grow(&mut self, counter: u32) {
         let needed = (counter as usize + 1).next_power_of_two().max(1024);
-        if self.seen.len() < needed {
-            self.seen.resize(needed, 0);
-            self.reached.resize(needed * CLASSES as usize, 0);
-            self.owner.resize(needed * CLASSES as usize, NOBODY);
-        }
+        self.seen.resize(needed, 0);
+        self.known.resize(needed * CLASSES as usize, Feature::UNKNOWN);
     }
 
     /// Weighs each entry by how rare its features are, how slow it is, and how often it was chosen.
@@ -169,7 +177,7 @@ impl CoverageGuided {
         let mut work = 0;
         for entry in &self.corpus {
             work += entry.features.len();
-            let rare = |feature: &u32| 1.0 / f64::from(1 + self.reached[*feature as usize]).sqrt();
+            let rare = |feature: &u32| 1.0 / (1.0 + f64::from(self.known[*feature as usize].reached)).sqrt();
             let rarity: f64 = entry.features.iter().map(rare).sum();
             let slow = (entry.time.as_nanos() as f64 / mean.max(1.0)).clamp(0.5, 8.0);
             let fresh = if entry.chosen < 16 { 4.0 } else { 1.0 };
@@ -202,6 +210,7 @@ impl CoverageGuided {
     }
 
     /// Replaces the input of the entry at hand by a shorter one that reaches all that it stands for.
+    #[allow(clippy::cast_possible_truncation, reason = "inputs have at most megabytes")]
     fn replace(&mut self, input: &[u8], time: Duration) -> bool {
         let Some(base) = self.base else { return false };
         let entry = &mut self.corpus[base];
@@ -212,6 +221,12 @@ impl CoverageGuided {
         self.corpus_bytes = self.corpus_bytes - entry.input.len() + input.len();
         input.clone_into(&mut entry.input);
         entry.time = time;
+        for feature in &entry.features {
+            let known = &mut self.known[*feature as usize];
+            if known.owner as usize == base {
+                known.shortest = input.len() as u32;
+            }
+        }
         true
     }
 }
@@ -241,8 +256,11 @@ impl Engine for CoverageGuided {
             self.current.extend_from_slice(&base[..base.len().min(limit)]);
         }
         let mut current = std::mem::take(&mut self.current);
-        let other = if self.corpus.is_empty() { 0 } else { self.mutator.rng().usize(0..self.corpus.len()) };
-        let other = self.corpus.get(other).map_or(&[][..], |entry| &entry.input);
+        let corpus = &self.corpus;
+        let other = |rng: &mut fastrand::Rng| match corpus.len() {
+            0 => &[][..],
+            len => &corpus[rng.usize(0..len)].input,
+        };
         self.mutator.change(&mut current, other, limit);
         self.current = current;
         self.current.clone_into(input);
@@ -254,18 +272,20 @@ impl Engine for CoverageGuided {
         let (mut fresh, mut fresh_edges, mut shorter) = (0, 0, false);
         self.scratch.clear();
         for (counter, count) in seen.hits {
-            self.grow(*counter);
+            if *counter as usize >= self.seen.len() {
+                self.grow(*counter);
+            }
             let class = Self::class(*count);
             let feature = counter * CLASSES + class;
             let bits = self.seen[*counter as usize];
+            let known = &mut self.known[feature as usize];
             if bits & (1 << class) == 0 {
                 fresh_edges += usize::from(bits == 0);
                 fresh += 1;
-            } else if let Some(owner) = self.corpus.get(self.owner[feature as usize] as usize) {
-                shorter |= owner.input.len() > input.len();
+            } else {
+                shorter |= known.shortest as usize > input.len();
             }
-            let reached = &mut self.reached[feature as usize];
-            *reached = reached.saturating_add(1);
+            known.reached = known.reached.saturating_add(1);
             self.scratch.push(feature);
         }
         self.scratch.sort_unstable();
@@ -287,10 +307,9 @@ impl Engine for CoverageGuided {
         let number = self.corpus.len() as u32;
         let mut features = Vec::new();
         for feature in self.scratch.iter().copied() {
-            let owner = self.owner[feature as usize];
-            let longer = |owner: &Entry| owner.input.len() > input.len();
-            if self.corpus.get(owner as usize).is_none_or(longer) {
-                self.owner[feature as usize] = number;
+            let known = &mut self.known[feature as usize];
+            if known.owner == u32::MAX || known.shortest as usize > input.len() {
+                (known.owner, known.shortest) = (number, input.len() as u32);
                 features.push(feature);
             }
         }

@@ -26,8 +26,13 @@ impl Mutator {
         &mut self.rng
     }
 
-    /// Changes `input` once; it is never longer than `limit` afterwards. `other` is an input to borrow from.
-    pub(super) fn change(&mut self, input: &mut Vec<u8>, other: &[u8], limit: usize) {
+    /// Changes `input` once; it is never longer than `limit` afterwards. `other` chooses an input to borrow from.
+    pub(super) fn change<'c>(
+        &mut self,
+        input: &mut Vec<u8>,
+        other: impl Fn(&mut Rng) -> &'c [u8],
+        limit: usize,
+    ) {
         let limit = limit.max(1);
         // A way that does not fit this input leaves it as it is, and the next one is tried.
         for _ in 0..16 {
@@ -41,7 +46,10 @@ impl Mutator {
                 6 => self.ascii_number(input),
                 7 => self.number(input),
                 8 => self.copy_part(input, limit),
-                9 => self.splice(input, other, limit),
+                9 => {
+                    let other = other(&mut self.rng);
+                    self.splice(input, other, limit)
+                }
                 10 => self.word(input, limit),
                 11..=13 => self.compared_words(input, limit),
                 14 => self.compared_strings(input, limit),
@@ -70,14 +78,22 @@ impl Mutator {
         true
     }
 
-    fn insert(input: &mut Vec<u8>, at: usize, bytes: impl IntoIterator<Item = u8>) -> bool {
-        input.splice(at..at, bytes);
+    /// Makes room for `len` bytes at `at`.
+    fn open(input: &mut Vec<u8>, at: usize, len: usize) -> &mut [u8] {
+        let end = input.len();
+        input.resize(end + len, 0);
+        input.copy_within(at..end, at + len);
+        &mut input[at..at + len]
+    }
+
+    fn insert(input: &mut Vec<u8>, at: usize, bytes: &[u8]) -> bool {
+        Self::open(input, at, bytes.len()).copy_from_slice(bytes);
         true
     }
 
     fn insert_byte(&mut self, input: &mut Vec<u8>, limit: usize) -> bool {
         let (at, byte) = (self.below(input.len() + 1), self.rng.u8(..));
-        input.len() < limit && Self::insert(input, at, [byte])
+        input.len() < limit && Self::insert(input, at, &[byte])
     }
 
     fn insert_run(&mut self, input: &mut Vec<u8>, limit: usize) -> bool {
@@ -89,7 +105,8 @@ impl Mutator {
         let at = self.below(input.len() + 1);
         let byte =
             if self.rng.bool() { self.rng.u8(..) } else { *self.rng.choice(b"\0\xff 0aA").unwrap_or(&0) };
-        Self::insert(input, at, std::iter::repeat_n(byte, len))
+        Self::open(input, at, len).fill(byte);
+        true
     }
 
     fn change_byte(&mut self, input: &mut [u8]) -> bool {
@@ -175,9 +192,10 @@ impl Mutator {
             input.copy_within(from..from + len, to);
             true
         } else if input.len() + len <= limit {
-            let part = input[from..from + len].to_vec();
+            let mut part = [0; 64];
+            part[..len].copy_from_slice(&input[from..from + len]);
             let to = self.below(input.len() + 1);
-            Self::insert(input, to, part)
+            Self::insert(input, to, &part[..len])
         } else {
             false
         }
@@ -198,7 +216,7 @@ impl Mutator {
     /// Puts `part` over what stands at `at`, or before it where there is room.
     fn place(&mut self, input: &mut Vec<u8>, at: usize, part: &[u8], limit: usize) -> bool {
         if input.len() + part.len() <= limit && self.rng.bool() {
-            return Self::insert(input, at, part.iter().copied());
+            return Self::insert(input, at, part);
         }
         let end = at + part.len();
         if part.is_empty() || end > limit.max(input.len()) {
@@ -256,8 +274,8 @@ impl Mutator {
     /// Puts `to` where `from` stands; now and then anywhere, because the value may have been computed.
     fn exchange(&mut self, input: &mut Vec<u8>, from: &[u8], to: &[u8], limit: usize) -> bool {
         let start = self.below(input.len());
-        let found = memchr::memmem::find(&input[start..], from).map(|at| start + at);
-        let found = found.or_else(|| memchr::memmem::find(input, from));
+        let found = find(&input[start..], from).map(|at| start + at);
+        let found = found.or_else(|| find(input, from));
         match found {
             Some(at) => {
                 input[at..at + to.len()].copy_from_slice(to);
@@ -282,8 +300,24 @@ impl Mutator {
         let part = input[at..at + len].to_vec();
         let times = 1_usize << self.rng.u32(4..14);
         let times = times.min((64 << 10) / len);
-        Self::insert(input, at, part.repeat(times))
+        Self::insert(input, at, &part.repeat(times))
     }
+}
+
+/// Where `part` stands first. Both are short, and a searcher takes longer to make than to use.
+fn find(input: &[u8], part: &[u8]) -> Option<usize> {
+    let (first, rest) = part.split_first()?;
+    let last = input.len().checked_sub(part.len())?;
+    let mut at = 0;
+    while at <= last {
+        at += memchr::memchr(*first, &input[at..=last])?;
+        // Compared byte by byte: `memcmp` is one of those that watch what the target compares.
+        if input[at + 1..].iter().zip(rest).all(|(a, b)| a == b) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -302,7 +336,7 @@ mod tests {
                 if input.len() > limit {
                     input.truncate(limit);
                 }
-                mutator.change(&mut input, b"another", limit);
+                mutator.change(&mut input, |_| b"another", limit);
                 assert!(input.len() <= limit.max(1), "{round}: {input:?}");
                 all.extend_from_slice(&input);
             }
@@ -313,12 +347,28 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_found() {
+        let input = b"abcabd";
+        for (part, expect) in [
+            (&b"abd"[..], Some(3)),
+            (b"a", Some(0)),
+            (b"d", Some(5)),
+            (b"abe", None),
+            (b"", None),
+            (b"abcabdx", None),
+        ] {
+            assert_eq!(find(input, part), expect, "{part:?}");
+        }
+        assert_eq!(find(b"", b"a"), None);
+    }
+
+    #[test]
     fn parts_are_repeated_when_asked_for() {
         let mut mutator = Mutator::new(1);
         mutator.repeat = true;
         let longest = (0..2000).map(|_| {
             let mut input = b"[".to_vec();
-            mutator.change(&mut input, b"", 4);
+            mutator.change(&mut input, |_| b"", 4);
             input.len()
         });
         assert!(longest.max().unwrap_or(0) > 4000);

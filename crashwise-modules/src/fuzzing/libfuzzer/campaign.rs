@@ -39,6 +39,8 @@ pub struct Campaign {
     pub dictionary: Option<PathBuf>,
     /// Wall time.
     pub budget: Duration,
+    /// How often [`CampaignEvent::Progress`] is told.
+    pub every: Duration,
     /// Executions, all jobs together; `None` for no limit.
     pub executions: Option<u64>,
     /// Processes at once.
@@ -58,7 +60,7 @@ pub struct Campaign {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CampaignEvent {
-    /// Once a second.
+    /// Once a second, unless [`Campaign::every`] says otherwise.
     Progress(Progress),
     /// A process ended by a crash.
     Crash {
@@ -121,6 +123,8 @@ struct Shared {
     progress: Progress,
     last_line: Option<Instant>,
     last_find: Option<Instant>,
+    /// When the files of the corpus were counted last.
+    counted: Option<Instant>,
     rounds: u64,
     cut_short: Option<String>,
 }
@@ -135,6 +139,7 @@ impl Campaign {
             seeds: Vec::new(),
             dictionary: None,
             budget: Duration::from_mins(1),
+            every: Duration::from_secs(1),
             executions: None,
             jobs: 1,
             longest: None,
@@ -148,6 +153,13 @@ impl Campaign {
     #[must_use]
     pub fn with_budget(mut self, budget: Duration) -> Self {
         self.budget = budget;
+        self
+    }
+
+    /// Sets how often progress is told.
+    #[must_use]
+    pub fn with_every(mut self, every: Duration) -> Self {
+        self.every = every;
         self
     }
 
@@ -217,7 +229,7 @@ impl Campaign {
             loop {
                 tokio::select! {
                     () = ended.cancelled() => break,
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = tokio::time::sleep(self.every) => {}
                 }
                 let progress = reckoned(&mut lock(&shared), begin, &mut before, &self.corpus);
                 // A slow listener loses ticks, not crashes.
@@ -228,7 +240,7 @@ impl Campaign {
         let (result, mut before) = tokio::join!(jobs, ticks);
         result?;
         let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-        shared.last_line = None;
+        (shared.last_line, shared.counted) = (None, None);
         let last = reckoned(&mut shared, begin, &mut before, &self.corpus);
         Ok(Totals { last, rounds: shared.rounds, cut_short: shared.cut_short })
     }
@@ -451,7 +463,10 @@ fn reckoned(shared: &mut Shared, begin: Instant, before: &mut (u64, Instant), co
     let since = |at: Option<Instant>| now.saturating_duration_since(at.unwrap_or(begin));
     shared.progress.stale_for = since(shared.last_line);
     shared.progress.last_find = since(shared.last_find);
-    shared.progress.corpus = fs::read_dir(corpus).map_or(0, |entries| entries.count() as u64);
+    if shared.counted.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
+        shared.counted = Some(now);
+        shared.progress.corpus = fs::read_dir(corpus).map_or(0, |entries| entries.count() as u64);
+    }
     shared.progress
 }
 

@@ -171,17 +171,21 @@ impl Replay {
         let Some((run, period)) = repeated(input) else { return Ok(None) };
         let (before, rest) = input.split_at(run.start);
         let (part, after) = rest.split_at(run.len() / period * period);
-        let mut times = 2;
+        let mut times = 8;
         while before.len() + part.len() * times + after.len() <= LONGEST
             && Instant::now() < until
             && !cancel.is_cancelled()
         {
             let longer = [before, &part.repeat(times), after].concat();
+            if !self.quick(&longer, cancel).await?.crashed {
+                times *= 4;
+                continue;
+            }
             let replayed = self.run(&longer, cancel).await?;
             if replayed.report.as_ref().is_some_and(|report| report.kind == "stack-overflow") {
                 return Ok(Some((longer, replayed)));
             }
-            times *= 2;
+            times *= 4;
         }
         Ok(None)
     }

@@ -7,8 +7,8 @@ use super::frame::RawFrame;
 use super::lines::Lines;
 use super::report::Access;
 use super::{
-    asan, c_runtime, go, java, kernel, leak, libfuzzer, memory, native, python, rust, script, signal, thread,
-    undefined,
+    asan, c_runtime, debugger, go, java, kernel, leak, libfuzzer, memory, native, python, rust, script,
+    signal, thread, undefined, valgrind,
 };
 
 /// How much a clue says. A log's strongest clue is its crash; of equal ones the first.
@@ -72,7 +72,7 @@ impl<'a> Clue<'a> {
 type Family = for<'a> fn(&Lines<'a>, usize) -> Option<Clue<'a>>;
 
 /// Each family with the words of which one stands on every line that it recognises.
-const FAMILIES: [(Family, &[&str]); 14] = [
+const FAMILIES: [(Family, &[&str]); 16] = [
     (asan::clue, &["AddressSanitizer: "]),
     (memory::clue, &["MemorySanitizer: "]),
     (thread::clue, &["ThreadSanitizer: ", "WARNING: DATA RACE"]),
@@ -81,8 +81,24 @@ const FAMILIES: [(Family, &[&str]); 14] = [
     (rust::clue, &[" panicked at ", "has overflowed its stack", "memory allocation of "]),
     (go::clue, &["panic: ", "fatal error: ", "runtime: goroutine stack exceeds "]),
     (java::clue, &["Exception", "Error", "Throwable"]),
-    (python::clue, &["Uncaught Python exception", "Traceback (most recent call last)"]),
-    (script::clue, &["Unhandled ", "Uncaught ", "Error", "lua: ", "luajit: "]),
+    (
+        python::clue,
+        &["Uncaught Python exception", "Traceback (most recent call last)", "Fatal Python error: "],
+    ),
+    (debugger::clue, &["stop reason = ", "SIGNAL: SIG"]),
+    (
+        valgrind::clue,
+        &[
+            "== Invalid ",
+            "== Mismatched free",
+            "== Jump to ",
+            "uninitialised value",
+            "== Source and destination overlap",
+            " definitely lost in loss record ",
+            "== Process terminating with ",
+        ],
+    ),
+    (script::clue, &[":in `", ":in '", "Unhandled ", "Uncaught ", "Error", "lua: ", "luajit: "]),
     (
         kernel::clue,
         &["BUG: ", "Unable to handle kernel ", "kernel BUG at ", "Kernel panic", "general protection fault"],

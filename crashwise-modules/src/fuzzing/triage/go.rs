@@ -20,17 +20,18 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         ("go-fatal-error", text)
     } else if let Some(text) = line.strip_prefix("runtime: goroutine stack exceeds ") {
         ("stack-overflow", text)
+    } else if let Some((place, text)) = line.split_once(": panic: ")
+        && place.contains(".go:")
+    {
+        // `testing.go:1591: panic: …`, of a test that goes on.
+        ("go-panic", text)
     } else {
         return None;
     };
-    let running = lines
-        .from(index + 1)
-        .take(30)
-        .any(|(_, line)| line.starts_with("goroutine ") && line.ends_with("]:"));
-    if !running {
+    if !lines.from(index + 1).take(30).any(|(_, line)| heads(line)) {
         return None;
     }
-    let text = text.trim_end_matches(" [recovered]");
+    let text = text.trim_end_matches(" [recovered]").trim_end_matches(" [recovered, repanicked]");
     let mut clue = Clue::new(Weight::Program, index, kind, text);
     clue.cause = cause(text).map(Into::into);
     clue.stack = stack;
@@ -72,8 +73,12 @@ fn cause(text: &str) -> Option<&'static str> {
     CAUSES.iter().find(|(phrase, _)| text.contains(phrase)).map(|(_, cause)| *cause)
 }
 
+fn heads(line: &str) -> bool {
+    let text = line.trim_start_matches(' ');
+    text.starts_with("goroutine ") && text.ends_with("]:")
+}
+
 fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let heads = |text: &str| text.starts_with("goroutine ") && text.ends_with("]:");
     let begin = lines
         .from(from)
         .take(60)
@@ -94,9 +99,16 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
 /// Frames of two lines each, from line `index` to the first that is none.
 pub(super) fn pairs<'a>(lines: &Lines<'a>, mut index: usize) -> Vec<RawFrame<'a>> {
     let mut frames = Vec::new();
-    while frames.len() < 512 {
+    // Tests print them as deep as the test is.
+    let first = lines.at(index);
+    let depth = first.len() - first.trim_start_matches(' ').len();
+    let at = |index: usize| {
         let line = lines.at(index);
-        let place = lines.at(index + 1);
+        if line.bytes().take(depth).all(|byte| byte == b' ') { line.get(depth..).unwrap_or("") } else { "" }
+    };
+    while frames.len() < 512 {
+        let line = at(index);
+        let place = at(index + 1);
         if line.trim().is_empty() || !place.starts_with(['\t', ' ']) {
             if line.starts_with("...") {
                 index += 1;

@@ -56,10 +56,16 @@ fn is_exception(line: &str) -> bool {
 /// The line of the last `Caused by:` of the trace that begins at `index`.
 fn root(lines: &Lines<'_>, index: usize) -> Option<usize> {
     let mut found = None;
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let first = lines.from(index + 1).take(4).find(|(_, line)| at(line).is_some());
+    let frames = first.map_or(0, |(_, line)| indent(line));
     for (index, line) in lines.from(index + 1).take(2000) {
         let text = line.trim_start();
         if text.starts_with("Caused by: ") {
-            found = Some(index);
+            // What caused a suppressed one stands as deep as frames do.
+            if indent(line) < frames || frames == 0 {
+                found = Some(index);
+            }
         } else if line.is_empty() || text.starts_with("==") {
             break;
         }
@@ -86,6 +92,11 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
 /// `\tat demo.Parser.at(Parser.java:12)`, also of JavaScript-free tools: with a module and a class loader before it.
 fn at(line: &str) -> Option<RawFrame<'_>> {
     let text = line.trim_start().strip_prefix("at ")?;
+    // Logs of frameworks add the archive: `~[app.jar:1.0]`.
+    let text = match text.rfind(") ") {
+        Some(end) if text[end + 2..].trim_start_matches('~').starts_with('[') => &text[..=end],
+        _ => text,
+    };
     let open = text.rfind('(')?;
     let place = text[open + 1..].strip_suffix(')')?;
     let source = [".java", ".kt", ".scala", ".groovy", ".clj"].iter().any(|suffix| place.contains(suffix));
@@ -95,9 +106,7 @@ fn at(line: &str) -> Option<RawFrame<'_>> {
     if text[..open].contains(' ') {
         return None;
     }
-    Some(if source {
-        RawFrame::at(&text[..open], place)
-    } else {
-        RawFrame { function: &text[..open], ..RawFrame::default() }
-    })
+    // Before it stand a class loader and a module.
+    let function = text[..open].rsplit('/').next().unwrap_or(text);
+    Some(if source { RawFrame::at(function, place) } else { RawFrame { function, ..RawFrame::default() } })
 }

@@ -18,6 +18,7 @@
 mod asan;
 mod c_runtime;
 mod clue;
+mod debugger;
 mod dedup;
 mod demangle;
 mod frame;
@@ -41,6 +42,7 @@ mod severity;
 mod signal;
 mod thread;
 mod undefined;
+mod valgrind;
 
 pub use dedup::{Known, Sighting};
 pub use demangle::function_name;

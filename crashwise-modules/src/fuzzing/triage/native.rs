@@ -131,7 +131,11 @@ fn modules(mut rest: &str) -> (&str, Option<&str>, Option<&str>) {
         if text.starts_with("BuildId:") || text == "<unknown module>" || text == "<unknown>" {
             rest = &rest[..open];
         } else if let Some(plus) = text.rfind("+0x") {
-            module = Some(&text[..plus]);
+            // macOS says which of several architectures in one file it is.
+            let name = &text[..plus];
+            let of = |part: &&str| [":x86_64", ":x86_64h", ":arm64", ":arm64e", ":i386"].contains(part);
+            let arch = name.rfind(':').map(|colon| &name[colon..]).filter(of);
+            module = Some(arch.map_or(name, |arch| &name[..name.len() - arch.len()]));
             offset = Some(&text[plus + 3..]);
             rest = &rest[..open];
         } else {
@@ -143,6 +147,13 @@ fn modules(mut rest: &str) -> (&str, Option<&str>, Option<&str>) {
 
 /// Where the source file begins: the last word if it looks like a file, or an absolute path with spaces in it.
 fn source(rest: &str) -> Option<usize> {
+    if let Some(drive) = rest.find(":\\")
+        && let Some(start) = drive.checked_sub(2)
+        && rest.as_bytes()[start] == b' '
+    {
+        // A path of Windows, with spaces or without.
+        return Some(start);
+    }
     let depthless = rest.rfind(' ')?;
     let word = &rest[depthless + 1..];
     let (file, line, _) = super::frame::split_place(word);
@@ -236,6 +247,8 @@ mod tests {
         );
         check("01-02 03:04:05.678  12  34 I wrap: #1 0x7f in foo a.c:3", "foo", "a.c:3", "");
         check(r"    #0 0x1 in f C:\src\x.cc:7", "f", r"C:\src\x.cc:7", "");
+        check(r"    #0 0x1 in f C:\my src\x.cc:7", "f", r"C:\my src\x.cc:7", "");
+        check("    #0 0x1 in f+0x1f (app:arm64e+0x1)", "f+0x1f", "", "app");
     }
 
     #[test]

@@ -18,6 +18,13 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         let text = lines.at(index + 1);
         return Some(build(index, text, stack));
     }
+    if let Some(name) = line.strip_prefix("Fatal Python error: ") {
+        return Some(fatal(index, name));
+    }
+    if line.trim_start().starts_with("+ Exception Group Traceback (most") {
+        let (_, text) = lines.from(index + 1).take(5000).find(|(_, line)| !grouped(line).starts_with(' '))?;
+        return exception(grouped(text)).map(|_| build(index, grouped(text), group_stack));
+    }
     if !line.starts_with("Traceback (most recent call last):") || last_atheris(lines, index) {
         return None;
     }
@@ -31,6 +38,53 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         return None;
     }
     Some(build(index, text, stack))
+}
+
+/// What the interpreter says of a fault, when its `faulthandler` is on.
+fn fatal(index: usize, name: &str) -> Clue<'_> {
+    let (kind, weight) = match name.trim() {
+        "Segmentation fault" => ("segv", Weight::Fault),
+        "Bus error" => ("bus", Weight::Fault),
+        "Floating point exception" | "Floating-point exception" => ("fpe", Weight::Fault),
+        "Illegal instruction" => ("ill", Weight::Fault),
+        name if name.contains("stack overflow") => ("stack-overflow", Weight::Fault),
+        _ => ("abrt", Weight::Program),
+    };
+    let mut clue = Clue::new(weight, index, kind, name);
+    clue.stack = fatal_stack;
+    clue
+}
+
+/// `  File "/src/x.py", line 19 in call`, innermost first already.
+fn fatal_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let Some((begin, _)) = lines.from(from).take(200).find(|(_, line)| {
+        line.starts_with("Current thread ") || line.starts_with("Stack (most recent call first)")
+    }) else {
+        return Vec::new();
+    };
+    let frame = |line: &'a str| {
+        let (path, rest) = line.trim_start().strip_prefix("File \"")?.split_once("\", line ")?;
+        let (number, function) = rest.split_once(" in ")?;
+        Some(RawFrame { function, file: Some(path), line: number.parse().ok(), ..RawFrame::default() })
+    };
+    lines.from(begin + 1).take(1024).map_while(|(_, line)| frame(line)).collect()
+}
+
+/// A line of a group of exceptions without the tree that is drawn beside it.
+fn grouped(line: &str) -> &str {
+    line.trim_start().strip_prefix("| ").unwrap_or(line)
+}
+
+fn group_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let mut frames: Vec<RawFrame<'a>> = lines
+        .from(from)
+        .take(5000)
+        .map(|(_, line)| grouped(line))
+        .take_while(|line| line.starts_with(' '))
+        .filter_map(file)
+        .collect();
+    frames.reverse();
+    frames
 }
 
 fn last_atheris(lines: &Lines<'_>, index: usize) -> bool {
@@ -93,6 +147,7 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
 fn file(line: &str) -> Option<RawFrame<'_>> {
     let rest = line.trim_start().strip_prefix("File \"")?;
     let (path, rest) = rest.split_once("\", line ")?;
-    let (number, function) = rest.split_once(", in ").unwrap_or((rest, ""));
+    // Without a function it is text that did not compile, of which the frame above it is to blame.
+    let (number, function) = rest.split_once(", in ")?;
     Some(RawFrame { function, file: Some(path), line: number.trim().parse().ok(), ..RawFrame::default() })
 }

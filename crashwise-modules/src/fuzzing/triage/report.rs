@@ -9,7 +9,7 @@ use super::frame::{Frame, RawFrame, Role};
 use super::hash::{StackHash, telling};
 use super::lines::Lines;
 use super::message::fold;
-use super::scope::{Place, Scope, is_entry, normal_path};
+use super::scope::{Place, Scope, is_entry, library, normal_path};
 use super::severity::Exploitability;
 
 /// What a memory access was.
@@ -240,7 +240,24 @@ fn judged(raw: &[RawFrame<'_>], scope: &Scope) -> Vec<Frame> {
         let module = if file.is_none() { frame.module.map(str::to_owned) } else { None };
         frames.push(Frame { function, file, line: frame.line, column: frame.column, module, role });
     }
+    if frames.iter().all(|frame| frame.role == Role::Runtime) {
+        name_by_offset(&mut frames, raw);
+    }
     frames
+}
+
+/// Of a program without symbols all that is known of a function is where it lies.
+fn name_by_offset(frames: &mut [Frame], raw: &[RawFrame<'_>]) {
+    for (frame, raw) in frames.iter_mut().zip(raw) {
+        if let (true, None, Some(module), Some(offset)) =
+            (frame.function.is_empty(), raw.file, raw.module, raw.offset)
+            && !library(module)
+        {
+            let name = module.rsplit(['/', '\\']).next().unwrap_or(module);
+            frame.function = format!("{name}+0x{offset}");
+            frame.role = Role::Project;
+        }
+    }
 }
 
 /// The place that the report names itself, if no frame is there: it is the innermost.

@@ -213,13 +213,15 @@ fn dependency(path: &str) -> bool {
         "/nix/store/",
         "/.m2/",
     ];
+    let windows = path.contains(":\\").then(|| path.replace('\\', "/"));
+    let path = windows.as_deref().unwrap_or(path);
     PARTS.iter().any(|part| path.contains(part))
         || path.starts_with("node_modules/")
         || path.starts_with("/lib/")
 }
 
 /// A system library, by the name of its file.
-fn library(module: &str) -> bool {
+pub(super) fn library(module: &str) -> bool {
     const NAMES: &[&str] = &[
         "libc.so",
         "libc-",

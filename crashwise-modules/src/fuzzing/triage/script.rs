@@ -1,10 +1,13 @@
-//! Exceptions of JavaScript (Node, Jazzer.js), C# and Lua.
+//! Exceptions of JavaScript (Node, Jazzer.js), C#, Ruby, PHP and Lua.
 //!
 //! ```text
 //! Uncaught Exception: TypeError: x is not a function              Jazzer.js
 //!     at parse (/src/index.js:3:11)
 //! Unhandled exception. System.IndexOutOfRangeException: …         .NET
 //!    at Demo.Parser.Parse(String s) in /src/Parser.cs:line 12
+//! /src/x.rb:12:in `parse': undefined method … (NoMethodError)   Ruby
+//!         from /src/main.rb:4:in `<main>'
+//! PHP Fatal error:  Uncaught TypeError: … in /src/x.php:21      PHP
 //! lua: parse.lua:3: attempt to index a nil value                  Lua
 //! stack traceback:
 //!         parse.lua:3: in function 'parse'
@@ -18,7 +21,28 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
     if let Some(text) = after(line, "Unhandled exception. ").or_else(|| after(line, "Unhandled Exception: "))
     {
-        return exception(index, "csharp-exception", text);
+        // The innermost of a chain, whose stack stands first.
+        let inner = lines
+            .from(index + 1)
+            .take(50)
+            .take_while(|(_, line)| script_frame(line).is_none())
+            .filter_map(|(_, line)| line.trim_start().strip_prefix("---> "))
+            .last();
+        return exception(index, "csharp-exception", inner.unwrap_or(text));
+    }
+    if let Some(text) =
+        after(line, "PHP Fatal error:  Uncaught ").or_else(|| after(line, "Fatal error: Uncaught "))
+        && let Some((text, place)) = text.rsplit_once(" in ")
+    {
+        // Of `called in A on line N and defined in B:M` the second is the place.
+        let mut clue = exception(index, "php-error", text)?;
+        clue.cause = text.split(": ").next().and_then(|class| class.rsplit('\\').next()).map(Into::into);
+        clue.place = Some(RawFrame::at("", place));
+        clue.stack = php_stack;
+        return Some(clue);
+    }
+    if let Some(clue) = ruby(lines, index) {
+        return Some(clue);
     }
     if let Some(text) = after(line, "Uncaught Exception: ").or_else(|| after(line, "Uncaught ")) {
         let text = text.strip_prefix("Jazzer.js: ").unwrap_or(text);
@@ -46,6 +70,54 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     clue.place = Some(RawFrame::at("", place));
     clue.stack = lua_stack;
     Some(clue)
+}
+
+/// `/src/x.rb:12:in 'C#parse': message (Class)`
+fn ruby<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let line = lines.at(index);
+    let (place, rest) = line.split_once(":in ")?;
+    let (function, message) = rest.strip_prefix(['`', '\''])?.split_once("': ")?;
+    let (message, class) = message.strip_suffix(')')?.rsplit_once(" (")?;
+    let traced = lines.at(index + 1).trim_start().starts_with("from ") || lines.at(index + 1).is_empty();
+    let named = class.chars().next().is_some_and(char::is_uppercase) && !class.contains(' ');
+    if !traced || !named || split_place(place).1.is_none() {
+        return None;
+    }
+    let kind = if class == "SystemStackError" { "stack-overflow" } else { "ruby-exception" };
+    let mut clue = Clue::new(Weight::Program, index, kind, message);
+    clue.cause = (kind == "ruby-exception").then(|| class.rsplit(':').next().unwrap_or(class).into());
+    clue.place = Some(RawFrame::at(function, place));
+    clue.stack = ruby_stack;
+    Some(clue)
+}
+
+fn ruby_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let frame = |line: &'a str| {
+        let (place, function) = line.trim_start().strip_prefix("from ")?.split_once(":in ")?;
+        Some(RawFrame::at(function.trim_matches(['`', '\'']), place))
+    };
+    // The first frame stands in the line before.
+    let first = lines.at(from.saturating_sub(1)).split_once(":in ").and_then(|(place, rest)| {
+        Some(RawFrame::at(rest.strip_prefix(['`', '\''])?.split_once("': ")?.0, place))
+    });
+    first.into_iter().chain(lines.from(from).take(1024).map_while(|(_, line)| frame(line))).collect()
+}
+
+/// `#0 /src/main.php(9): Demo\Parser->take()`: where each was called.
+fn php_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let frame = |line: &'a str| {
+        let (_, rest) = super::lines::number(line.trim_start().strip_prefix('#')?)?;
+        let (place, function) = rest.trim_start().split_once("): ")?;
+        let (file, number) = place.rsplit_once('(')?;
+        let function = function.split('(').next().unwrap_or(function);
+        Some(RawFrame { function, file: Some(file), line: number.parse().ok(), ..RawFrame::default() })
+    };
+    lines
+        .from(from)
+        .take(1024)
+        .skip_while(|(_, line)| frame(line).is_none())
+        .map_while(|(_, line)| frame(line))
+        .collect()
 }
 
 fn follows(lines: &Lines<'_>, index: usize) -> bool {
