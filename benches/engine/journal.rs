@@ -2,6 +2,7 @@
 
 use crate::disk::Probe;
 use crate::flow::{Flow, TIMES, request};
+use crate::measure::process_seconds;
 use crate::runtime;
 use crate::step::each;
 use crashwise_runner::{Durability, RunFilter, RunStatus, RunStore, Runner, RunnerBuilder};
@@ -60,14 +61,19 @@ pub fn replay(folder: &Path, steps: u64) {
         handle.id().clone()
     });
     runtime.block_on(async {
-        let began = Instant::now();
+        let (began, spent) = (Instant::now(), process_seconds());
         let runner = on(state.path()).build().expect("a runner");
         let handle = runner.handle(&id).expect("the run");
         handle.signal("go", json!(null)).await.expect("it takes signals");
         assert_eq!(handle.wait().await.expect("a report").status, RunStatus::Completed);
         let arrived = TIMES.lock().expect("a lock").arrived.expect("it went on");
         let took = arrived.duration_since(began);
-        println!("replay: {steps} steps in {:.2} s, {:.2} us each", took.as_secs_f64(), each(took, steps));
+        println!(
+            "replay: {steps} steps in {:.2} s, {:.2} us each; {:.2} us of processor each until the report",
+            took.as_secs_f64(),
+            each(took, steps),
+            each(Duration::from_secs_f64(process_seconds() - spent), steps)
+        );
     });
 }
 

@@ -1,16 +1,19 @@
 //! The engine: cost of a step, durable steps against the disk's own speed, replay, long journals, runs that wait.
 //!
 //! ```text
-//! cargo bench --bench engine -- [overhead] [durable] [replay] [open] [parked] [--folder DIR]
+//! cargo bench --bench engine -- [overhead] [durable] [replay] [open] [parked] [--folder DIR] [--steps N]
 //! ```
 //!
 //! Without a name everything is measured. `--folder` is where journals are written; it should be on the disk that counts.
+//! `--steps` is how many are replayed.
 //! The bench of the peers is `benches/engine/peers.sh`.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod disk;
 mod flow;
 mod journal;
+#[path = "../measure.rs"]
+mod measure;
 mod step;
 
 use std::path::PathBuf;
@@ -18,11 +21,15 @@ use tokio::runtime::{Builder, Runtime};
 
 fn main() {
     let mut folder = std::env::temp_dir();
+    let mut steps = 100_000;
     let mut wanted: Vec<String> = Vec::new();
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--folder" => folder = PathBuf::from(arguments.next().expect("--folder has a value")),
+            "--steps" => {
+                steps = arguments.next().and_then(|steps| steps.parse().ok()).expect("--steps has a number");
+            }
             _ => wanted.push(argument),
         }
     }
@@ -42,7 +49,7 @@ fn main() {
         }
     }
     if is_wanted("replay") {
-        journal::replay(&folder, 100_000);
+        journal::replay(&folder, steps);
     }
     if is_wanted("open") {
         journal::open(&folder, 1_000, 500);

@@ -1,9 +1,10 @@
 //! Names that must not be confused with each other: rules, runs, targets.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A name that does not have the form its type requires.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,18 +25,18 @@ impl InvalidId {
 }
 
 macro_rules! string_id {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $valid:path) => {
+    ($(#[$doc:meta])* $name:ident($text:ty), $kind:literal, $expected:literal, $valid:path) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+        #[serde(try_from = "String")]
         #[schemars(with = "String")]
-        pub struct $name(String);
+        pub struct $name($text);
 
         impl $name {
             /// Checks the form and wraps the text.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
                 let text = text.into();
-                if $valid(&text) { Ok(Self(text)) } else { Err(InvalidId::new($kind, &text, $expected)) }
+                if $valid(&text) { Ok(Self(text.into())) } else { Err(InvalidId::new($kind, &text, $expected)) }
             }
 
             /// The text.
@@ -72,7 +73,13 @@ macro_rules! string_id {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                id.as_str().to_owned()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
     };
@@ -82,14 +89,14 @@ string_id!(
     /// Names one detection rule across all modules, e.g. `code/python/eval` or `RUSTSEC-2021-0125`.
     ///
     /// One to 200 characters of `A-Z a-z 0-9 . _ / : @ + -`.
-    RuleId, "rule id", "1 to 200 characters of A-Z a-z 0-9 . _ / : @ + -", valid_rule
+    RuleId(String), "rule id", "1 to 200 characters of A-Z a-z 0-9 . _ / : @ + -", valid_rule
 );
 
 string_id!(
-    /// Names one run. New ones sort by time.
+    /// Names one run. New ones sort by time. Clones share the text.
     ///
     /// 8 to 128 characters of `A-Z a-z 0-9 _ -`.
-    RunId, "run id", "8 to 128 characters of A-Z a-z 0-9 _ -", valid_run
+    RunId(Arc<str>), "run id", "8 to 128 characters of A-Z a-z 0-9 _ -", valid_run
 );
 
 string_id!(
@@ -97,7 +104,7 @@ string_id!(
     ///
     /// A letter or digit, then at most 127 characters of `A-Z a-z 0-9 . _ -`; never `shared`, `workspace` or
     /// `target`, which are folders of the cache.
-    TargetId, "target id",
+    TargetId(String), "target id",
     "a letter or digit, then at most 127 of A-Z a-z 0-9 . _ -, and not shared, workspace or target",
     valid_target
 );
@@ -121,7 +128,7 @@ fn valid_target(text: &str) -> bool {
 impl RunId {
     /// A new id from the clock and randomness (UUID version 7).
     pub fn generate() -> Self {
-        Self(uuid::Uuid::now_v7().to_string())
+        Self(uuid::Uuid::now_v7().to_string().into())
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a runner with a state folder can do beside: carry on what others left, retry, fork.
 
-use crate::engine::Live;
+use crate::engine::{Live, Past};
 use crate::journal::sqlite::SqliteJournal;
-use crate::journal::{Event, Outcome, Record, Submission, Taken, When};
+use crate::journal::{Event, Outcome, Record, Submission, Taken};
 use crate::store::RunStore;
 use crate::{RunHandle, RunStatus, Runner, RunnerError};
 use crashwise_core::workflow::{StepErrorKind, StepKey};
@@ -114,15 +114,21 @@ impl Runner {
         self.branch_off(submission, run, kept.collect()).await
     }
 
-    /// A new run that takes over what a run had done before a step, and carries out that step and what follows.
+    /// A new run that takes over what a run had done before a step, and carries out that step and what follows. The name of
+    /// a scope stands for its first step.
     ///
     /// # Errors
     ///
     /// [`RunnerError::UnknownRun`], [`RunnerError::UnknownStep`] with the name that is nearest.
     pub async fn fork(&self, run: &RunId, step: &str) -> Result<RunHandle, RunnerError> {
         let (submission, records) = self.durable()?.store.records(run)?;
-        let first = records.iter().find(|record| record.event.step().is_some_and(|key| key.as_str() == step));
-        let Some(first) = first.map(|record| record.seq) else {
+        let named = |key: &StepKey| key.as_str() == step;
+        // A sleep, an item or a branch lies below the name that the workflow gave it.
+        let below = |key: &StepKey| key.as_str().strip_prefix(step).is_some_and(|rest| rest.starts_with('/'));
+        let find = |is_it: &dyn Fn(&StepKey) -> bool| {
+            records.iter().find(|record| record.event.step().is_some_and(is_it))
+        };
+        let Some(first) = find(&named).or_else(|| find(&below)).map(|record| record.seq) else {
             let steps = records.iter().filter_map(|record| record.event.step()).map(StepKey::as_str);
             let hint =
                 nearest(step, steps).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
@@ -153,15 +159,13 @@ impl Runner {
         let crate::journal::Created::New(mut log) = created else {
             return Err(RunnerError::DuplicateRun { id: submission.id.clone() });
         };
-        let last = kept.len();
-        for (n, record) in kept.iter().enumerate() {
-            let when = if n + 1 == last { When::Now } else { When::Later };
-            let ack = log.append(record.at_ms, &record.event, when);
-            if when == When::Now {
-                ack.kept().await.map_err(RunnerError::journal)?;
+        if let Some((last, before)) = kept.split_last() {
+            for record in before {
+                log.note(record.at_ms, record.event.clone());
             }
+            log.append(last.at_ms, &last.event).kept().await.map_err(RunnerError::journal)?;
         }
-        let taken = Taken { log, records: kept };
+        let taken = Taken { log, past: Past::of(kept) };
         let live = core.carry_on(submission, known, CancellationToken::new(), Some(taken));
         Ok(self.here(live))
     }
@@ -184,8 +188,9 @@ impl Runner {
         core.closing.cancel();
         for live in core.going_on() {
             let mut progress = live.watch();
-            // A sender that is gone has nothing to wait for.
-            let _ = progress.wait_for(|progress| !matches!(progress, crate::engine::Progress::At(_))).await;
+            while let crate::engine::Progress::At(_) = progress.now() {
+                progress.changed().await;
+            }
         }
         if let Ok(durable) = self.durable() {
             // Everything handed over before is on the disk when this has been done.

@@ -83,15 +83,13 @@ impl RunHandle {
         };
         let mut progress = live.watch();
         let ended = loop {
-            let now = progress.borrow_and_update().clone();
+            let now = progress.now();
             match now {
                 Progress::Ended(report) => break Ok((*report).clone()),
-                Progress::Lost(error) => break Err(error),
+                Progress::Lost(error) => break Err(*error),
                 Progress::At(_) => {}
             }
-            if progress.changed().await.is_err() {
-                break Err(RunnerError::Closed);
-            }
+            progress.changed().await;
         };
         let core = Arc::clone(&self.guard.0);
         if core.events.is_listened_to() || core.stats_wanted {
@@ -125,18 +123,16 @@ impl RunHandle {
         };
         let mut progress = live.watch();
         loop {
-            let now = progress.borrow_and_update().clone();
+            let now = progress.now();
             if let Progress::Lost(error) = now {
-                return Err(error);
+                return Err(*error);
             }
             if let Some(now) = now.status()
                 && (now == status || now.is_final())
             {
                 return Ok(now);
             }
-            if progress.changed().await.is_err() {
-                return Err(RunnerError::Closed);
-            }
+            progress.changed().await;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a run did.
 
-use crate::journal::{Outcome, RunEnd, StepEnd, Submission};
+use crate::journal::{Outcome, Payload, RunEnd, StepEnd, Submission};
 use crate::results::ResultStore;
 use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
 use crashwise_core::{
@@ -182,23 +182,36 @@ pub struct StepReport {
     pub(crate) index: u32,
 }
 
+/// What a report says of the output of a module or closure.
+#[derive(Deserialize)]
+pub(crate) struct Found {
+    counts: SeverityCounts,
+    #[serde(default)]
+    findings: Option<ArtifactRef>,
+    #[serde(default)]
+    artifacts: Vec<ArtifactRef>,
+    coverage: Coverage,
+}
+
+impl From<ModuleOutput> for Found {
+    fn from(output: ModuleOutput) -> Self {
+        let ModuleOutput { counts, findings, artifacts, coverage, .. } = output;
+        Self { counts, findings, artifacts, coverage }
+    }
+}
+
 impl StepReport {
     /// The report of a step that ended; none for values that need no work.
-    pub(crate) fn of(end: &StepEnd) -> Option<Self> {
-        Self::with_output(end, Self::output_of(end))
-    }
-
-    pub(crate) fn output_of(end: &StepEnd) -> Option<ModuleOutput> {
-        match &end.outcome {
-            Outcome::Value { value, .. } if matches!(end.kind.as_str(), "module" | "closure") => {
-                ModuleOutput::deserialize(value).ok()
-            }
+    pub(crate) fn of<V: Payload>(end: &StepEnd<V>) -> Option<Self> {
+        let found = match &end.outcome {
+            Outcome::Value { value, .. } if matches!(end.kind.as_str(), "module" | "closure") => value.part(),
             _ => None,
-        }
+        };
+        Self::with_found(end, found)
     }
 
-    /// The same with the result of its module or closure at hand.
-    pub(crate) fn with_output(end: &StepEnd, output: Option<ModuleOutput>) -> Option<Self> {
+    /// The same with what its module or closure found at hand.
+    pub(crate) fn with_found<V>(end: &StepEnd<V>, found: Option<Found>) -> Option<Self> {
         if matches!(end.kind.as_str(), "now" | "random" | "record" | "patched") {
             return None;
         }
@@ -237,14 +250,14 @@ impl StepReport {
                     _ => StepStatus::Failed,
                 };
                 report.error = Some(error.clone());
-                (partial.as_deref().cloned(), child)
+                (partial.as_deref().cloned().map(Found::from), child)
             }
         };
-        if let Some(output) = output.or(partial) {
-            report.coverage = Some(output.coverage);
-            report.counts = output.counts;
-            report.findings.extend(output.findings);
-            report.artifacts = output.artifacts;
+        if let Some(found) = found.or(partial) {
+            report.coverage = Some(found.coverage);
+            report.counts = found.counts;
+            report.findings.extend(found.findings);
+            report.artifacts = found.artifacts;
         }
         if let Some(child) = child.as_deref() {
             report.coverage = Some(child.coverage.clone());

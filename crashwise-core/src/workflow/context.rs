@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub struct WorkflowContext {
     pub(super) backend: Rc<dyn Backend>,
     pub(super) deferred: Rc<RefCell<Vec<Deferred>>>,
     scope: StepKey,
-    used: Rc<RefCell<BTreeMap<String, u32>>>,
+    used: Rc<RefCell<HashMap<Box<str>, u32>>>,
 }
 
 impl WorkflowContext {
@@ -40,9 +40,14 @@ impl WorkflowContext {
     /// The key that the next use of a name in this scope gets.
     pub(super) fn key(&self, name: &str) -> StepKey {
         let mut used = self.used.borrow_mut();
-        let count = used.entry(name.to_owned()).or_insert(0);
-        *count += 1;
-        self.scope.child(name).nth(*count)
+        let count = match used.get_mut(name) {
+            Some(count) => {
+                *count += 1;
+                *count
+            }
+            None => *used.entry(name.into()).or_insert(1),
+        };
+        self.scope.child(name).into_nth(count)
     }
 
     /// A scope of its own for a parallel branch, so that its steps' keys do not depend on the others.

@@ -26,9 +26,16 @@ impl StepKey {
     /// A name below this one. `/`, `#`, `%` and control characters of the name are percent-encoded.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        let mut text = self.0.clone();
+        // Room for a number as well.
+        let mut text = String::with_capacity(self.0.len() + name.len() + 8);
+        text.push_str(&self.0);
         if !text.is_empty() {
             text.push('/');
+        }
+        let plain = name.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'#' | b'%'));
+        if plain && !name.is_empty() {
+            text.push_str(name);
+            return Self(text);
         }
         for c in name.chars() {
             if matches!(c, '/' | '#' | '%') || c.is_control() {
@@ -50,7 +57,15 @@ impl StepKey {
     /// The `n`-th use of this name in its scope; the first keeps the plain name.
     #[must_use]
     pub fn nth(&self, n: u32) -> Self {
-        if n <= 1 { self.clone() } else { Self(format!("{}#{n}", self.0)) }
+        self.clone().into_nth(n)
+    }
+
+    pub(super) fn into_nth(mut self, n: u32) -> Self {
+        if n > 1 {
+            // Writing to a string cannot fail.
+            let _ = write!(self.0, "#{n}");
+        }
+        self
     }
 
     /// The text.

@@ -140,17 +140,17 @@ impl<'c> Step<'c> {
 
     async fn execute(self, command: Command) -> Result<Value, StepError> {
         let Self { cx, key, options, cleanup } = self;
-        let cleanup_key = key.child("cleanup");
-        if let Some(work) = &cleanup {
-            cx.push_deferred(cleanup_key.clone(), When::Failure, work.clone());
+        let cleanup = cleanup.map(|work| (key.child("cleanup"), work));
+        if let Some((key, work)) = &cleanup {
+            cx.push_deferred(key.clone(), When::Failure, work.clone());
         }
         let mut request = Request::new(key, command);
         request.options = options;
         let result = cx.backend.execute(request).await;
-        if let Some(work) = cleanup {
-            cx.deferred.borrow_mut().retain(|deferred| deferred.key != cleanup_key);
+        if let Some((key, work)) = cleanup {
+            cx.deferred.borrow_mut().retain(|deferred| deferred.key != key);
             if result.is_err() {
-                let mut request = Request::new(cleanup_key, Command::Inline(work));
+                let mut request = Request::new(key, Command::Inline(work));
                 request.detached = true;
                 // The step's own error is the one to report; the engine keeps the cleanup's in the history.
                 let _ = cx.backend.execute(request).await;

@@ -2,7 +2,7 @@
 
 use super::child::child;
 use super::core::OnChange;
-use super::memo::Stored;
+use super::memo::Asked;
 use super::state::RunState;
 use super::step::{Begin, Underway};
 use super::wait::{approval, signal, sleep};
@@ -33,12 +33,11 @@ impl Backend for RunBackend {
     }
 
     fn execute(&self, request: Request) -> LocalBoxFuture<'static, Result<Value, StepError>> {
-        let work = execute(Rc::clone(&self.0), request);
-        if self.0.core.check_wakers { Own(work).boxed_local() } else { work }
+        execute(Rc::clone(&self.0), request)
     }
 
     fn recall(&self, key: &StepKey) -> Option<Value> {
-        self.0.memo.borrow().peek(key)?.result.clone().ok()
+        self.0.memo.borrow().peek(key)
     }
 }
 
@@ -57,29 +56,30 @@ fn execute(run: Rc<RunState>, request: Request) -> LocalBoxFuture<'static, Resul
         }
         module = Some(found);
     }
-    let stored = run.memo.borrow_mut().take(&key);
-    if let Some(Stored { fp, result }) = stored {
-        if fp != fingerprint && run.core.on_change == OnChange::Rerun {
-            run.asked.borrow_mut().insert(key.clone());
-            let step = Begin { kind: command.kind(), key, fingerprint, detached };
-            return perform(run, step, command, module, options);
+    let asked = run.memo.borrow_mut().ask(&key);
+    match asked {
+        Asked::Stored(stored) if stored.fp == fingerprint => {
+            let fp = stored.fp.clone();
+            let result = stored.result(&key);
+            if let (Command::Patched { .. }, Ok(value)) = (&command, &result) {
+                run.memo.borrow_mut().keep(&key, fp, value.clone());
+            }
+            return ready(result).boxed_local();
         }
-        if fp != fingerprint {
+        Asked::Stored(_) if run.core.on_change == OnChange::Fail => {
             let message = format!("the code now asks for another {} there", command.kind());
             return ready(Err(StepError::new(key, StepErrorKind::NonDeterminism, message))).boxed_local();
         }
-        if let (Command::Patched { .. }, Ok(value)) = (&command, &result) {
-            run.memo.borrow_mut().keep(key.clone(), fp, value.clone());
+        Asked::Again => {
+            let message = "a step with this name is part of the run already";
+            return ready(Err(StepError::new(key, StepErrorKind::NonDeterminism, message))).boxed_local();
         }
-        run.asked.borrow_mut().insert(key);
-        return ready(result).boxed_local();
+        Asked::Stored(_) | Asked::New => {}
     }
-    if !run.asked.borrow_mut().insert(key.clone()) {
-        let message = "a step with this name is part of the run already";
-        return ready(Err(StepError::new(key, StepErrorKind::NonDeterminism, message))).boxed_local();
-    }
+    let check_wakers = run.core.check_wakers;
     let step = Begin { kind: command.kind(), key, fingerprint, detached };
-    perform(run, step, command, module, options)
+    let work = perform(run, step, command, module, options);
+    if check_wakers { Own(work).boxed_local() } else { work }
 }
 
 /// Carries out a command of which the journal holds no result. Each kind is a future of its own, so that a step that waits
@@ -124,7 +124,7 @@ fn perform(
             let fresh = !run.memo.borrow().is_replaying();
             let (key, fp) = (step.key.clone(), step.fingerprint.clone());
             let value = noted(&run, step, fresh.into());
-            run.memo.borrow_mut().keep(key, fp, value.clone());
+            run.memo.borrow_mut().keep(&key, fp, value.clone());
             value
         }
         _ => {

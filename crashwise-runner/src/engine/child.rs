@@ -48,7 +48,7 @@ pub(super) async fn child(run: Rc<RunState>, step: Begin, call: ChildCall) -> Re
     let _watched = ChildGuard::new(&run, &live);
     let mut progress = live.watch();
     let ended = loop {
-        let now = progress.borrow_and_update().clone();
+        let now = progress.now();
         run.change();
         match now {
             Progress::Ended(report) => break report,
@@ -56,9 +56,7 @@ pub(super) async fn child(run: Rc<RunState>, step: Begin, call: ChildCall) -> Re
             Progress::Lost(_) => std::future::pending().await,
             Progress::At(_) => {}
         }
-        if progress.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        progress.changed().await;
     };
     let found = Some(Box::new(ChildFound::of(&ended)));
     let message = ended.error.clone().unwrap_or_default();

@@ -1,8 +1,12 @@
 //! The time that runs see.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::time::Sleep;
 
 /// The time that runs see: that of the system, moved by an offset which tests set.
 ///
@@ -32,11 +36,19 @@ pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Completes at a moment; without one, never.
-pub(crate) async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
+/// Completes at a moment; without one, never. The timer itself is large, and most waits have none.
+pub(crate) fn at(moment: Option<Instant>) -> At {
+    At(moment.map(|moment| Box::pin(tokio::time::sleep_until(moment.into()))))
+}
+
+/// What [`at`] gives.
+pub(crate) struct At(Option<Pin<Box<Sleep>>>);
+
+impl Future for At {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(task))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::drive;
 use super::live::Live;
+use super::memo::Past;
 use super::queue::Places;
 use super::shard::Shards;
 use crate::RunnerError;
@@ -119,7 +120,7 @@ impl Core {
     ) -> Result<Begun, JournalError> {
         match self.journal.create(&submission).await? {
             Created::New(log) => {
-                let taken = Taken { log, records: Vec::new() };
+                let taken = Taken { log, past: Past::default() };
                 Ok(Begun::New(self.carry_on(submission, workflow, cancel, Some(taken))))
             }
             Created::Exists { id, same } => Ok(Begun::Exists { live: self.find(&id), id, same }),

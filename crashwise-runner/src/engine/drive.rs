@@ -2,8 +2,7 @@
 
 use super::backend::RunBackend;
 use super::core::{Core, Known};
-use super::live::{Command, Control, Live, Progress};
-use super::memo::Past;
+use super::live::{Command, Commands, Control, Live, Progress};
 use super::state::{Doing, RunState};
 use super::waker::Watched;
 use super::{after, at, millis};
@@ -20,7 +19,6 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How long a workflow that is being stopped may take, cleanup left out. Steps take one second of it at most.
 const STOP_LIMIT: Duration = Duration::from_millis(1500);
@@ -30,18 +28,18 @@ pub(crate) async fn carry_out(
     core: Arc<Core>,
     live: Arc<Live>,
     workflow: Known,
-    mut commands: UnboundedReceiver<Box<Command>>,
+    mut commands: Commands,
     taken: Option<Taken>,
 ) {
     let id = live.submission.id.clone();
     let lost = |error: RunnerError| {
-        live.set(Progress::Lost(error));
+        live.set(Progress::Lost(Box::new(error)));
         core.ended(&id);
     };
     let (log, mut past) = match taken {
-        Some(Taken { log, records }) => (log, Past::of(records)),
+        Some(Taken { log, past }) => (log, past),
         None => match core.journal.take(&id).await {
-            Ok(Some(Taken { log, records })) => (log, Past::of(records)),
+            Ok(Some(Taken { log, past })) => (log, past),
             Ok(None) => return lost(RunnerError::UnknownRun { id: id.clone() }),
             Err(error) => return lost(RunnerError::storage("taking a run from the journal failed", error)),
         },
@@ -95,11 +93,7 @@ enum Body {
 }
 
 impl Driver<'_> {
-    async fn drive(
-        &self,
-        commands: &mut UnboundedReceiver<Box<Command>>,
-        began: bool,
-    ) -> Result<RunReport, RunnerError> {
+    async fn drive(&self, commands: &mut Commands, began: bool) -> Result<RunReport, RunnerError> {
         let run = self.run;
         if !self.turn(commands, began).boxed_local().await? {
             // It was stopped before it began: there is nothing to undo.
@@ -140,11 +134,7 @@ impl Driver<'_> {
     }
 
     /// Waits until it is the run's turn. `false` when it is stopped before it began.
-    async fn turn(
-        &self,
-        commands: &mut UnboundedReceiver<Box<Command>>,
-        began: bool,
-    ) -> Result<bool, RunnerError> {
+    async fn turn(&self, commands: &mut Commands, began: bool) -> Result<bool, RunnerError> {
         let run = self.run;
         if run.paused.get() && run.stopping.get().is_none() {
             run.set_status(RunStatus::Paused);
@@ -156,7 +146,7 @@ impl Driver<'_> {
             tokio::select! {
                 biased;
                 () = run.core.closing.cancelled() => return Err(RunnerError::Closed),
-                command = commands.recv() => self.obey(command).boxed_local().await?,
+                command = commands.next() => self.obey(command).boxed_local().await?,
                 () = run.live.cancel.cancelled(), if run.stopping.get().is_none() => {
                     run.begin_stop(RunStatus::Cancelled, false);
                 }
@@ -182,7 +172,7 @@ impl Driver<'_> {
     }
 
     /// Polls the workflow to its end.
-    async fn body(&self, commands: &mut UnboundedReceiver<Box<Command>>) -> Result<Body, RunnerError> {
+    async fn body(&self, commands: &mut Commands) -> Result<Body, RunnerError> {
         let run = self.run;
         let params = run.live.submission.params.clone();
         let mut body = AssertUnwindSafe(self.session.run(params)).catch_unwind().boxed_local();
@@ -204,12 +194,16 @@ impl Driver<'_> {
                     run.halted.set(true);
                     return Err(RunnerError::Closed);
                 }
-                command = commands.recv() => self.obey(command).boxed_local().await?,
+                command = commands.next() => self.obey(command).boxed_local().await?,
                 () = run.live.cancel.cancelled(), if run.stopping.get().is_none() => {
                     run.begin_stop(RunStatus::Cancelled, false);
                 }
-                () = at(deadline) => run.begin_stop(RunStatus::TimedOut, false),
-                () = at(give_up) => {
+                // Nothing has a deadline that is being stopped.
+                () = at(deadline.or(give_up)) => {
+                    if run.stopping.get().is_none() {
+                        run.begin_stop(RunStatus::TimedOut, false);
+                        continue;
+                    }
                     // Cleanup that the workflow itself waits for is let finish; it has a limit of its own.
                     if run.count(Doing::Cleanup) == 0 {
                         return Ok(Body::Dropped);
@@ -251,7 +245,7 @@ impl Driver<'_> {
     }
 
     /// The workflow has returned while a pause was asked for: the run ends when it is resumed or stopped.
-    async fn paused_end(&self, commands: &mut UnboundedReceiver<Box<Command>>) -> Result<(), RunnerError> {
+    async fn paused_end(&self, commands: &mut Commands) -> Result<(), RunnerError> {
         let run = self.run;
         run.settle();
         while run.paused.get() && run.stopping.get().is_none() {
@@ -261,7 +255,7 @@ impl Driver<'_> {
                     run.halted.set(true);
                     return Err(RunnerError::Closed);
                 }
-                command = commands.recv() => self.obey(command).boxed_local().await?,
+                command = commands.next() => self.obey(command).boxed_local().await?,
                 () = run.live.cancel.cancelled() => run.begin_stop(RunStatus::Cancelled, false),
             }
         }
@@ -270,11 +264,7 @@ impl Driver<'_> {
     }
 
     /// Does the deferred work. Nothing cuts it short but its own limits and the end of the process.
-    async fn unwind(
-        &self,
-        commands: &mut UnboundedReceiver<Box<Command>>,
-        succeeded: bool,
-    ) -> Result<(), RunnerError> {
+    async fn unwind(&self, commands: &mut Commands, succeeded: bool) -> Result<(), RunnerError> {
         let run = self.run;
         let mut work = AssertUnwindSafe(self.session.unwind(succeeded)).catch_unwind().boxed_local();
         loop {
@@ -288,17 +278,15 @@ impl Driver<'_> {
                     run.halted.set(true);
                     return Err(RunnerError::Closed);
                 }
-                command = commands.recv() => {
-                    if let Some(command) = command {
-                        if matches!(command.control, Control::Cancel) && !succeeded {
-                            drop(command.done.send(Ok(())));
-                            continue;
-                        }
-                        let id = run.info.run.clone();
-                        let wanted = command.control.wanted();
-                        let status = if succeeded { RunStatus::Completed } else { RunStatus::Failed };
-                        drop(command.done.send(Err(RunnerError::WrongState { id, status, wanted })));
+                command = commands.next() => {
+                    if matches!(command.control, Control::Cancel) && !succeeded {
+                        drop(command.done.send(Ok(())));
+                        continue;
                     }
+                    let id = run.info.run.clone();
+                    let wanted = command.control.wanted();
+                    let status = if succeeded { RunStatus::Completed } else { RunStatus::Failed };
+                    drop(command.done.send(Err(RunnerError::WrongState { id, status, wanted })));
                 }
                 // The errors are in the history of the steps.
                 _ = &mut work => return Ok(()),
@@ -358,12 +346,8 @@ impl Driver<'_> {
     }
 
     /// Does what somebody asks of the run, and says so when it is journaled.
-    async fn obey(&self, command: Option<Box<Command>>) -> Result<(), RunnerError> {
+    async fn obey(&self, command: Box<Command>) -> Result<(), RunnerError> {
         let run = self.run;
-        let Some(command) = command else {
-            // The run itself holds a sender, so this does not happen; and if it did, nobody would be left to ask anything.
-            return std::future::pending().await;
-        };
         let Command { control, done } = *command;
         let result = match self.event_of(&control) {
             Err(refused) => Err(refused),

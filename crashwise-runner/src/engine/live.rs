@@ -6,18 +6,31 @@ use crashwise_core::CancellationToken;
 use crashwise_core::workflow::Decision;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot, watch};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use tokio::sync::{Notify, oneshot};
 
-/// A run that this process carries out, as other threads see it.
+/// A run that this process carries out, as other threads see it. Small, because many runs wait for long.
 pub(crate) struct Live {
     pub(crate) submission: Arc<Submission>,
     /// Fires when the run shall be stopped.
     pub(crate) cancel: CancellationToken,
-    progress: watch::Sender<Progress>,
-    control: mpsc::UnboundedSender<Box<Command>>,
     pub(crate) steps: Mutex<Vec<StepReport>>,
+    progress: Mutex<(Progress, u64)>,
+    changed: Notify,
+    inbox: Mutex<Inbox>,
+}
+
+/// Commands that the run has not seen yet.
+#[derive(Default)]
+struct Inbox {
+    waiting: VecDeque<Box<Command>>,
+    /// The run takes none any more.
+    closed: bool,
+    reader: Option<Waker>,
 }
 
 /// Where a run is.
@@ -26,7 +39,7 @@ pub(crate) enum Progress {
     At(RunStatus),
     Ended(Arc<RunReport>),
     /// This process does not carry it on.
-    Lost(RunnerError),
+    Lost(Box<RunnerError>),
 }
 
 impl Progress {
@@ -56,46 +69,73 @@ pub(crate) struct Command {
 }
 
 impl Live {
-    pub(crate) fn new(
-        submission: Arc<Submission>,
-        cancel: CancellationToken,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Box<Command>>) {
-        let (control, commands) = mpsc::unbounded_channel();
-        let progress = watch::Sender::new(Progress::At(RunStatus::Pending));
-        (Arc::new(Self { submission, cancel, progress, control, steps: Mutex::default() }), commands)
+    pub(crate) fn new(submission: Arc<Submission>, cancel: CancellationToken) -> (Arc<Self>, Commands) {
+        let live = Arc::new(Self {
+            submission,
+            cancel,
+            steps: Mutex::default(),
+            progress: Mutex::new((Progress::At(RunStatus::Pending), 0)),
+            changed: Notify::const_new(),
+            inbox: Mutex::default(),
+        });
+        (Arc::clone(&live), Commands(live))
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        self.progress.borrow().clone()
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        Watch { live: self, seen: 0 }
     }
 
     pub(crate) fn set(&self, progress: Progress) {
-        self.progress.send_replace(progress);
+        {
+            let mut state = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            state.1 += 1;
+            state.0 = progress;
+        }
+        self.changed.notify_waiters();
     }
 
     /// Hands a command to the run and waits until it is journaled.
     pub(crate) async fn control(&self, control: Control) -> Result<(), RunnerError> {
         let wanted = control.wanted();
         let (done, result) = oneshot::channel();
-        let sent = self.control.send(Box::new(Command { control, done }));
-        if sent.is_ok()
+        if self.put(Box::new(Command { control, done }))
             && let Ok(result) = result.await
         {
             return result;
         }
         // It ended before it could see the command.
         match self.progress() {
-            Progress::Lost(error) => Err(error),
+            Progress::Lost(error) => Err(*error),
             progress => Err(RunnerError::WrongState {
                 id: self.submission.id.clone(),
                 status: progress.status().unwrap_or(RunStatus::Failed),
                 wanted,
             }),
         }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a command into the inbox, if somebody reads it.
+    fn put(&self, command: Box<Command>) -> bool {
+        let reader = {
+            let mut inbox = self.inbox();
+            if inbox.closed {
+                return false;
+            }
+            inbox.waiting.push_back(command);
+            inbox.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        true
     }
 
     pub(crate) fn push_step(&self, step: StepReport) {
@@ -105,6 +145,67 @@ impl Live {
             steps.reserve_exact(1);
         }
         steps.push(step);
+    }
+}
+
+/// Sees each change of a run's progress, or the last of several.
+pub(crate) struct Watch<'l> {
+    live: &'l Live,
+    seen: u64,
+}
+
+impl Watch<'_> {
+    /// Where the run is now.
+    pub(crate) fn now(&mut self) -> Progress {
+        let state = self.live.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        self.seen = state.1;
+        state.0.clone()
+    }
+
+    /// Waits until it is not where it was when this last looked.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            // What is woken from here on wakes this, also before it is polled.
+            let changed = self.live.changed.notified();
+            if self.live.progress.lock().unwrap_or_else(PoisonError::into_inner).1 != self.seen {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// The commands that somebody has for a run. When this is gone, nobody takes them any more.
+pub(crate) struct Commands(Arc<Live>);
+
+impl Commands {
+    /// Waits for the next.
+    pub(crate) async fn next(&mut self) -> Box<Command> {
+        poll_fn(|task| {
+            let mut inbox = self.0.inbox();
+            match inbox.waiting.pop_front() {
+                Some(command) => Poll::Ready(command),
+                None => {
+                    if inbox.reader.as_ref().is_none_or(|reader| !reader.will_wake(task.waker())) {
+                        inbox.reader = Some(task.waker().clone());
+                    }
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        // Who sent what was not seen is told by what goes here.
+        let unseen = {
+            let mut inbox = self.0.inbox();
+            inbox.closed = true;
+            std::mem::take(&mut inbox.waiting)
+        };
+        drop(unseen);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the journal says of a run when it is carried on.
 
 use super::mailbox::Mailbox;
-use crate::journal::{Event, Outcome, Record, RunEnd, StepEnd};
+use crate::journal::{Event, Outcome, Payload, Record, RunEnd, StepEnd, Text};
 use crate::{RunStatus, StepReport};
 use crashwise_core::Fingerprint;
 use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
@@ -13,19 +13,122 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) fp: Fingerprint,
-    pub(crate) result: Result<Value, StepError>,
+    result: Result<Kept, StepError>,
 }
 
-/// What the journal says of a run when it is carried on.
+/// A value, or the text of one that is read when the workflow asks for it.
+#[derive(Debug, Clone)]
+pub(crate) enum Kept {
+    Value(Value),
+    Text(Text),
+}
+
+impl From<Value> for Kept {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl From<Text> for Kept {
+    fn from(text: Text) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl Stored {
+    /// What the workflow gets for the step of a key.
+    pub(crate) fn result(self, key: &StepKey) -> Result<Value, StepError> {
+        match self.result? {
+            Kept::Value(value) => Ok(value),
+            Kept::Text(text) => serde_json::from_str(text.get()).map_err(|error| {
+                let message = format!("the stored result cannot be read: {error}");
+                StepError::new(key.clone(), StepErrorKind::Storage, message)
+            }),
+        }
+    }
+}
+
+/// What this process and the journal know of the steps of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
-    results: HashMap<StepKey, Stored>,
-    /// Steps that were begun and have no end.
-    pub(crate) begun: HashMap<StepKey, Fingerprint>,
+    steps: HashMap<StepKey, Known>,
     /// Steps that wait until a time.
     pub(crate) until: HashMap<StepKey, u64>,
-    /// Steps of the journal that the workflow has not asked for yet in this process.
-    ahead: HashSet<StepKey>,
+    /// How many steps of the journal the workflow has not asked for yet in this process.
+    ahead: usize,
+}
+
+/// What is known of a step.
+#[derive(Debug, Default)]
+struct Known {
+    stored: Option<Box<Stored>>,
+    /// It was begun before this process, and has no end.
+    begun: bool,
+    /// The workflow has not asked for it yet in this process.
+    ahead: bool,
+    /// The workflow has asked for it in this process.
+    asked: bool,
+}
+
+/// What there is when the workflow asks for a step.
+pub(crate) enum Asked {
+    /// It has a result.
+    Stored(Stored),
+    /// It is to be carried out.
+    New,
+    /// The workflow has asked for it before.
+    Again,
+}
+
+impl Memo {
+    fn step(&mut self, key: StepKey) -> &mut Known {
+        let known = self.steps.entry(key).or_default();
+        if !known.ahead && !known.asked {
+            known.ahead = true;
+            self.ahead += 1;
+        }
+        known
+    }
+
+    /// Says that the workflow came by a step, and what there is for it.
+    pub(crate) fn ask(&mut self, key: &StepKey) -> Asked {
+        let Some(known) = self.steps.get_mut(key) else {
+            self.steps.insert(key.clone(), Known { asked: true, ..Known::default() });
+            return Asked::New;
+        };
+        if std::mem::take(&mut known.ahead) {
+            self.ahead -= 1;
+        }
+        let before = std::mem::replace(&mut known.asked, true);
+        match known.stored.take() {
+            Some(stored) => Asked::Stored(*stored),
+            None if before => Asked::Again,
+            None => Asked::New,
+        }
+    }
+
+    /// Whether a step was begun before this process, and has no end. Told once.
+    pub(crate) fn take_begun(&mut self, key: &StepKey) -> bool {
+        self.steps.get_mut(key).is_some_and(|known| std::mem::take(&mut known.begun))
+    }
+
+    /// The stored value of a key.
+    pub(crate) fn peek(&self, key: &StepKey) -> Option<Value> {
+        let stored = self.steps.get(key)?.stored.as_ref()?;
+        Stored::clone(stored).result(key).ok()
+    }
+
+    /// Keeps a value for the next time that the workflow asks.
+    pub(crate) fn keep(&mut self, key: &StepKey, fp: Fingerprint, value: Value) {
+        if let Some(known) = self.steps.get_mut(key) {
+            known.stored = Some(Box::new(Stored { fp, result: Ok(value.into()) }));
+        }
+    }
+
+    /// Whether the journal holds steps that the workflow did not come by yet.
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.ahead > 0
+    }
 }
 
 /// The state of a run as its records tell it.
@@ -47,66 +150,16 @@ pub(crate) struct Past {
 
 impl Past {
     pub(crate) fn of(records: Vec<Record>) -> Self {
-        let mut past = Self::default();
-        let mut counting_since: Option<u64> = None;
-        let mut people = HashSet::new();
-        // The time of day may jump between two events; this does not. Journals of old have only the former.
-        let mut exact: Option<u64> = None;
-        for Record { at_ms, event, .. } in records {
-            if let Some(since) = counting_since.replace(at_ms).filter(|_| people.is_empty()) {
-                past.used += Duration::from_millis(at_ms.saturating_sub(since));
-            }
-            match event {
-                Event::Submitted(_) | Event::Claimed { .. } | Event::Paused => counting_since = None,
-                Event::Started { used_ms } => {
-                    exact = used_ms.or(exact);
-                    past.began = true;
-                    past.started_ms.get_or_insert(at_ms);
-                }
-                Event::StepStarted { key, fp, .. } => {
-                    past.began = true;
-                    past.memo.ahead.insert(key.clone());
-                    past.memo.begun.insert(key, fp);
-                }
-                Event::StepRetried { .. } => {}
-                Event::Finished(end) => past.finished = Some(end),
-                Event::StepEnded(end) => {
-                    people.remove(&end.key);
-                    exact = end.used_ms.or(exact);
-                    past.step_ended(*end);
-                }
-                Event::Waiting { key, until_ms } => {
-                    past.memo.ahead.insert(key.clone());
-                    past.memo.until.insert(key, until_ms);
-                }
-                Event::ApprovalRequested { key, until_ms, .. } => {
-                    past.memo.ahead.insert(key.clone());
-                    if let Some(until_ms) = until_ms {
-                        past.memo.until.insert(key.clone(), until_ms);
-                    }
-                    people.insert(key);
-                }
-                Event::Decided { name, decision } => past.mailbox.put_decision(&name, decision),
-                Event::Signalled { name, value } => past.mailbox.put_signal(&name, value),
-                Event::PauseRequested => past.paused = true,
-                Event::Resumed => {
-                    past.paused = false;
-                    // What lies between pause and resume does not count.
-                    counting_since = Some(at_ms);
-                }
-                Event::Stopping { status } => past.stopping = Some(status),
-            }
+        let mut building = Building::default();
+        for record in records {
+            building.add(record);
         }
-        if let Some(ms) = exact {
-            past.used = Duration::from_millis(ms);
-        }
-        past
+        building.done()
     }
 
-    fn step_ended(&mut self, end: StepEnd) {
+    fn step_ended<V: Payload + Into<Kept>>(&mut self, end: StepEnd<V>) {
         self.began = true;
         self.next_index = self.next_index.max(end.index + 1);
-        self.memo.begun.remove(&end.key);
         self.memo.until.remove(&end.key);
         // What arrived and was taken is not there any more.
         if matches!(end.outcome, Outcome::Value { .. }) {
@@ -119,37 +172,85 @@ impl Past {
         if let Some(report) = StepReport::of(&end) {
             self.steps.push(report);
         }
-        if end.cleanup {
-            return;
-        }
         let result = match end.outcome {
-            Outcome::Value { value, .. } => Ok(value),
+            _ if end.cleanup => None,
+            Outcome::Value { value, .. } => Some(Ok(value.into())),
             // A step that was stopped did not end by itself: it is carried out again.
-            Outcome::Error { error, .. } if error.kind == StepErrorKind::Cancelled => return,
-            Outcome::Error { error, .. } => Err(error),
+            Outcome::Error { error, .. } if error.kind == StepErrorKind::Cancelled => None,
+            Outcome::Error { error, .. } => Some(Err(error)),
         };
-        self.memo.ahead.insert(end.key.clone());
-        self.memo.results.insert(end.key, Stored { fp: end.fp, result });
+        if let Some(result) = result {
+            let known = self.memo.step(end.key);
+            known.begun = false;
+            known.stored = Some(Box::new(Stored { fp: end.fp, result }));
+        } else if let Some(known) = self.memo.steps.get_mut(&end.key) {
+            known.begun = false;
+        }
     }
 }
 
-impl Memo {
-    /// The stored result of a key. Reading it says that the workflow came by here again.
-    pub(crate) fn take(&mut self, key: &StepKey) -> Option<Stored> {
-        self.ahead.remove(key);
-        self.results.remove(key)
+/// The state of a run, made record by record.
+#[derive(Debug, Default)]
+pub(crate) struct Building {
+    past: Past,
+    counting_since: Option<u64>,
+    people: HashSet<StepKey>,
+    /// The time of day may jump between two events; this does not. Journals of old have only the former.
+    exact: Option<u64>,
+}
+
+impl Building {
+    pub(crate) fn add<V: Payload + Into<Kept>>(&mut self, record: Record<V>) {
+        let Record { at_ms, event, .. } = record;
+        let past = &mut self.past;
+        if let Some(since) = self.counting_since.replace(at_ms).filter(|_| self.people.is_empty()) {
+            past.used += Duration::from_millis(at_ms.saturating_sub(since));
+        }
+        match event {
+            Event::Submitted(_) | Event::Claimed { .. } | Event::Paused => self.counting_since = None,
+            Event::Started { used_ms } => {
+                self.exact = used_ms.or(self.exact);
+                past.began = true;
+                past.started_ms.get_or_insert(at_ms);
+            }
+            Event::StepStarted { key, .. } => {
+                past.began = true;
+                past.memo.step(key).begun = true;
+            }
+            Event::StepRetried { .. } => {}
+            Event::Finished(end) => past.finished = Some(end),
+            Event::StepEnded(end) => {
+                self.people.remove(&end.key);
+                self.exact = end.used_ms.or(self.exact);
+                past.step_ended(*end);
+            }
+            Event::Waiting { key, until_ms } => {
+                past.memo.step(key.clone());
+                past.memo.until.insert(key, until_ms);
+            }
+            Event::ApprovalRequested { key, until_ms, .. } => {
+                past.memo.step(key.clone());
+                if let Some(until_ms) = until_ms {
+                    past.memo.until.insert(key.clone(), until_ms);
+                }
+                self.people.insert(key);
+            }
+            Event::Decided { name, decision } => past.mailbox.put_decision(&name, decision),
+            Event::Signalled { name, value } => past.mailbox.put_signal(&name, value),
+            Event::PauseRequested => past.paused = true,
+            Event::Resumed => {
+                past.paused = false;
+                // What lies between pause and resume does not count.
+                self.counting_since = Some(at_ms);
+            }
+            Event::Stopping { status } => past.stopping = Some(status),
+        }
     }
 
-    pub(crate) fn peek(&self, key: &StepKey) -> Option<&Stored> {
-        self.results.get(key)
-    }
-
-    pub(crate) fn keep(&mut self, key: StepKey, fp: Fingerprint, value: Value) {
-        self.results.insert(key, Stored { fp, result: Ok(value) });
-    }
-
-    /// Whether the journal holds steps that the workflow did not come by yet.
-    pub(crate) fn is_replaying(&self) -> bool {
-        !self.ahead.is_empty()
+    pub(crate) fn done(mut self) -> Past {
+        if let Some(ms) = self.exact {
+            self.past.used = Duration::from_millis(ms);
+        }
+        self.past
     }
 }

@@ -29,6 +29,7 @@ pub(crate) use drive::panic_text;
 pub(crate) use keeper::{Latest, ToLatest, start as start_keeper};
 pub(crate) use live::{Control, Live, Progress};
 #[cfg(feature = "local")]
+pub(crate) use memo::Building;
 pub(crate) use memo::Past;
 pub(crate) use queue::Places;
 pub(crate) use shard::Shards;

@@ -7,15 +7,14 @@ use super::memo::{Memo, Past};
 use super::queue::Place;
 use super::step::why_stopped;
 use crate::executor::{Prepared, Stage};
-use crate::journal::{Event, JournalError, RunLog, StepEnd, When};
+use crate::journal::{Event, JournalError, RunLog, StepEnd};
 use crate::results::ResultStore;
 use crate::{RunEvent, RunEventKind, RunStatus, StepReport};
-use crashwise_core::workflow::{RunInfo, StepFailure, StepKey};
+use crashwise_core::workflow::{RunInfo, StepFailure};
 use crashwise_core::{
     CancellationToken, Fingerprint, Isolation, Metadata, ModuleOutput, StatsFeed, Workspace,
 };
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,7 +33,6 @@ pub(crate) struct RunState {
     pub(crate) vertical: String,
     pub(crate) memo: RefCell<Memo>,
     pub(crate) mailbox: RefCell<Mailbox>,
-    pub(crate) asked: RefCell<HashSet<StepKey>>,
     /// Fires when steps shall stop; cleanup goes on.
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: Cell<Option<RunStatus>>,
@@ -94,7 +92,6 @@ impl RunState {
             vertical: metadata.vertical.clone(),
             memo: RefCell::new(past.memo),
             mailbox: RefCell::new(past.mailbox),
-            asked: RefCell::default(),
             stop: CancellationToken::new(),
             stopping: Cell::new(None),
             paused: Cell::new(past.paused),
@@ -181,7 +178,7 @@ impl RunState {
     pub(crate) fn note(&self, event: impl FnOnce() -> Event) {
         let mut log = self.log.borrow_mut();
         if log.keeps() {
-            drop(log.append(self.now_ms(), &event(), When::Later));
+            log.note(self.now_ms(), event());
         }
     }
 
@@ -202,7 +199,7 @@ impl RunState {
 
     /// Appends an event and waits until it is durable.
     pub(crate) async fn try_keep(&self, event: &Event) -> Result<(), JournalError> {
-        let ack = self.log.borrow_mut().append(self.now_ms(), event, When::Now);
+        let ack = self.log.borrow_mut().append(self.now_ms(), event);
         ack.kept().await
     }
 
@@ -212,7 +209,7 @@ impl RunState {
 
     /// Puts the end of a step into the report, with the result of its module or closure if it has one.
     pub(crate) fn report(&self, end: &StepEnd, output: Option<ModuleOutput>) {
-        if let Some(step) = StepReport::with_output(end, output) {
+        if let Some(step) = StepReport::with_found(end, output.map(Into::into)) {
             self.live.push_step(step);
         }
     }

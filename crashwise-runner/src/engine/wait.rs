@@ -105,8 +105,7 @@ async fn decide(underway: Underway, left: Option<Duration>) -> Result<Value, Ste
         decision = underway.run.until(|run| run.mailbox.borrow_mut().take_decision(&underway.module)) => {
             Some(Some(decision))
         }
-        // The timer is large, and most questions have none.
-        () = limit(left) => Some(None),
+        () = at(left.and_then(after)) => Some(None),
     };
     drop(waiting);
     match decided {
@@ -125,11 +124,4 @@ async fn decide(underway: Underway, left: Option<Duration>) -> Result<Value, Ste
         }
     }
     .await
-}
-
-fn limit(left: Option<Duration>) -> LocalBoxFuture<'static, ()> {
-    match left.and_then(after) {
-        Some(moment) => at(Some(moment)).boxed_local(),
-        None => std::future::pending().boxed_local(),
-    }
 }

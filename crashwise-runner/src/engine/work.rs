@@ -27,7 +27,7 @@ pub(super) async fn module_step(
         return Err(step.cancelled(&run));
     }
     let _busy = run.doing(if step.detached { Doing::Cleanup } else { Doing::Step });
-    let crashed = run.memo.borrow_mut().begun.remove(&step.key).is_some();
+    let crashed = run.memo.borrow_mut().take_begun(&step.key);
     let mut underway = Underway::new(&run, step, module);
     if crashed && options.at_most_once {
         let known = run.core.reconcile.as_ref().and_then(|tell| tell(&run.info.run, &underway.step.key));

@@ -3,8 +3,10 @@
 use crate::{CacheHit, RunStatus};
 use crashwise_core::workflow::{ApprovalRequest, Decision, StepError, StepKey};
 use crashwise_core::{Coverage, Fingerprint, Isolation, ModuleOutput, RunId, SeverityCounts, Target};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A request for a run, as it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,18 +44,39 @@ impl Submission {
     }
 }
 
+/// The form in which an event holds the result of a step: a value, or text that is read when it is asked for.
+pub(crate) trait Payload: DeserializeOwned {
+    /// A part of the result; none when it has another form.
+    fn part<T: DeserializeOwned>(&self) -> Option<T>;
+}
+
+impl Payload for Value {
+    fn part<T: DeserializeOwned>(&self) -> Option<T> {
+        T::deserialize(self).ok()
+    }
+}
+
+/// Text that is known to be JSON.
+pub(crate) type Text = Box<RawValue>;
+
+impl Payload for Text {
+    fn part<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.get()).ok()
+    }
+}
+
 /// One event of a run, numbered from 1.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Record {
+pub(crate) struct Record<V = Value> {
     pub(crate) seq: u64,
     pub(crate) at_ms: u64,
-    pub(crate) event: Event,
+    pub(crate) event: Event<V>,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(crate) enum Event {
+pub(crate) enum Event<V = Value> {
     /// The run was asked for.
     Submitted(Box<Submission>),
     /// A process took the run.
@@ -69,7 +92,7 @@ pub(crate) enum Event {
     /// An attempt failed and another one follows.
     StepRetried { key: StepKey, error: StepError, wait_ms: u64 },
     /// A step ended.
-    StepEnded(Box<StepEnd>),
+    StepEnded(Box<StepEnd<V>>),
     /// A step waits until a time.
     Waiting { key: StepKey, until_ms: u64 },
     /// Somebody has to decide.
@@ -105,7 +128,7 @@ struct StepStarted {
     module: String,
 }
 
-impl Event {
+impl<V: Payload> Event<V> {
     /// Reads an event as it is stored. Most of a long journal are begins and ends of steps; those are read straight into
     /// place, where the word for the kind, which may come last, otherwise makes the reader keep all fields beside first.
     #[cfg(feature = "local")]
@@ -117,9 +140,15 @@ impl Event {
             let StepStarted { key, fp, kind, module } = serde_json::from_slice(body)?;
             return Ok(Self::StepStarted { key, fp, kind, module });
         }
-        serde_json::from_slice(body)
+        let value: Value = serde_json::from_slice(body)?;
+        if value.get("event").and_then(Value::as_str) == Some("step_ended") {
+            return serde_json::from_value(value).map(|end| Self::StepEnded(Box::new(end)));
+        }
+        serde_json::from_value(value)
     }
+}
 
+impl<V> Event<V> {
     /// Its word in the table of events.
     #[cfg(feature = "local")]
     pub(crate) fn kind(&self) -> &'static str {
@@ -158,7 +187,7 @@ impl Event {
 
 /// The end of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct StepEnd {
+pub(crate) struct StepEnd<V = Value> {
     pub(crate) key: StepKey,
     pub(crate) fp: Fingerprint,
     /// Position among the steps of the run, in the order in which they were asked for.
@@ -180,7 +209,7 @@ pub(crate) struct StepEnd {
     pub(crate) cleanup: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) child: Option<RunId>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: Outcome<V>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -191,10 +220,10 @@ fn is_false(value: &bool) -> bool {
 /// What a step ended with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
+pub(crate) enum Outcome<V = Value> {
     /// The value that the workflow gets. Of a child, with what it covered and found.
     Value {
-        value: Value,
+        value: V,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         child: Option<Box<ChildFound>>,
     },
@@ -239,6 +268,7 @@ mod tests {
     use super::*;
     use crashwise_core::workflow::StepErrorKind;
     use serde_json::json;
+    use std::collections::BTreeMap;
 
     #[test]
     fn events_are_read_as_they_were_written() {
@@ -277,9 +307,18 @@ mod tests {
             Event::Paused,
         ] {
             let body = serde_json::to_vec(&event).unwrap();
-            assert_eq!(Event::decode(&body).unwrap(), event);
-            assert!(Event::decode(&body[..body.len() - 1]).is_err());
+            assert_eq!(Event::<Value>::decode(&body).unwrap(), event);
+            assert!(Event::<Value>::decode(&body[..body.len() - 1]).is_err());
+            // The text of a result is the same value, wherever the word for the kind stands.
+            let value: Value = serde_json::from_slice(&body).unwrap();
+            let sorted =
+                serde_json::to_vec(&value.as_object().unwrap().iter().rev().collect::<BTreeMap<_, _>>());
+            for body in [body, sorted.unwrap()] {
+                let read: Event<Text> = Event::decode(&body).unwrap();
+                assert_eq!(serde_json::to_value(&read).unwrap(), value);
+            }
         }
-        assert!(Event::decode(br#"{"event":"step_ended","key":"a"}"#).is_err());
+        assert!(Event::<Value>::decode(br#"{"event":"step_ended","key":"a"}"#).is_err());
+        assert!(Event::<Text>::decode(br#"{"event":"step_ended","key":"a"}"#).is_err());
     }
 }

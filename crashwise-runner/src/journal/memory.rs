@@ -1,7 +1,7 @@
 //! A journal that ends with the process. What happened in a run is nowhere but in the run itself: nobody else could carry
 //! it on.
 
-use super::{Ack, Cached, Created, Event, Journal, JournalError, RunLog, Submission, Taken, When};
+use super::{Ack, Cached, Created, Event, Journal, JournalError, RunLog, Submission, Taken};
 use async_trait::async_trait;
 use crashwise_core::{Fingerprint, RunId};
 use std::collections::{HashMap, VecDeque};
@@ -77,9 +77,11 @@ impl Journal for MemoryJournal {
 struct Nothing;
 
 impl RunLog for Nothing {
-    fn append(&mut self, _: u64, _: &Event, _: When) -> Ack {
+    fn append(&mut self, _: u64, _: &Event) -> Ack {
         Ack::now()
     }
+
+    fn note(&mut self, _: u64, _: Event) {}
 
     fn keeps(&self) -> bool {
         false

@@ -7,24 +7,16 @@ mod memory;
 pub(crate) mod sqlite;
 
 pub use error::JournalError;
-pub(crate) use event::{ChildFound, Event, Outcome, Record, RunEnd, StepEnd, Submission};
+pub(crate) use event::{ChildFound, Event, Outcome, Payload, Record, RunEnd, StepEnd, Submission, Text};
 pub(crate) use memory::MemoryJournal;
 
+use crate::engine::Past;
 use crashwise_core::{Fingerprint, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// Whether a record has to be on the disk soon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
-    /// Somebody waits for it.
-    Now,
-    /// With the next record that somebody waits for.
-    Later,
-}
 
 /// The promise that a record is kept.
 #[derive(Debug)]
@@ -61,7 +53,7 @@ pub(crate) enum Created {
 /// A run taken from the journal.
 pub(crate) struct Taken {
     pub(crate) log: Box<dyn RunLog>,
-    pub(crate) records: Vec<Record>,
+    pub(crate) past: Past,
 }
 
 /// A result of a step that other runs may use.
@@ -95,9 +87,12 @@ pub(crate) trait Journal: Send + Sync + fmt::Debug {
 
 /// The end of one run's journal. Held by the one who carries the run out.
 pub(crate) trait RunLog: Send {
-    /// Appends an event. Events of a run are kept in the order of these calls: one that is kept has all earlier ones
-    /// with it.
-    fn append(&mut self, at_ms: u64, event: &Event, when: When) -> Ack;
+    /// Appends an event that somebody waits for. Events of a run are kept in the order in which they were handed over: one
+    /// that is kept has all earlier ones with it, but for the begin of a step whose end was handed over soon after.
+    fn append(&mut self, at_ms: u64, event: &Event) -> Ack;
+
+    /// Appends an event that nobody waits for; it rides along with the next one, or follows a moment later.
+    fn note(&mut self, at_ms: u64, event: Event);
 
     /// Whether events are kept at all. Who knows that they are not need not make them.
     fn keeps(&self) -> bool {

@@ -147,8 +147,8 @@ fn expected(n: u64) -> Value {
     json!([n, STEPS * (STEPS - 1) / 2, true, [0, 1, 2, 3], "ann", 77, 20_000, 5, 3, n / 2])
 }
 
-/// One life of the victim; gives whether all runs were seen to complete.
-fn live(folder: &Path) {
+/// One life of the victim: so many runs at once, until all were seen to complete.
+fn live(folder: &Path, at_once: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let runner = Runner::builder()
@@ -156,7 +156,7 @@ fn live(folder: &Path) {
             .durability(Durability::Sync)
             .workflow(Victim { folder: folder.to_owned() })
             .workflow(Inner { folder: folder.to_owned() })
-            .max_concurrent(4)
+            .max_concurrent(at_once)
             .reconcile(|_, _| Some(json!(77)))
             .build()
             .unwrap();
@@ -192,22 +192,28 @@ fn live(folder: &Path) {
 }
 
 const FOLDER: &str = "CRASHWISE_VICTIM";
+const AT_ONCE: &str = "CRASHWISE_VICTIM_RUNS";
 
 #[test]
 fn a_victim_that_is_not_killed_completes() {
     if let Some(folder) = std::env::var_os(FOLDER) {
-        return live(Path::new(&folder));
+        let at_once = std::env::var(AT_ONCE).unwrap().parse().unwrap();
+        return live(Path::new(&folder), at_once);
     }
-    let folder = tempfile::tempdir().unwrap();
-    live(folder.path());
-    assert_eq!(judge(folder.path(), 0), 0, "nothing is repeated");
+    // A run that is alone commits by itself, several hand their events to the journal's thread.
+    for at_once in [1, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        live(folder.path(), at_once);
+        assert_eq!(judge(folder.path(), 0), 0, "nothing is repeated");
+    }
 }
 
-fn start(folder: &Path, failpoint: Option<&str>) -> Child {
+fn start(folder: &Path, at_once: usize, failpoint: Option<&str>) -> Child {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "tests::campaign::a_victim_that_is_not_killed_completes", "--test-threads=1"])
         .env(FOLDER, folder)
+        .env(AT_ONCE, at_once.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::options().create(true).append(true).open(folder.join("stderr")).unwrap());
@@ -278,9 +284,10 @@ fn nothing_is_lost_in_300_kills() {
     while kills < planned {
         let folder = tempfile::tempdir().unwrap();
         let before = kills;
+        let at_once = if campaigns % 2 == 0 { 4 } else { 1 };
         while !is_over(folder.path()) {
             let lives = born(folder.path());
-            let mut child = start(folder.path(), None);
+            let mut child = start(folder.path(), at_once, None);
             // Counted from when it has its journal open: a process that dies before has done nothing.
             let limit = Duration::from_micros(random.below(80_000));
             let mut began = None;
@@ -328,18 +335,19 @@ fn nothing_is_lost_when_a_process_dies_at_any_point_of_a_commit() {
         "before blob",
         "after blob",
     ] {
-        for passage in [1, 2, 5, 11] {
+        for (at_once, passage) in [(4, 1), (4, 2), (4, 5), (4, 11), (1, 3), (1, 30)] {
             let folder = tempfile::tempdir().unwrap();
-            let status = start(folder.path(), Some(&format!("{point}:{passage}"))).wait().unwrap();
+            let died = format!("{point}:{passage}");
+            let status = start(folder.path(), at_once, Some(&died)).wait().unwrap();
             if !status.success() {
                 deaths += 1;
             }
-            let status = start(folder.path(), None).wait().unwrap();
+            let status = start(folder.path(), at_once, None).wait().unwrap();
             let errors = fs::read_to_string(folder.path().join("stderr")).unwrap();
-            assert!(status.success(), "{point}:{passage}: {errors}");
+            assert!(status.success(), "{died}: {errors}");
             judge(folder.path(), 1);
         }
     }
     println!("deaths={deaths}");
-    assert!(deaths >= 28, "{deaths} of 32 points were reached");
+    assert!(deaths >= 42, "{deaths} of 48 points were reached");
 }

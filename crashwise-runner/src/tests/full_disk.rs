@@ -1,7 +1,8 @@
 //! A disk that is full for a while.
 
+use crate::RunStore;
 use crate::journal::sqlite::{Durability, SqliteJournal};
-use crate::journal::{Created, Event, Journal, JournalError, Submission, When};
+use crate::journal::{Created, Event, Journal, JournalError, Submission};
 use crashwise_core::{RunId, Target};
 use serde_json::Value;
 use std::time::Duration;
@@ -51,7 +52,7 @@ async fn what_was_acknowledged_is_there_and_writing_goes_on_when_there_is_room()
     limit(&journal, 40).await;
     let mut kept = 0;
     let error = loop {
-        match log.append(2, &event(kept), When::Now).kept().await {
+        match log.append(2, &event(kept)).kept().await {
             Ok(()) => kept += 1,
             Err(error) => break error,
         }
@@ -61,15 +62,14 @@ async fn what_was_acknowledged_is_there_and_writing_goes_on_when_there_is_room()
     assert!(kept > 10);
     // Nothing may follow an event that is missing, room or no room.
     limit(&journal, 1_000_000).await;
-    assert!(log.append(3, &event(kept + 1), When::Now).kept().await.is_err());
+    assert!(log.append(3, &event(kept + 1)).kept().await.is_err());
     drop(log);
-    let taken = journal.take(&id).await.unwrap().unwrap();
-    assert_eq!(taken.records.len() as u64, kept + 1, "all acknowledged events, no other");
-    let mut log = taken.log;
-    log.append(4, &event(kept), When::Now).kept().await.unwrap();
-    let again = journal.take(&id).await.unwrap().unwrap();
-    let values =
-        again.records.iter().filter(|record| matches!(record.event, Event::Signalled { .. })).count();
+    let records = || RunStore::open(folder.path()).unwrap().records(&id).unwrap().1;
+    let mut log = journal.take(&id).await.unwrap().unwrap().log;
+    let there = records().len() as u64;
+    assert_eq!(there, kept + 2, "all acknowledged events, no other but that it was taken");
+    log.append(4, &event(kept)).kept().await.unwrap();
+    let values = records().iter().filter(|record| matches!(record.event, Event::Signalled { .. })).count();
     assert_eq!(values as u64, kept + 1);
 }
 
@@ -83,7 +83,7 @@ async fn a_short_shortage_is_waited_out() {
     limit(&journal, 30).await;
     let mut n = 0;
     let waiting = loop {
-        let mut ack = Box::pin(log.append(2, &event(n), When::Now).kept());
+        let mut ack = Box::pin(log.append(2, &event(n)).kept());
         n += 1;
         match tokio::time::timeout(Duration::from_millis(300), &mut ack).await {
             Ok(result) => result.unwrap(),
@@ -112,9 +112,9 @@ async fn a_run_taken_over_is_written_by_the_new_owner_only() {
     one.let_go();
     assert_eq!(two.unowned().unwrap(), std::slice::from_ref(&id));
     let mut taken = two.take(&id).await.unwrap().unwrap().log;
-    let refused = log.append(2, &event(1), When::Now).kept().await;
+    let refused = log.append(2, &event(1)).kept().await;
     assert!(matches!(refused, Err(JournalError::Fenced { .. })), "{refused:?}");
-    taken.append(2, &event(2), When::Now).kept().await.unwrap();
-    assert!(log.append(2, &event(3), When::Now).kept().await.is_err());
+    taken.append(2, &event(2)).kept().await.unwrap();
+    assert!(log.append(2, &event(3)).kept().await.is_err());
     assert!(matches!(one.take(&id).await, Err(JournalError::Owned { .. })));
 }

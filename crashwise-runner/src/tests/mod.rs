@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "helpers of tests")]
 
+mod begins;
 mod campaign;
 mod clock;
 mod damage;

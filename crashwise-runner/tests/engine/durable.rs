@@ -344,7 +344,7 @@ async fn retry_goes_on_from_the_failed_step_and_fork_from_any() {
                     }
                 });
                 let two: u32 = two.await?;
-                let three: u32 = cx.step("three").run(notes.writer("three", 3)).await?;
+                let three: u32 = cx.branch("part").step("three").run(notes.writer("three", 3)).await?;
                 Ok(json!([one, two, three]))
             }
         })
@@ -359,11 +359,18 @@ async fn retry_goes_on_from_the_failed_step_and_fork_from_any() {
     let summary = runner.store().unwrap().summary(&report.run_id).unwrap();
     assert_eq!(summary.forked_from, Some(failed.run_id.clone()));
     assert!(matches!(runner.retry(&report.run_id).await, Err(RunnerError::WrongState { .. })));
-    let forked = runner.fork(&report.run_id, "three").await.unwrap().wait().await.unwrap();
-    assert_eq!(forked.output, json!([1, 2, 3]));
-    assert_eq!(notes.all(), ["one", "two", "two", "three", "three"]);
-    let unknown = runner.fork(&report.run_id, "tree").await.unwrap_err().to_string();
-    assert!(unknown.contains("has no step \"tree\" (did you mean \"three\"?)"), "{unknown}");
+    // By its whole name, and by that of the branch it is in.
+    for name in ["part/three", "part"] {
+        let forked = runner.fork(&report.run_id, name).await.unwrap().wait().await.unwrap();
+        assert_eq!(forked.output, json!([1, 2, 3]));
+    }
+    assert_eq!(notes.all(), ["one", "two", "two", "three", "three", "three"]);
+    for name in ["part/tree", "par", "part/"] {
+        let unknown = runner.fork(&report.run_id, name).await.unwrap_err().to_string();
+        assert!(unknown.contains(&format!("has no step {name:?}")), "{unknown}");
+    }
+    let unknown = runner.fork(&report.run_id, "part/tree").await.unwrap_err().to_string();
+    assert!(unknown.ends_with("(did you mean \"part/three\"?)"), "{unknown}");
 }
 
 #[tokio::test]

@@ -6,18 +6,33 @@ use crashwise_core::RunId;
 
 pub(crate) type Hash = [u8; 32];
 
-/// An event as it is stored.
-pub(crate) struct Encoded {
-    pub(crate) kind: &'static str,
-    pub(crate) body: Vec<u8>,
+/// The end of a run's chain: the number and the hash of its last event.
+#[derive(Debug)]
+pub(crate) struct End {
+    seq: u64,
+    hash: Hash,
 }
 
-impl Encoded {
-    pub(crate) fn new(event: &Event) -> Result<Self, JournalError> {
-        let body = serde_json::to_vec(event)
-            .map_err(|error| JournalError::storage("an event is not JSON", error))?;
-        Ok(Self { kind: event.kind(), body })
+impl End {
+    pub(crate) fn new(seq: u64, hash: Hash) -> Self {
+        Self { seq, hash }
     }
+
+    pub(crate) fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// Adds an event; gives its number and its hash.
+    pub(crate) fn add(&mut self, at_ms: u64, body: &[u8]) -> (u64, Hash) {
+        self.seq += 1;
+        self.hash = next(&self.hash, self.seq, at_ms, body);
+        (self.seq, self.hash)
+    }
+}
+
+/// An event as it is stored.
+pub(crate) fn encode(event: &Event) -> Result<Vec<u8>, JournalError> {
+    serde_json::to_vec(event).map_err(|error| JournalError::storage("an event is not JSON", error))
 }
 
 /// What the first event of a run is chained to.

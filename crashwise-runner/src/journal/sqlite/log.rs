@@ -1,13 +1,16 @@
 //! The end of one run's journal.
 
 use super::blobs::{INLINE, Kept};
-use super::chain::{self, Encoded, Hash};
-use super::writer::{Append, Writer};
+use super::chain::{self, End, Hash};
+use super::commit::{Append, Body};
+use super::writer::Writer;
 use super::{JournalError, number};
 use crate::RunStatus;
-use crate::journal::{Ack, Event, RunLog, When};
+use crate::journal::{Ack, Event, RunLog};
 use crashwise_core::RunId;
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The end of one run's journal.
@@ -17,45 +20,61 @@ pub(crate) struct SqliteLog {
     no: i64,
     /// Tells this hold on the run from later ones.
     hold: u64,
-    seq: u64,
-    hash: Hash,
+    end: Arc<Mutex<End>>,
 }
 
 impl SqliteLog {
-    pub(crate) fn new(writer: Writer, id: RunId, no: i64, seq: u64, hash: Hash) -> Self {
+    pub(crate) fn new(writer: Writer, id: RunId, no: i64, end: End) -> Self {
         let hold = writer.next_hold();
-        Self { writer, id, no, hold, seq, hash }
+        Self { writer, id, no, hold, end: Arc::new(Mutex::new(end)) }
+    }
+
+    /// An event without its content.
+    fn draft(&self, at_ms: u64, event: &Event) -> Append {
+        Append {
+            run: self.id.clone(),
+            no: self.no,
+            hold: self.hold,
+            end: Arc::clone(&self.end),
+            at_ms,
+            step: event.step().map(|key| key.as_str().to_owned()),
+            kind: event.kind(),
+            status: Change::of(event),
+            body: Body::Superseded,
+            done: None,
+            place: None,
+        }
     }
 }
 
 impl RunLog for SqliteLog {
-    fn append(&mut self, at_ms: u64, event: &Event, when: When) -> Ack {
+    fn append(&mut self, at_ms: u64, event: &Event) -> Ack {
         let (done, kept) = oneshot::channel();
-        let encoded = match Encoded::new(event) {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                drop(done.send(Err(error)));
-                return Ack::when(kept);
+        match encoded(event) {
+            Ok(body) => {
+                self.writer.append(Append { body, done: Some(done), ..self.draft(at_ms, event) });
             }
-        };
-        self.seq += 1;
-        self.hash = chain::next(&self.hash, self.seq, at_ms, &encoded.body);
-        self.writer.append(Append {
-            run: self.id.clone(),
-            no: self.no,
-            hold: self.hold,
-            seq: self.seq,
-            at_ms,
-            hash: self.hash,
-            step: event.step().map(|key| key.as_str().to_owned()),
-            kind: encoded.kind,
-            large: encoded.body.len() > INLINE,
-            body: Kept::Inline(encoded.body),
-            status: Change::of(event),
-            done: (when == When::Now).then_some(done),
-        });
-        if when == When::Now { Ack::when(kept) } else { Ack::now() }
+            Err(error) => drop(done.send(Err(error))),
+        }
+        Ack::when(kept)
     }
+
+    fn note(&mut self, at_ms: u64, event: Event) {
+        let draft = self.draft(at_ms, &event);
+        if let Event::StepStarted { .. } = event {
+            let body = Body::Begin { event, since: Instant::now() };
+            self.writer.append(Append { body, ..draft });
+        } else if let Ok(body) = encoded(&event) {
+            self.writer.append(Append { body, ..draft });
+        }
+    }
+}
+
+fn encoded(event: &Event) -> Result<Body, JournalError> {
+    let body = chain::encode(event)?;
+    let large = body.len() > INLINE;
+    let body = Kept::Inline(body);
+    Ok(if large { Body::Large(body) } else { Body::Bytes(body) })
 }
 
 /// What an event changes in the table of runs.
@@ -100,11 +119,15 @@ pub(crate) struct Row<'r> {
 }
 
 impl Row<'_> {
-    pub(crate) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
-        connection
-            .prepare_cached(
-                "INSERT INTO events(run, seq, at_ms, kind, step, body, blob, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
+    /// The statement that puts rows into the table.
+    pub(crate) fn insert(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+        connection.prepare_cached(
+            "INSERT INTO events(run, seq, at_ms, kind, step, body, blob, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )
+    }
+
+    pub(crate) fn put(&self, insert: &mut CachedStatement<'_>) -> rusqlite::Result<()> {
+        insert
             .execute(params![
                 self.no,
                 number(self.seq),

@@ -2,10 +2,12 @@
 
 mod blobs;
 mod chain;
+mod commit;
 mod failpoint;
 mod later;
 mod log;
 mod owner;
+mod queue;
 pub(crate) mod read;
 mod schema;
 mod writer;
@@ -18,7 +20,8 @@ pub(crate) use schema::FORMAT;
 pub(crate) use schema::{Access, open};
 pub(crate) use writer::Writer;
 
-use super::{Cached, Created, Event, Journal, JournalError, Submission, Taken, When};
+use super::{Cached, Created, Event, Journal, JournalError, Record, Submission, Taken, Text};
+use crate::engine::Building;
 use async_trait::async_trait;
 use crashwise_core::{Fingerprint, RunId};
 use log::SqliteLog;
@@ -106,9 +109,11 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     async fn create(&self, run: &Arc<Submission>) -> Result<Created, JournalError> {
         let event = Event::Submitted(Box::new((**run).clone()));
-        let first = chain::Encoded::new(&event)?;
-        let hash = chain::next(&chain::start(&run.id), 1, run.at_ms, &first.body);
-        let kept = self.blobs.put_large(&first.body)?;
+        let first = chain::encode(&event)?;
+        let mut end = chain::End::new(0, chain::start(&run.id));
+        let (seq, hash) = end.add(run.at_ms, &first);
+        let kept = self.blobs.put_large(&first)?;
+        let kind = event.kind();
         let owner = self.owner.name().to_owned();
         let (id, at_ms, run) = (run.id.clone(), run.at_ms, Arc::clone(run));
         let made = self
@@ -141,13 +146,13 @@ impl Journal for SqliteJournal {
                         run.forked_from.as_ref().map(RunId::as_str),
                     ])?;
                 let no = connection.last_insert_rowid();
-                let row = log::Row { no, seq: 1, at_ms, hash, step: None, kind: first.kind, body: &kept };
-                row.insert(connection)?;
+                let row = log::Row { no, seq, at_ms, hash, step: None, kind, body: &kept };
+                row.put(&mut log::Row::insert(connection)?)?;
                 Ok(Ok(no))
             })
             .await?;
         match made {
-            Ok(no) => Ok(Created::New(Box::new(SqliteLog::new(self.writer.clone(), id, no, 1, hash)))),
+            Ok(no) => Ok(Created::New(Box::new(SqliteLog::new(self.writer.clone(), id, no, end)))),
             Err(known) => {
                 let known = RunId::new(known)
                     .map_err(|error| JournalError::storage("reading a run failed", error))?;
@@ -192,17 +197,17 @@ impl Journal for SqliteJournal {
         if claimed == Some(false) {
             return Err(JournalError::Owned { run: run.clone() });
         }
-        let (records, hash) = {
+        let mut past = Building::default();
+        let end = {
             let reader = self.reader()?;
-            read::records(&reader, &self.blobs, no, run)?
+            read::each(&reader, &self.blobs, no, run, |record: Record<Text>| past.add(record))?
         };
-        let seq = records.last().map_or(0, |record| record.seq);
-        let mut log = SqliteLog::new(self.writer.clone(), run.clone(), no, seq, hash);
+        let mut log = SqliteLog::new(self.writer.clone(), run.clone(), no, end);
         if claimed.is_some() {
             let event = Event::Claimed { owner: self.owner.name().to_owned() };
-            super::RunLog::append(&mut log, now, &event, When::Now).kept().await?;
+            super::RunLog::append(&mut log, now, &event).kept().await?;
         }
-        Ok(Some(Taken { log: Box::new(log), records }))
+        Ok(Some(Taken { log: Box::new(log), past: past.done() }))
     }
 
     fn forget(&self, _: &RunId) {}

@@ -1,11 +1,12 @@
 //! Reading runs back, with their chain checked.
 
 use super::blobs::Blobs;
-use super::chain::{self, Hash};
+use super::chain::{self, End, Hash};
 use super::{JournalError, storage};
-use crate::journal::{Cached, Event, Record, Submission};
+use crate::journal::{Cached, Event, Payload, Record, Submission};
 use crashwise_core::{Fingerprint, RunId};
 use rusqlite::{Connection, OptionalExtension, Row};
+use std::borrow::Cow;
 
 /// What happened in a run, in order, and the hash of the last event. The chain is checked: what is not as it was written
 /// is an error.
@@ -15,63 +16,68 @@ pub(crate) fn records(
     no: i64,
     run: &RunId,
 ) -> Result<(Vec<Record>, Hash), JournalError> {
-    let mut hash = chain::start(run);
     let mut records = Vec::new();
-    each(connection, blobs, no, run, |seq, at_ms, body, stored| {
-        hash = chain::next(&hash, seq, at_ms, &body);
-        let corrupt =
-            |problem: &str| JournalError::Corrupt { run: run.clone(), seq, problem: problem.to_owned() };
-        if seq != records.len() as u64 + 1 {
-            return Err(corrupt("an event before it is missing"));
-        }
-        if stored != hash {
-            return Err(corrupt("its content or its place is not what was written"));
-        }
-        let event = Event::decode(&body)
-            .map_err(|error| corrupt(&format!("it is not an event that this version knows: {error}")))?;
-        records.push(Record { seq, at_ms, event });
-        Ok(())
-    })?;
-    Ok((records, hash))
+    let end = each(connection, blobs, no, run, |record| records.push(record))?;
+    Ok((records, end.hash()))
 }
 
-/// Goes through the events of a run: number, time, content, hash.
-pub(crate) fn each(
+/// Goes through the events of a run, with their chain checked; gives the end of the chain.
+pub(crate) fn each<V: Payload>(
     connection: &Connection,
     blobs: &Blobs,
     no: i64,
     run: &RunId,
-    mut take: impl FnMut(u64, u64, Vec<u8>, Vec<u8>) -> Result<(), JournalError>,
-) -> Result<(), JournalError> {
+    mut take: impl FnMut(Record<V>),
+) -> Result<End, JournalError> {
     let failed = || storage("reading the journal failed");
     let mut statement = connection
         .prepare_cached("SELECT seq, at_ms, body, blob, hash FROM events WHERE run = ?1 ORDER BY seq")
         .map_err(failed())?;
     let mut rows = statement.query([no]).map_err(failed())?;
+    let mut end = End::new(0, chain::start(run));
     while let Some(row) = rows.next().map_err(failed())? {
-        let (seq, at_ms, body, blob, hash) = raw(row).map_err(failed())?;
+        let Raw { seq, at_ms, body, blob, hash } = raw(row).map_err(failed())?;
+        let corrupt = |problem: String| JournalError::Corrupt { run: run.clone(), seq, problem };
         let body = match (body, blob) {
-            (Some(body), None) => body,
-            (None, Some(name)) => blobs.read(&name).map_err(|problem| JournalError::Corrupt {
-                run: run.clone(),
-                seq,
-                problem: format!("its payload cannot be read: {problem}"),
-            })?,
-            _ => {
-                let problem = "it has no content".to_owned();
-                return Err(JournalError::Corrupt { run: run.clone(), seq, problem });
-            }
+            (Some(body), None) => Cow::Borrowed(body),
+            (None, Some(name)) => blobs
+                .read(name)
+                .map(Cow::Owned)
+                .map_err(|problem| corrupt(format!("its payload cannot be read: {problem}")))?,
+            _ => return Err(corrupt("it has no content".to_owned())),
         };
-        take(seq, at_ms, body, hash)?;
+        let (expected, told) = end.add(at_ms, &body);
+        if seq != expected {
+            return Err(corrupt("an event before it is missing".to_owned()));
+        }
+        if hash != told {
+            return Err(corrupt("its content or its place is not what was written".to_owned()));
+        }
+        let event = Event::decode(&body)
+            .map_err(|error| corrupt(format!("it is not an event that this version knows: {error}")))?;
+        take(Record { seq, at_ms, event });
     }
-    Ok(())
+    Ok(end)
 }
 
-type Raw = (u64, u64, Option<Vec<u8>>, Option<String>, Vec<u8>);
+/// A row of the table of events.
+struct Raw<'r> {
+    seq: u64,
+    at_ms: u64,
+    body: Option<&'r [u8]>,
+    blob: Option<&'r str>,
+    hash: &'r [u8],
+}
 
-fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+fn raw<'r>(row: &'r Row<'_>) -> rusqlite::Result<Raw<'r>> {
     let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
-    Ok((unsigned(row.get(0)?), unsigned(row.get(1)?), row.get(2)?, row.get(3)?, row.get(4)?))
+    Ok(Raw {
+        seq: unsigned(row.get(0)?),
+        at_ms: unsigned(row.get(1)?),
+        body: row.get_ref(2)?.as_blob_or_null()?,
+        blob: row.get_ref(3)?.as_str_or_null()?,
+        hash: row.get_ref(4)?.as_blob()?,
+    })
 }
 
 /// What a run was asked to do.
@@ -85,15 +91,16 @@ pub(crate) fn submission(
     let mut statement = connection
         .prepare_cached("SELECT seq, at_ms, body, blob, hash FROM events WHERE run = ?1 AND seq = 1")
         .map_err(storage("reading the journal failed"))?;
-    let row = statement.query_row([no], raw).optional().map_err(storage("reading the journal failed"))?;
-    if let Some((seq, _, body, blob, _)) = row {
+    let mut rows = statement.query([no]).map_err(storage("reading the journal failed"))?;
+    if let Some(row) = rows.next().map_err(storage("reading the journal failed"))? {
+        let Raw { seq, body, blob, .. } = raw(row).map_err(storage("reading the journal failed"))?;
         let corrupt = |problem: String| JournalError::Corrupt { run: run.clone(), seq, problem };
         let body = match (body, blob) {
-            (Some(body), _) => body,
-            (None, Some(name)) => blobs.read(&name).map_err(corrupt)?,
+            (Some(body), _) => Cow::Borrowed(body),
+            (None, Some(name)) => Cow::Owned(blobs.read(name).map_err(corrupt)?),
             (None, None) => return Err(corrupt("it has no content".to_owned())),
         };
-        match serde_json::from_slice(&body) {
+        match serde_json::from_slice::<Event>(&body) {
             Ok(Event::Submitted(submission)) => first = Some(*submission),
             Ok(_) => return Err(corrupt("it is not the request for the run".to_owned())),
             Err(error) => return Err(corrupt(error.to_string())),

@@ -1,0 +1,182 @@
+//! What waits to be written, in order.
+
+use super::JournalError;
+use super::commit::Append;
+use rusqlite::Connection;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The most commands in one commit.
+const BATCH: usize = 4096;
+
+/// How long events wait that nobody waits for.
+pub(super) const LINGER: Duration = Duration::from_millis(20);
+
+pub(super) type Work = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
+pub(super) type Told = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
+
+/// Something to be done in a commit.
+pub(super) enum Command {
+    Append(Box<Append>),
+    Exec { work: Work, told: Option<Told> },
+}
+
+impl Command {
+    pub(super) fn is_awaited(&self) -> bool {
+        match self {
+            Self::Append(append) => append.done.is_some(),
+            Self::Exec { told, .. } => told.is_some(),
+        }
+    }
+}
+
+/// What waits to be written, in order, and the thread that waits for it.
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    commands: Vec<Command>,
+    /// Somebody waits for one of them.
+    awaited: bool,
+    /// Since when the first of them waits.
+    since: Option<Instant>,
+    thread: Thread,
+    ended: bool,
+}
+
+/// What the thread that commits is doing.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    /// It commits, or is about to look.
+    #[default]
+    Busy,
+    /// It looks again soon, and at once for what somebody waits for.
+    Dozes,
+    /// It has to be woken for anything.
+    Sleeps,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a command at the end.
+    pub(super) fn push(&self, command: Command) {
+        let mut state = self.lock();
+        if state.ended {
+            // Who waits sees that its sender is gone.
+            return;
+        }
+        state.add(command);
+        self.wake_for(state);
+    }
+
+    /// Adds a command at the end and gives all there are, for who commits at once.
+    pub(super) fn push_and_take(&self, command: Command) -> Vec<Command> {
+        let mut state = self.lock();
+        state.add(command);
+        state.take_all()
+    }
+
+    /// Whether no command follows.
+    pub(super) fn is_ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// Gives what waits, as many as go into one commit.
+    pub(super) fn take(&self) -> Vec<Command> {
+        self.lock().take()
+    }
+
+    /// Puts commands back where they came from. The oldest waits since a moment.
+    pub(super) fn put_back(&self, commands: Vec<Command>, since: Instant) {
+        if commands.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        state.awaited |= commands.iter().any(Command::is_awaited);
+        state.since = Some(since);
+        state.commands.splice(0..0, commands);
+        self.wake_for(state);
+    }
+
+    /// Says that no command follows.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        state.thread = Thread::Busy;
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is something to be written now. `false` when there is nothing and nothing follows.
+    pub(super) fn wait(&self) -> bool {
+        let mut state = self.lock();
+        let mut in_vain = false;
+        loop {
+            if state.awaited || state.ended || state.commands.len() >= BATCH {
+                return !(state.ended && state.commands.is_empty());
+            }
+            let left = state.since.map(|since| LINGER.saturating_sub(since.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return true;
+            }
+            if left.is_none() && in_vain {
+                state.thread = Thread::Sleeps;
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                in_vain = false;
+            } else {
+                // Steps that follow each other do not wake this thread at each begin.
+                state.thread = Thread::Dozes;
+                let waited = self.wake.wait_timeout(state, left.unwrap_or(LINGER));
+                let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                state = woken;
+                in_vain = left.is_none() && timeout.timed_out();
+            }
+            state.thread = Thread::Busy;
+        }
+    }
+
+    fn wake_for(&self, mut state: MutexGuard<'_, State>) {
+        let wakes = match state.thread {
+            Thread::Busy => false,
+            Thread::Dozes => state.awaited || state.commands.len() >= BATCH,
+            Thread::Sleeps => true,
+        };
+        if wakes {
+            state.thread = Thread::Busy;
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl State {
+    fn add(&mut self, command: Command) {
+        self.awaited |= command.is_awaited();
+        if self.commands.is_empty() {
+            self.since = Some(Instant::now());
+        }
+        self.commands.push(command);
+    }
+
+    fn take(&mut self) -> Vec<Command> {
+        if self.commands.len() <= BATCH {
+            return self.take_all();
+        }
+        let rest = self.commands.split_off(BATCH);
+        self.awaited = rest.iter().any(Command::is_awaited);
+        std::mem::replace(&mut self.commands, rest)
+    }
+
+    fn take_all(&mut self) -> Vec<Command> {
+        self.awaited = false;
+        self.since = None;
+        std::mem::take(&mut self.commands)
+    }
+}
