@@ -18,16 +18,19 @@ impl Probe {
         Self { file, count: 0.0, took: Duration::ZERO }
     }
 
-    /// Writes for a little while.
-    pub fn turn(&mut self) {
+    /// Writes for a little while; gives how often in a second.
+    pub fn turn(&mut self) -> f64 {
         let page = [7_u8; 4096];
+        let before = self.count;
         let began = Instant::now();
         while began.elapsed() < Duration::from_millis(150) {
             self.file.write_all(&page).expect("room on the disk");
             self.file.as_file().sync_data().expect("a disk that syncs");
             self.count += 1.0;
         }
-        self.took += began.elapsed();
+        let took = began.elapsed();
+        self.took += took;
+        (self.count - before) / took.as_secs_f64()
     }
 
     pub fn per_second(&self) -> f64 {

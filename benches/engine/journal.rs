@@ -2,7 +2,7 @@
 
 use crate::disk::Probe;
 use crate::flow::{Flow, TIMES, request};
-use crate::measure::process_seconds;
+use crate::measure::{median, process_seconds};
 use crate::runtime;
 use crate::step::each;
 use crashwise_runner::{Durability, RunFilter, RunStatus, RunStore, Runner, RunnerBuilder};
@@ -19,10 +19,10 @@ pub fn durable(folder: &Path, runs: u64, steps: u64, turns: u32) {
     let runtime = runtime();
     let state = tempfile::tempdir_in(folder).expect("a folder");
     let runner = runtime.block_on(async { on(state.path()).build().expect("a runner") });
-    let (mut took, mut rates) = (Duration::ZERO, Vec::new());
+    let (mut took, mut rates, mut shares) = (Duration::ZERO, Vec::new(), Vec::new());
     let mut probe = Probe::new(folder);
+    let mut before = probe.turn();
     for _ in 0..turns {
-        probe.turn();
         let turn = runtime.block_on(async {
             let submitting = (0..runs).map(|_| runner.submit(request(steps, false)));
             let began = Instant::now();
@@ -34,16 +34,19 @@ pub fn durable(folder: &Path, runs: u64, steps: u64, turns: u32) {
             began.elapsed()
         });
         took += turn;
-        rates.push(1e6 / each(turn, runs * steps));
+        let rate = 1e6 / each(turn, runs * steps);
+        let after = probe.turn();
+        rates.push(rate);
+        // Against the disk right before and right after: its speed changes.
+        shares.push(rate / f64::midpoint(before, after) * 100.0);
+        before = after;
     }
-    probe.turn();
     runtime.block_on(runner.shutdown());
-    rates.sort_by(f64::total_cmp);
     let (rate, ceiling) = (1e6 / each(took, runs * steps * u64::from(turns)), probe.per_second());
     println!(
-        "durable: {runs} runs of {steps} steps, {turns} turns: {rate:.0} steps/s (median {:.0}), {:.0} % of {ceiling:.0} syncs/s",
-        rates[rates.len() / 2],
-        rate / ceiling * 100.0
+        "durable: {runs} runs of {steps} steps, {turns} turns: {rate:.0} steps/s (median {:.0}), {ceiling:.0} syncs/s; median share of a turn {:.0} %",
+        median(rates),
+        median(shares)
     );
 }
 
@@ -55,7 +58,7 @@ pub fn replay(folder: &Path, steps: u64) {
         let runner = on(state.path()).durability(Durability::Relaxed).build().expect("a runner");
         let handle = runner.submit(request(steps, true)).await.expect("a run");
         while handle.steps().len() < usize::try_from(steps).expect("a number") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
         runner.shutdown().await;
         handle.id().clone()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The same work on other engines: steps that do nothing, each durable before the next. Needs python3, node and the
+# The same work on other engines: steps that do nothing, each durable before the next. Needs python3, node, cargo and the
 # network the first time. Takes the folder in which everything is kept; the disk that counts is the one it is on.
 set -eu
 here=$(cd "$(dirname "$0")/peers" && pwd)
@@ -13,7 +13,11 @@ if [ ! -d python ]; then
 fi
 python/bin/python "$here/dbos_peer.py" "$folder/state"
 PREFECT_HOME="$folder/state/prefect" PREFECT_LOGGING_LEVEL=ERROR PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=300 \
     python/bin/python "$here/prefect_peer.py"
+
+CARGO_TARGET_DIR="$folder/duroxide" cargo build --quiet --release --manifest-path "$here/duroxide/Cargo.toml"
+duroxide/release/duroxide-peer "$folder/state"
 
 if [ ! -d node_modules ]; then
     npm install --silent @restatedev/restate-server@1.7.12 @restatedev/restate-sdk@1

@@ -62,7 +62,7 @@ impl RunHandle {
                     return report.steps.clone();
                 }
                 let steps = live.steps.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                crate::report::in_order(steps)
+                crate::steps::in_order(&steps)
             }
             #[cfg(feature = "local")]
             Place::Elsewhere(id, store) => store.report(id).map(|report| report.steps).unwrap_or_default(),

@@ -60,6 +60,7 @@ mod reporting;
 mod request;
 mod results;
 mod runner;
+mod steps;
 #[cfg(feature = "local")]
 mod store;
 #[cfg(feature = "temporal")]

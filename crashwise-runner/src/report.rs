@@ -9,7 +9,7 @@ use crashwise_core::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::time::Duration;
@@ -433,8 +433,9 @@ pub(crate) fn unfinished(
 }
 
 /// The steps in the order in which they were asked for; of a step that was carried out again, its last end.
+#[cfg(feature = "temporal")]
 pub(crate) fn in_order(steps: Vec<StepReport>) -> Vec<StepReport> {
-    let mut last: BTreeMap<StepKey, StepReport> = BTreeMap::new();
+    let mut last: std::collections::BTreeMap<StepKey, StepReport> = std::collections::BTreeMap::new();
     for step in steps {
         last.insert(step.key.clone(), step);
     }

@@ -155,7 +155,7 @@ impl Runner {
             workflow: known.metadata.name.clone(),
             version: known.metadata.version.to_string(),
             target: request.target,
-            params,
+            params: params.into(),
             timeout_ms: limit.map(millis),
             priority: request.priority,
             use_cache: request.use_cache,

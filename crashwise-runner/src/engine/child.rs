@@ -96,7 +96,7 @@ async fn begin_child(run: &Rc<RunState>, key: &StepKey, call: ChildCall) -> Resu
         workflow: known.metadata.name.clone(),
         version: known.metadata.version.to_string(),
         target: parent.target.clone(),
-        params,
+        params: params.into(),
         timeout_ms: known.metadata.requirements.resources.timeout.map(|limit| millis(limit.duration())),
         priority: parent.priority,
         use_cache: parent.use_cache,

@@ -7,7 +7,7 @@ use super::state::{Doing, RunState};
 use super::waker::Watched;
 use super::{after, at, millis};
 use crate::journal::{Event, RunEnd, Taken};
-use crate::{RunEventKind, RunReport, RunStatus, RunnerError, report};
+use crate::{RunEventKind, RunReport, RunStatus, RunnerError, report, steps};
 use crashwise_core::error_chain;
 use crashwise_core::workflow::{Session, StepKey, WorkflowError};
 use futures::FutureExt;
@@ -46,7 +46,7 @@ pub(crate) async fn carry_out(
     };
     if let Some(end) = past.finished.take() {
         // Somebody waits for a run that ended before this process began.
-        let steps = report::in_order(past.steps);
+        let steps = steps::in_order(&past.steps);
         let report = RunReport::new(&live.submission, *end, steps, core.results.clone());
         live.set(Progress::Ended(Arc::new(report)));
         return core.ended(&id);
@@ -129,8 +129,7 @@ impl Driver<'_> {
     /// The step of the last approval of a name.
     fn approval(&self, name: &str) -> Option<StepKey> {
         let steps = self.run.live.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = |step: &&crate::StepReport| step.kind == "approval" && step.module == name;
-        steps.iter().rfind(asked).map(|step| step.key.clone())
+        steps.iter().rfind(|step| step.is_approval(name)).map(|step| step.key().clone())
     }
 
     /// Waits until it is the run's turn. `false` when it is stopped before it began.
@@ -174,7 +173,7 @@ impl Driver<'_> {
     /// Polls the workflow to its end.
     async fn body(&self, commands: &mut Commands) -> Result<Body, RunnerError> {
         let run = self.run;
-        let params = run.live.submission.params.clone();
+        let params = run.live.submission.params.value();
         let mut body = AssertUnwindSafe(self.session.run(params)).catch_unwind().boxed_local();
         let watched = run.core.check_wakers.then(Watched::new);
         let mut give_up: Option<Instant> = None;
@@ -306,7 +305,7 @@ impl Driver<'_> {
         let run = self.run;
         let submission = &run.live.submission;
         let steps = std::mem::take(&mut *run.live.steps.lock().unwrap_or_else(PoisonError::into_inner));
-        let steps = report::in_order(steps);
+        let steps = steps::in_order(&steps);
         let store = run.core.results.clone();
         let counting = {
             let (store, steps) = (store.clone(), steps.clone());

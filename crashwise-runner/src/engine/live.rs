@@ -1,6 +1,7 @@
 //! A run that this process carries out, as other threads see it.
 
 use crate::journal::Submission;
+use crate::steps::StepLine;
 use crate::{RunReport, RunStatus, RunnerError, StepReport};
 use crashwise_core::CancellationToken;
 use crashwise_core::workflow::Decision;
@@ -18,7 +19,7 @@ pub(crate) struct Live {
     pub(crate) submission: Arc<Submission>,
     /// Fires when the run shall be stopped.
     pub(crate) cancel: CancellationToken,
-    pub(crate) steps: Mutex<Vec<StepReport>>,
+    pub(crate) steps: Mutex<Vec<StepLine>>,
     progress: Mutex<(Progress, u64)>,
     changed: Notify,
     inbox: Mutex<Inbox>,
@@ -141,10 +142,10 @@ impl Live {
     pub(crate) fn push_step(&self, step: StepReport) {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if steps.capacity() < 4 {
-            // Many runs wait after a step or two, and a report is large.
+            // Many runs wait after a step or two.
             steps.reserve_exact(1);
         }
-        steps.push(step);
+        steps.push(step.into());
     }
 }
 
@@ -183,15 +184,13 @@ impl Commands {
     pub(crate) async fn next(&mut self) -> Box<Command> {
         poll_fn(|task| {
             let mut inbox = self.0.inbox();
-            match inbox.waiting.pop_front() {
-                Some(command) => Poll::Ready(command),
-                None => {
-                    if inbox.reader.as_ref().is_none_or(|reader| !reader.will_wake(task.waker())) {
-                        inbox.reader = Some(task.waker().clone());
-                    }
-                    Poll::Pending
-                }
+            if let Some(command) = inbox.waiting.pop_front() {
+                return Poll::Ready(command);
             }
+            if inbox.reader.as_ref().is_none_or(|reader| !reader.will_wake(task.waker())) {
+                inbox.reader = Some(task.waker().clone());
+            }
+            Poll::Pending
         })
         .await
     }

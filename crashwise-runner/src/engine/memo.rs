@@ -2,6 +2,7 @@
 
 use super::mailbox::Mailbox;
 use crate::journal::{Event, Outcome, Payload, Record, RunEnd, StepEnd, Text};
+use crate::steps::StepLine;
 use crate::{RunStatus, StepReport};
 use crashwise_core::Fingerprint;
 use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
@@ -51,7 +52,7 @@ impl Stored {
 /// What this process and the journal know of the steps of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
-    steps: HashMap<StepKey, Known>,
+    steps: HashMap<StepKey, Known, foldhash::fast::RandomState>,
     /// Steps that wait until a time.
     pub(crate) until: HashMap<StepKey, u64>,
     /// How many steps of the journal the workflow has not asked for yet in this process.
@@ -136,7 +137,7 @@ impl Memo {
 pub(crate) struct Past {
     pub(crate) memo: Memo,
     pub(crate) mailbox: Mailbox,
-    pub(crate) steps: Vec<StepReport>,
+    pub(crate) steps: Vec<StepLine>,
     pub(crate) paused: bool,
     pub(crate) stopping: Option<RunStatus>,
     pub(crate) started_ms: Option<u64>,
@@ -170,7 +171,7 @@ impl Past {
             }
         }
         if let Some(report) = StepReport::of(&end) {
-            self.steps.push(report);
+            self.steps.push(report.into());
         }
         let result = match end.outcome {
             _ if end.cleanup => None,

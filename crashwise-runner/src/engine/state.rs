@@ -85,7 +85,7 @@ impl RunState {
         let submission = &live.submission;
         let info = RunInfo::new(submission.id.clone(), submission.workflow.clone());
         let limit = submission.timeout_ms.map(Duration::from_millis);
-        live.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(past.steps);
+        *live.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = past.steps;
         Rc::new(Self {
             core,
             info,

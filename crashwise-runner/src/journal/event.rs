@@ -4,7 +4,7 @@ use crate::{CacheHit, RunStatus};
 use crashwise_core::workflow::{ApprovalRequest, Decision, StepError, StepKey};
 use crashwise_core::{Coverage, Fingerprint, Isolation, ModuleOutput, RunId, SeverityCounts, Target};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -15,7 +15,7 @@ pub(crate) struct Submission {
     pub(crate) workflow: String,
     pub(crate) version: String,
     pub(crate) target: Target,
-    pub(crate) params: Value,
+    pub(crate) params: Params,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timeout_ms: Option<u64>,
     #[serde(default)]
@@ -35,6 +35,59 @@ pub(crate) struct Submission {
 
 fn yes() -> bool {
     true
+}
+
+/// Parameters of a run. As text, because maps are large and many runs wait for long.
+#[derive(Debug, Clone)]
+pub(crate) enum Params {
+    Text(Box<str>),
+    /// Nested deeper than text is read.
+    Deep(Value),
+}
+
+impl Params {
+    /// Readers of JSON stop at 128.
+    const DEEP: u8 = 100;
+
+    pub(crate) fn value(&self) -> Value {
+        match self {
+            // It was written from a value.
+            Self::Text(text) => serde_json::from_str(text).unwrap_or_default(),
+            Self::Deep(value) => value.clone(),
+        }
+    }
+}
+
+impl From<Value> for Params {
+    fn from(value: Value) -> Self {
+        fn fits(value: &Value, left: u8) -> bool {
+            let Some(left) = left.checked_sub(1) else { return false };
+            match value {
+                Value::Array(items) => items.iter().all(|item| fits(item, left)),
+                Value::Object(entries) => entries.values().all(|entry| fits(entry, left)),
+                _ => true,
+            }
+        }
+        if fits(&value, Self::DEEP) { Self::Text(value.to_string().into()) } else { Self::Deep(value) }
+    }
+}
+
+impl PartialEq for Params {
+    fn eq(&self, other: &Self) -> bool {
+        self.value() == other.value()
+    }
+}
+
+impl Serialize for Params {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from)
+    }
 }
 
 impl Submission {
@@ -269,6 +322,14 @@ mod tests {
     use crashwise_core::workflow::StepErrorKind;
     use serde_json::json;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn parameters_are_what_they_were_however_deep() {
+        for depth in [0, 1, 99, 100, 101, 120, 200] {
+            let value = (0..depth).fold(json!({"a": 1.5}), |inner, _| json!([inner]));
+            assert_eq!(Params::from(value.clone()).value(), value);
+        }
+    }
 
     #[test]
     fn events_are_read_as_they_were_written() {

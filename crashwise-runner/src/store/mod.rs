@@ -78,7 +78,7 @@ impl RunStore {
         let summary = self.summary(run)?;
         let (submission, records) = self.records(run)?;
         let past = Past::of(records);
-        let steps = report::in_order(past.steps);
+        let steps = crate::steps::in_order(&past.steps);
         let end = match past.finished {
             Some(end) => *end,
             None => report::unfinished(&submission, summary.status, past.started_ms, &steps),

@@ -16,7 +16,7 @@ async fn run(journal: &SqliteJournal) -> (RunId, Box<dyn RunLog>) {
         workflow: "any".into(),
         version: "1.0.0".into(),
         target: Target::Directory(".".into()),
-        params: Value::Null,
+        params: Value::Null.into(),
         timeout_ms: None,
         priority: 0,
         use_cache: true,
@@ -84,7 +84,7 @@ async fn a_begin_is_written_unless_the_end_comes_soon() {
     log.append(6, &ended("first")).kept().await.unwrap();
     // One that lasts is there to be seen.
     log.note(7, begun("slow"));
-    let limit = Instant::now() + Duration::from_secs(60);
+    let limit = Instant::now() + Duration::from_mins(1);
     while !history(folder.path(), &id).contains(&"step_started slow".to_owned()) {
         assert!(Instant::now() < limit, "it is not written");
         tokio::time::sleep(Duration::from_millis(5)).await;

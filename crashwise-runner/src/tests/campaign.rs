@@ -233,7 +233,7 @@ fn judge(folder: &Path, kills: usize) -> usize {
     for run in &runs {
         assert_eq!(run.status, RunStatus::Completed, "no run is left behind: {run:?}");
         let (submission, records) = store.records(&run.run_id).unwrap();
-        let n = submission.params["n"].as_u64().unwrap();
+        let n = submission.params.value()["n"].as_u64().unwrap();
         assert_eq!(store.report(&run.run_id).unwrap().output, expected(n));
         let mut ends: BTreeMap<String, u32> = BTreeMap::new();
         for record in &records {

@@ -13,7 +13,7 @@ fn submission() -> Submission {
         workflow: "any".into(),
         version: "1.0.0".into(),
         target: Target::Directory(".".into()),
-        params: Value::Null,
+        params: Value::Null.into(),
         timeout_ms: None,
         priority: 0,
         use_cache: true,

@@ -7,8 +7,8 @@ use crate::cli::progress::statistics;
 use crate::cli::terminal::{DIM, Terminal, plain};
 use crate::{HistoryEvent, LatestStats, RunStore};
 use crashwise_core::RunId;
-use serde_json::Value;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -36,14 +36,29 @@ pub(super) fn print(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let mut seen = 0;
+    let mut begun: BTreeSet<String> = BTreeSet::new();
     let mut shown: BTreeMap<String, u64> = BTreeMap::new();
     loop {
         // Asked before the history, so that the last events are not missed.
         let summary = store.summary(id)?;
         let history = store.history(id)?;
+        // What was taken over from another run did not begin in this one.
+        let asked_for = history.first().map_or(0, |event| event.at_ms);
         terminal.print(|out| {
             let mut news = history.iter().filter(|event| event.seq > seen);
-            news.try_for_each(|event| line(out, event))
+            news.try_for_each(|event| {
+                if let Some(step) = &event.step {
+                    match event.kind.as_str() {
+                        "step_started" => drop(begun.insert(step.clone())),
+                        "step_ended" if !begun.remove(step) => {
+                            let begin = begin_of(event).filter(|begin| begin.at_ms >= asked_for);
+                            begin.iter().try_for_each(|begin| line(out, begin))?;
+                        }
+                        _ => {}
+                    }
+                }
+                line(out, event)
+            })
         })?;
         seen = history.last().map_or(seen, |event| event.seq);
         if until == Until::TheEndWithStatistics {
@@ -71,6 +86,21 @@ pub(super) fn print(
         }
         std::thread::sleep(EVERY);
     }
+}
+
+/// The begin of a step that was over so soon that its end alone is kept.
+fn begin_of(end: &HistoryEvent) -> Option<HistoryEvent> {
+    let text = |key: &str| end.event.get(key).and_then(Value::as_str);
+    let number = |key: &str| end.event.get(key).and_then(Value::as_u64);
+    let begins = matches!(text("kind"), Some("module" | "closure" | "child" | "signal"));
+    let ran = number("attempts") > Some(0) || end.event.get("cached").is_some();
+    (begins && ran).then(|| HistoryEvent {
+        seq: end.seq,
+        at_ms: number("started_ms").unwrap_or(end.at_ms),
+        kind: "step_started".to_owned(),
+        step: end.step.clone(),
+        event: json!({"module": text("module")}),
+    })
 }
 
 /// Writes an event as a line.
