@@ -36,7 +36,7 @@ pub(super) fn print(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let mut seen = 0;
-    let mut begun: BTreeSet<String> = BTreeSet::new();
+    let mut open: BTreeSet<String> = BTreeSet::new();
     let mut shown: BTreeMap<String, u64> = BTreeMap::new();
     loop {
         // Asked before the history, so that the last events are not missed.
@@ -49,8 +49,8 @@ pub(super) fn print(
             news.try_for_each(|event| {
                 if let Some(step) = &event.step {
                     match event.kind.as_str() {
-                        "step_started" => drop(begun.insert(step.clone())),
-                        "step_ended" if !begun.remove(step) => {
+                        "step_started" => drop(open.insert(step.clone())),
+                        "step_ended" if !open.remove(step) => {
                             let begin = begin_of(event).filter(|begin| begin.at_ms >= asked_for);
                             begin.iter().try_for_each(|begin| line(out, begin))?;
                         }
@@ -62,9 +62,9 @@ pub(super) fn print(
         })?;
         seen = history.last().map_or(seen, |event| event.seq);
         if until == Until::TheEndWithStatistics {
-            let open = store.open_steps(id)?;
+            let running = store.open_steps(id)?;
             let latest = store.stats(id)?.into_iter();
-            let latest = latest.filter(|latest| open.iter().any(|step| step.key.as_str() == latest.step));
+            let latest = latest.filter(|latest| running.iter().any(|step| step.key.as_str() == latest.step));
             for LatestStats { step, at_ms, stats } in latest {
                 let last = shown.entry(step.clone()).or_default();
                 if at_ms >= last.saturating_add(STATISTICS) {
