@@ -126,17 +126,18 @@ impl Scanned {
     ) -> Result<Summary, ModuleError> {
         let commit = |id: &str| self.commits.get(id).cloned();
         let reporting = Reporting { reveal, commit: &commit, verified };
-        let findings = report::findings(self.found, &reporting);
-        let mut summary = self.summary.with("secrets_found", findings.len());
+        let mut count = 0_u64;
+        report::findings(self.found, &reporting, |finding| {
+            count += 1;
+            cx.report(finding)
+        })?;
+        let mut summary = self.summary.with("secrets_found", count);
         for (name, wanted) in
             [("verified_secrets", Verification::Verified), ("rejected_secrets", Verification::Rejected)]
         {
             if !verified.is_empty() {
                 summary = summary.with(name, verified.values().filter(|said| **said == wanted).count());
             }
-        }
-        for finding in findings {
-            cx.report(finding)?;
         }
         Ok(summary)
     }
@@ -173,6 +174,7 @@ fn scan(cx: &ModuleContext, mut config: SecretScanConfig, windows: Windows) -> R
         without: chosen.without,
         found: Mutex::new(Vec::new()),
         digests: Mutex::default(),
+        crowded: Mutex::default(),
     };
     let mut summary = Summary::new();
     let mut commits = BTreeMap::new();

@@ -82,9 +82,13 @@ impl Occurrence {
 /// File, entry of a container, and rule.
 type Group = (RelPath, Option<String>, String);
 
-/// One finding per rule, secret and file, in the order of files and places; the other places of the same secret are named
-/// in it.
-pub(super) fn findings(occurrences: Vec<Occurrence>, reporting: &Reporting<'_>) -> Vec<Finding> {
+/// Gives one finding per rule, secret and file, in the order of files and places; the other places of the same secret are
+/// named in it. Each is made when its turn comes: many are larger than what they are made of.
+pub(super) fn findings<E>(
+    occurrences: Vec<Occurrence>,
+    reporting: &Reporting<'_>,
+    mut give: impl FnMut(Finding) -> Result<(), E>,
+) -> Result<(), E> {
     let secrets: BTreeSet<Secret> = occurrences.iter().map(|one| one.found.secret.clone()).collect();
     let redaction = RedactionOfAll::new(secrets.iter().map(Secret::reveal));
     let mut groups: BTreeMap<Group, BTreeMap<String, Vec<Occurrence>>> = BTreeMap::new();
@@ -104,25 +108,28 @@ pub(super) fn findings(occurrences: Vec<Occurrence>, reporting: &Reporting<'_>) 
         paths.sort_unstable();
         paths.dedup();
     }
-    let mut findings = Vec::new();
-    for (digest, mut group) in groups.into_values().flatten() {
+    let mut groups: Vec<(String, Vec<Occurrence>)> = groups.into_values().flatten().collect();
+    for (_, group) in &mut groups {
         group.sort_by_key(Occurrence::order);
+    }
+    groups.sort_by(|(_, a), (_, b)| place(a).cmp(&place(b)));
+    for (digest, group) in groups {
         let about = About {
             digest: &digest,
             paths: elsewhere.get(&digest).map(Vec::as_slice).unwrap_or_default(),
             in_head: in_head.contains(&digest),
             redaction: &redaction,
         };
-        findings.extend(finding(group, &about, reporting));
+        finding(group, &about, reporting).map_or(Ok(()), &mut give)?;
     }
-    findings.sort_by(|a, b| place(a).cmp(&place(b)));
-    findings
+    Ok(())
 }
 
-fn place(finding: &Finding) -> (Option<&RelPath>, u64, &str) {
-    let primary = finding.primary();
-    let start = primary.and_then(|at| at.region?.bytes).map_or(0, |bytes| bytes.start);
-    (primary.map(|at| &at.path), start, finding.rule_id.as_str())
+/// File, place in it, and rule of the finding that a group becomes.
+fn place(group: &[Occurrence]) -> Option<(&RelPath, u64, &str)> {
+    let first = group.first()?;
+    let bytes = first.region.filter(|_| first.entry.is_none()).and_then(|region| region.bytes);
+    Some((&first.path, bytes.map_or(0, |bytes| bytes.start), first.found.rule.id.as_str()))
 }
 
 /// What is known of a secret over all files.

@@ -1,6 +1,6 @@
 //! From the content of files and blobs to occurrences of secrets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crashwise_core::{ByteSpan, Gap, GapReason, ModuleContext, ModuleError, RelPath, SuppressionKind};
@@ -15,7 +15,7 @@ use super::suppress::{self, Allowlists};
 use crate::walk::{ContentKind, Encoding, Visitor, WalkedFile, Want, text_of};
 
 /// The most occurrences kept of one run.
-pub(super) const MAX_OCCURRENCES: usize = 100_000;
+pub(super) const MAX_OCCURRENCES: usize = 50_000;
 
 /// Scans what it is shown and keeps the occurrences.
 pub(super) struct Visit<'c> {
@@ -30,6 +30,8 @@ pub(super) struct Visit<'c> {
     pub(super) found: Mutex<Vec<Occurrence>>,
     /// Digests are slow on purpose: each is made once.
     pub(super) digests: Mutex<HashMap<Secret, Arc<str>>>,
+    /// Files of which it was said that they hold too many.
+    pub(super) crowded: Mutex<HashSet<String>>,
 }
 
 /// What is known of the bytes that are scanned.
@@ -99,6 +101,11 @@ impl Visit<'_> {
         count
     }
 
+    /// Whether there is no room for more, which the run says at its end.
+    fn is_full(&self) -> bool {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).len() >= MAX_OCCURRENCES
+    }
+
     fn digest(&self, secret: &Secret) -> Arc<str> {
         let digests = || self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = digests().get(secret) {
@@ -110,6 +117,9 @@ impl Visit<'_> {
     }
 
     fn text(&self, from: From<'_>, bytes: &[u8], out: &mut Vec<Occurrence>) {
+        if self.is_full() {
+            return;
+        }
         let file = from.file;
         let path = from.entry.unwrap_or(file.path.as_str());
         let all = self.scanner.scan_bytes(path, bytes);
@@ -120,7 +130,10 @@ impl Visit<'_> {
             let detail = format!("more than {MAX_MATCHES} secrets in one file");
             let what =
                 from.entry.map_or_else(|| file.path.to_string(), |entry| format!("{}!{entry}", file.path));
-            self.cx.not_covered(Gap::new(what, GapReason::TooMany, detail));
+            let is_new = self.crowded.lock().unwrap_or_else(PoisonError::into_inner).insert(what.clone());
+            if is_new {
+                self.cx.not_covered(Gap::new(what, GapReason::TooMany, detail));
+            }
         }
         let mut seen: HashMap<(&str, &[u8]), usize> = HashMap::new();
         let window = file.window.as_ref();
