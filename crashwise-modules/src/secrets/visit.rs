@@ -15,7 +15,7 @@ use super::suppress::{self, Allowlists};
 use crate::walk::{ContentKind, Encoding, Visitor, WalkedFile, Want, text_of};
 
 /// The most occurrences kept of one run.
-pub(super) const MAX_OCCURRENCES: usize = 50_000;
+pub(super) const MAX_OCCURRENCES: usize = 40_000;
 
 /// Scans what it is shown and keeps the occurrences.
 pub(super) struct Visit<'c> {
