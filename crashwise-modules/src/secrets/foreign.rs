@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crashwise_core::{LineIndex, RuleId, Severity};
+use crashwise_core::{Confidence, LineIndex, RuleId, Severity};
 use regex_automata::meta::Regex;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::rule::{Rule, RuleInfo, Shape, compile};
+use super::scanner::SecretMatch;
+use super::secret::Secret;
 use crate::prefilter::Case;
 
 /// The most rules of one file.
@@ -171,6 +173,25 @@ impl Filter {
     }
 }
 
+impl Rule {
+    /// What the rule says of a file that it wants for its path alone: a match that has no place and holds nothing.
+    pub(super) fn of_path(&self, path: &str) -> Option<SecretMatch> {
+        let nothing: &[u8] = &[];
+        let candidate = Candidate { path, secret: nothing, whole: nothing, line: nothing };
+        let is_wanted = matches!(self.shape, Shape::File)
+            && self.filter.as_ref().is_some_and(|filter| filter.admits(candidate));
+        is_wanted.then(|| SecretMatch {
+            rule: Arc::clone(&self.info),
+            span: 0..0,
+            secret: Secret::new(nothing),
+            confidence: Confidence::High,
+            verdict: None,
+            name: None,
+            decoded: Vec::new(),
+        })
+    }
+}
+
 impl Allowed {
     fn covers(&self, candidate: Candidate<'_>) -> bool {
         let text = match self.target {
@@ -251,10 +272,10 @@ impl RuleFile {
         let Ok(id) = RuleId::new(folded) else {
             return self.problem(&name, "the id is empty", true);
         };
-        let Some(regex) = entry.regex else {
-            return self.problem(&name, "a rule by path alone is not supported", true);
-        };
-        if compile(&regex).is_none() {
+        if entry.regex.is_none() && entry.path.is_none() {
+            return self.problem(&name, "it has neither `regex` nor `path`", true);
+        }
+        if entry.regex.as_deref().is_some_and(|regex| compile(regex).is_none()) {
             return self.problem(&name, "the regex is not valid or too large", true);
         }
         let path = match entry.path.as_deref().map(compile) {
@@ -274,7 +295,7 @@ impl RuleFile {
         for one in entry.allowlist.into_iter().chain(entry.allowlists) {
             allow.push(self.allowed(&name, one));
         }
-        let mut shape = Shape::pattern(regex);
+        let mut shape = entry.regex.map_or(Shape::File, Shape::pattern);
         if let Shape::Pattern { literals: literals @ None, .. } = &mut shape
             && !entry.keywords.is_empty()
             && entry.keywords.iter().all(|word| word.len() >= 2)
@@ -375,6 +396,8 @@ mod tests {
             id = "by path"
             path = '''\.p12$'''
             [[rules]]
+            id = "by nothing"
+            [[rules]]
             id = "broken"
             regex = '''('''
             [[rules]]
@@ -397,14 +420,14 @@ mod tests {
             problems,
             [
                 "`prefilter` has no effect",
-                "rule by path: a rule by path alone is not supported; the rule is left out",
+                "rule by nothing: it has neither `regex` nor `path`; the rule is left out",
                 "rule broken: the regex is not valid or too large; the rule is left out",
                 "rule expr: `validate` has no effect",
                 "rule expr: `filter` has no effect",
                 "rule huge: the regex is not valid or too large; the rule is left out",
             ]
         );
-        assert_eq!(file.len(), 2);
+        assert_eq!(file.len(), 3);
     }
 
     #[test]

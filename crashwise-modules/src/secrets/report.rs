@@ -153,7 +153,10 @@ fn finding(group: Vec<Occurrence>, about: &About<'_>, reporting: &Reporting<'_>)
     let rule = &found.rule;
     let named = found.name.as_ref().map(|name| format!(", assigned to {name}")).unwrap_or_default();
     let within = first.entry.as_ref().map(|entry| format!(", in the entry {entry}")).unwrap_or_default();
-    let message = format!("{} of {} bytes{named}{within}", rule.title, found.secret.len());
+    // A file that was found by its path holds nothing that is known to be the secret.
+    let size =
+        if found.secret.is_empty() { String::new() } else { format!(" of {} bytes", found.secret.len()) };
+    let message = format!("{}{size}{named}{within}", rule.title);
     let mut finding = Finding::new(rule.id.clone(), capitalised(&rule.title), rule.severity)
         .with_message(capitalised(&about.redaction.text(&message)))
         .with_confidence(found.confidence)
@@ -192,7 +195,7 @@ fn finding(group: Vec<Occurrence>, about: &About<'_>, reporting: &Reporting<'_>)
     if !others.is_empty() {
         finding = finding.with_evidence("also_in", serde_json::json!(others));
     }
-    if reporting.reveal {
+    if reporting.reveal && !found.secret.is_empty() {
         finding = finding.with_evidence("secret", String::from_utf8_lossy(found.secret.reveal()));
     }
     // Suppressed only when every occurrence is.
@@ -215,7 +218,10 @@ fn finding(group: Vec<Occurrence>, about: &About<'_>, reporting: &Reporting<'_>)
 }
 
 fn location(one: &Occurrence) -> Location {
-    let location = Location::new(one.path.clone()).with_snippet(one.snippet.clone());
+    let mut location = Location::new(one.path.clone());
+    if !one.snippet.is_empty() {
+        location = location.with_snippet(one.snippet.clone());
+    }
     match one.region {
         Some(region) if one.entry.is_none() => location.with_region(region),
         _ => location,

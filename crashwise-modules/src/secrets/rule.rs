@@ -59,6 +59,8 @@ pub(super) enum Shape {
     Named { words: Vec<String>, body: String },
     /// A regex; its group `secret`, else its first group, else the whole match is the secret.
     Pattern { regex: String, literals: Option<Vec<(Vec<u8>, Case)>>, reach: usize },
+    /// A file by its path, whatever is in it; its filter says which path.
+    File,
 }
 
 impl Rule {
@@ -85,6 +87,7 @@ impl Rule {
                 Some(words.iter().map(|word| (word.clone().into_bytes(), Case::Insensitive)).collect())
             }
             Shape::Pattern { literals, .. } => literals.clone(),
+            Shape::File => Some(Vec::new()),
         }
     }
 
@@ -94,6 +97,7 @@ impl Rule {
             .get_or_init(|| match &self.shape {
                 Shape::Token { body, .. } | Shape::Named { body, .. } => compile(body),
                 Shape::Pattern { regex, .. } => compile(regex),
+                Shape::File => None,
             })
             .as_ref()
     }
@@ -104,7 +108,7 @@ impl Rule {
             Shape::Token { body, .. } | Shape::Named { body, .. } => {
                 parse(body).and_then(|hir| hir.properties().minimum_len()).unwrap_or(0)
             }
-            Shape::Pattern { .. } => 0,
+            Shape::Pattern { .. } | Shape::File => 0,
         });
         bytes
             .get(start..start + least)

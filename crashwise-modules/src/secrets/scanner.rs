@@ -11,6 +11,7 @@ use super::assignment::{self, Assignment, Operator};
 use super::catalogue;
 use super::check::{Check, Verdict};
 use super::decode::{self, Budget, Decoding, Hint, Hints};
+use super::foreign::Candidate;
 use super::generic::{self, Promise};
 use super::published::is_published;
 use super::rule::{Rule, RuleInfo, Shape};
@@ -104,7 +105,7 @@ pub struct SecretMatch {
 #[derive(Debug)]
 pub struct SecretScanner {
     options: ScanOptions,
-    rules: Vec<Rule>,
+    pub(super) rules: Vec<Rule>,
     /// Rules that have no mandatory literal: they look at every byte.
     everywhere: Vec<usize>,
     literals: Vec<(Vec<u8>, Case)>,
@@ -357,6 +358,7 @@ impl<'s> Scan<'s> {
                     _ => stretches.push(stretch),
                 }
             }
+            Shape::File => {}
         }
     }
 
@@ -538,7 +540,7 @@ impl<'s> Scan<'s> {
     /// Whether the allowlists of the rule's own file let the match through.
     fn is_admitted(&self, rule: &Rule, span: &Range<usize>, whole: Range<usize>) -> bool {
         rule.filter.as_ref().is_none_or(|filter| {
-            filter.admits(super::foreign::Candidate {
+            filter.admits(Candidate {
                 path: self.path,
                 secret: &self.bytes[span.clone()],
                 whole: &self.bytes[whole],

@@ -146,7 +146,7 @@ async fn configuration_that_cannot_be_used_is_refused() {
 
 #[tokio::test]
 async fn rule_files_add_rules_and_say_what_they_left_out() {
-    let rules = "[[rules]]\nid = 'acme'\nregex = 'acme_[a-z0-9]{16}'\nvalidate = 'x'\n[[rules]]\nid = 'p'\npath = 'x'\n";
+    let rules = "[[rules]]\nid = 'acme'\nregex = 'acme_[a-z0-9]{16}'\nvalidate = 'x'\n[[rules]]\nid = 'p'\n";
     let files: [(&str, &[u8]); 2] =
         [("rules.toml", rules.as_bytes()), ("a.txt", b"use acme_a1b2c3d4e5f6g7h8 now")];
     let result = run(json!({ "rule_files": ["rules.toml"] }), &files).await;
@@ -156,6 +156,31 @@ async fn rule_files_add_rules_and_say_what_they_left_out() {
         result.summary.values["rule_file_notes"],
         json!(["rules.toml: rule acme: `validate` has no effect"])
     );
+}
+
+#[tokio::test]
+async fn rules_may_want_a_file_for_its_path() {
+    let rules = "[[rules]]\nid = 'key-store'\ndescription = 'A key store'\npath = '\\.p12$'\n\
+                 [[rules.allowlists]]\npaths = ['^test/']\n";
+    let files: [(&str, &[u8]); 4] = [
+        ("r.toml", rules.as_bytes()),
+        ("a.p12", b"0\x82\0\0"),
+        ("test/b.p12", b"0\x82"),
+        ("c.p12.txt", b"x"),
+    ];
+    let config = json!({ "rule_files": ["r.toml"] });
+    let result = run(config.clone(), &files).await;
+    assert_eq!(result.places(), ["key-store a.p12"]);
+    assert_eq!(result.findings[0].message, "A key store");
+    assert!(result.coverage.gaps.is_empty(), "{:?}", result.coverage);
+    let other = run(config, &[files[0], ("a.p12", b"0\x82\0\x01")]).await;
+    assert_ne!(
+        other.findings[0].fingerprint, result.findings[0].fingerprint,
+        "another file is another finding"
+    );
+    let list = json!([{ "paths": ["a.p12"], "reason": "public" }]);
+    let allowed = run(json!({ "rule_files": ["r.toml"], "allow": list }), &files).await;
+    assert_eq!(allowed.findings[0].suppressions[0].reason, "public");
 }
 
 #[tokio::test]

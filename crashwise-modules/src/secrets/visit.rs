@@ -73,6 +73,9 @@ impl Visit<'_> {
 
     fn content(&self, file: &WalkedFile, bytes: &[u8], origin: Option<&Origin>) -> u64 {
         let mut occurrences = Vec::new();
+        if file.window.as_ref().is_none_or(|window| window.own.start == 0) {
+            self.path(file, bytes, origin, &mut occurrences);
+        }
         if file.kind.is_text() {
             self.text(From { file, entry: None, origin }, bytes, &mut occurrences);
         } else if self.containers {
@@ -114,6 +117,27 @@ impl Visit<'_> {
         let digest: Arc<str> = secret.digest().into();
         digests().insert(secret.clone(), Arc::clone(&digest));
         digest
+    }
+
+    /// What the path of a file alone says. What stands for the secret is the file.
+    fn path(&self, file: &WalkedFile, bytes: &[u8], origin: Option<&Origin>, out: &mut Vec<Occurrence>) {
+        let rules = self.scanner.rules.iter();
+        for found in rules.filter_map(|rule| rule.of_path(file.path.as_str())) {
+            if self.without.iter().any(|rule| rule == found.rule.id.as_str()) {
+                continue;
+            }
+            let reason = self.allow.reason(file.path.as_str(), &found);
+            out.push(Occurrence {
+                path: file.path.clone(),
+                region: None,
+                snippet: String::new(),
+                suppression: reason.map(|reason| suppressed(SuppressionKind::External, reason)),
+                digest: blake3::hash(bytes).to_hex()[..32].into(),
+                found,
+                entry: None,
+                origin: origin.cloned(),
+            });
+        }
     }
 
     fn text(&self, from: From<'_>, bytes: &[u8], out: &mut Vec<Occurrence>) {
