@@ -365,6 +365,18 @@ async fn one_endless_line_full_of_secrets_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_run_keeps_no_more_secrets_than_it_has_room_for() {
+    let text = "password = 'q8Xn!41kz'\n".repeat(9_000);
+    let files = ["a.js", "b.js", "c.js", "d.js", "e.js"].map(|name| (name, text.as_bytes()));
+    let result = run(json!({}), &files).await;
+    let kept: u64 = result.findings.iter().filter_map(|one| one.evidence["occurrences"].as_u64()).sum();
+    assert_eq!(kept, 40_000);
+    let gaps: Vec<_> =
+        result.coverage.gaps.iter().map(|gap| (gap.what.as_str(), gap.detail.as_str())).collect();
+    assert_eq!(gaps, [(".", "more than 40000 secrets")]);
+}
+
+#[tokio::test]
 async fn large_files_of_no_use_are_not_read_and_too_large_ones_are_gaps() {
     let mut archive = b"PK\x03\x04\0\0".to_vec();
     archive.resize((32 << 20) + 1, 0);
