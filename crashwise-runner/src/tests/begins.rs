@@ -1,31 +1,18 @@
 //! What the journal holds of the begins of steps, and who commits.
 
+use super::submission;
 use crate::journal::sqlite::{Durability, SqliteJournal};
-use crate::journal::{Created, Event, Journal, Outcome, RunLog, StepEnd, Submission};
+use crate::journal::{Created, Event, Journal, Outcome, RunLog, StepEnd};
 use crate::{RunStore, Verdict};
 use crashwise_core::workflow::StepKey;
-use crashwise_core::{Fingerprint, RunId, Target};
-use serde_json::{Value, json};
+use crashwise_core::{Fingerprint, RunId};
+use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 async fn run(journal: &SqliteJournal) -> (RunId, Box<dyn RunLog>) {
-    let submission = Submission {
-        id: RunId::generate(),
-        workflow: "any".into(),
-        version: "1.0.0".into(),
-        target: Target::Directory(".".into()),
-        params: Value::Null.into(),
-        timeout_ms: None,
-        priority: 0,
-        use_cache: true,
-        isolation: None,
-        idempotency_key: None,
-        parent: None,
-        forked_from: None,
-        at_ms: 1,
-    };
+    let submission = submission();
     let id = submission.id.clone();
     let Ok(Created::New(log)) = journal.create(&Arc::new(submission)).await else { panic!("a new run") };
     (id, log)

@@ -1,29 +1,10 @@
 //! A disk that is full for a while.
 
+use super::submission;
 use crate::RunStore;
 use crate::journal::sqlite::{Durability, SqliteJournal};
-use crate::journal::{Created, Event, Journal, JournalError, Submission};
-use crashwise_core::{RunId, Target};
-use serde_json::Value;
+use crate::journal::{Created, Event, Journal, JournalError};
 use std::time::Duration;
-
-fn submission() -> Submission {
-    Submission {
-        id: RunId::generate(),
-        workflow: "any".into(),
-        version: "1.0.0".into(),
-        target: Target::Directory(".".into()),
-        params: Value::Null.into(),
-        timeout_ms: None,
-        priority: 0,
-        use_cache: true,
-        isolation: None,
-        idempotency_key: None,
-        parent: None,
-        forked_from: None,
-        at_ms: 1,
-    }
-}
 
 fn event(n: u64) -> Event {
     Event::Signalled { name: "n".into(), value: format!("{n} {}", "x".repeat(500)).into() }
