@@ -50,22 +50,28 @@ pub fn durable(folder: &Path, runs: u64, steps: u64, turns: u32) {
     );
 }
 
-/// How long a run takes to come back to where it was.
-pub fn replay(folder: &Path, steps: u64) {
+/// How long a run takes to come back to where it was. A folder of its own keeps the journal, with the run carried on from
+/// there at the next time: for profiles of nothing but the replay.
+pub fn replay(folder: &Path, kept: Option<&Path>, steps: u64) {
     let runtime = runtime();
     let state = tempfile::tempdir_in(folder).expect("a folder");
-    let id = runtime.block_on(async {
-        let runner = on(state.path()).durability(Durability::Relaxed).build().expect("a runner");
-        let handle = runner.submit(request(steps, true)).await.expect("a run");
-        while handle.steps().len() < usize::try_from(steps).expect("a number") {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-        runner.shutdown().await;
-        handle.id().clone()
+    let state = kept.unwrap_or(state.path());
+    let waiting = RunFilter::new().with_status(RunStatus::Running);
+    let known = RunStore::open(state).ok().and_then(|store| store.list(&waiting).expect("runs").pop());
+    let id = known.map(|run| run.run_id).unwrap_or_else(|| {
+        runtime.block_on(async {
+            let runner = on(state).durability(Durability::Relaxed).build().expect("a runner");
+            let handle = runner.submit(request(steps, true)).await.expect("a run");
+            while handle.steps().len() < usize::try_from(steps).expect("a number") {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            runner.shutdown().await;
+            handle.id().clone()
+        })
     });
     runtime.block_on(async {
         let (began, spent) = (Instant::now(), process_seconds());
-        let runner = on(state.path()).build().expect("a runner");
+        let runner = on(state).build().expect("a runner");
         let handle = runner.handle(&id).expect("the run");
         handle.signal("go", json!(null)).await.expect("it takes signals");
         assert_eq!(handle.wait().await.expect("a report").status, RunStatus::Completed);

@@ -1,11 +1,13 @@
 //! The engine: cost of a step, durable steps against the disk's own speed, replay, long journals, runs that wait.
 //!
 //! ```text
-//! cargo bench --bench engine -- [overhead] [durable] [replay] [open] [parked] [--folder DIR] [--steps N]
+//! cargo bench --bench engine -- [overhead] [durable] [replay] [open] [parked] [--folder DIR] [--steps N] [--kept DIR]
+//!     [--runs N]
 //! ```
 //!
 //! Without a name everything is measured. `--folder` is where journals are written; it should be on the disk that counts.
-//! `--steps` is how many are replayed.
+//! `--steps` is how many are replayed; `--kept` is where the journal of the replay stays: with a journal that was made before,
+//! nothing but its replay happens, on a copy of it as often as wanted. `--runs` measures durable steps of so many runs only.
 //! The bench of the peers is `benches/engine/peers.sh`.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -22,6 +24,8 @@ use tokio::runtime::{Builder, Runtime};
 fn main() {
     let mut folder = std::env::temp_dir();
     let mut steps = 100_000;
+    let mut kept: Option<PathBuf> = None;
+    let mut only: Option<u64> = None;
     let mut wanted: Vec<String> = Vec::new();
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
@@ -30,6 +34,8 @@ fn main() {
             "--steps" => {
                 steps = arguments.next().and_then(|steps| steps.parse().ok()).expect("--steps has a number");
             }
+            "--kept" => kept = arguments.next().map(PathBuf::from),
+            "--runs" => only = arguments.next().and_then(|runs| runs.parse().ok()),
             _ => wanted.push(argument),
         }
     }
@@ -45,11 +51,13 @@ fn main() {
     }
     if is_wanted("durable") {
         for (runs, steps, turns) in [(1, 40, 40), (16, 40, 20), (256, 40, 5), (10_000, 6, 2)] {
-            journal::durable(&folder, runs, steps, turns);
+            if only.is_none_or(|only| only == runs) {
+                journal::durable(&folder, runs, steps, turns);
+            }
         }
     }
     if is_wanted("replay") {
-        journal::replay(&folder, steps);
+        journal::replay(&folder, kept.as_deref(), steps);
     }
     if is_wanted("open") {
         journal::open(&folder, 1_000, 500);

@@ -53,6 +53,7 @@ mod engine;
 mod error;
 mod event;
 mod executor;
+mod failpoint;
 mod handle;
 mod journal;
 mod report;

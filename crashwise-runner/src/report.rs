@@ -7,6 +7,7 @@ use crashwise_core::{
     ArtifactRef, Coverage, CoverageStatus, Finding, Gap, GapReason, ModuleOutput, RunId, SeverityCounts,
     Target, merge_findings, rules_of,
 };
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -182,42 +183,61 @@ pub struct StepReport {
     pub(crate) index: u32,
 }
 
-/// What a report says of the output of a module or closure.
+/// What a report says of the output of a module or closure. Of a closure that found nothing there is only a summary.
 #[derive(Deserialize)]
 pub(crate) struct Found {
+    #[allow(dead_code, reason = "what has none is of another form")]
+    summary: IgnoredAny,
+    #[serde(default)]
     counts: SeverityCounts,
     #[serde(default)]
     findings: Option<ArtifactRef>,
     #[serde(default)]
     artifacts: Vec<ArtifactRef>,
+    #[serde(default)]
     coverage: Coverage,
+}
+
+impl Found {
+    /// What a step found, unless its result has another form.
+    pub(crate) fn of<V: Payload>(end: &StepEnd<V>) -> Option<Self> {
+        match &end.outcome {
+            Outcome::Value { value, .. } if matches!(&*end.kind, "module" | "closure") => value.part(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is what a step has that found nothing and stored nothing.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.counts == SeverityCounts::default()
+            && self.findings.is_none()
+            && self.artifacts.is_empty()
+            && self.coverage == Coverage::new()
+    }
 }
 
 impl From<ModuleOutput> for Found {
     fn from(output: ModuleOutput) -> Self {
         let ModuleOutput { counts, findings, artifacts, coverage, .. } = output;
-        Self { counts, findings, artifacts, coverage }
+        Self { summary: IgnoredAny, counts, findings, artifacts, coverage }
     }
 }
 
 impl StepReport {
     /// The report of a step that ended; none for values that need no work.
+    #[cfg(any(feature = "temporal", test))]
     pub(crate) fn of<V: Payload>(end: &StepEnd<V>) -> Option<Self> {
-        let found = match &end.outcome {
-            Outcome::Value { value, .. } if matches!(end.kind.as_str(), "module" | "closure") => value.part(),
-            _ => None,
-        };
-        Self::with_found(end, found)
+        Self::with_found(end, Found::of(end))
     }
 
     /// The same with what its module or closure found at hand.
     pub(crate) fn with_found<V>(end: &StepEnd<V>, found: Option<Found>) -> Option<Self> {
-        if matches!(end.kind.as_str(), "now" | "random" | "record" | "patched") {
+        if matches!(&*end.kind, "now" | "random" | "record" | "patched") {
             return None;
         }
         let mut report = Self {
             key: end.key.clone(),
-            kind: end.kind.clone(),
+            kind: end.kind.clone().into_owned(),
             module: end.module.clone(),
             version: end.version.clone(),
             status: StepStatus::Completed,
@@ -236,7 +256,7 @@ impl StepReport {
         };
         let (partial, child) = match &end.outcome {
             Outcome::Value { child, .. } => {
-                report.status = match end.kind.as_str() {
+                report.status = match &*end.kind {
                     "skip" => StepStatus::Skipped,
                     _ if end.cached.is_some() => StepStatus::Cached,
                     _ => StepStatus::Completed,
@@ -501,7 +521,10 @@ pub(crate) fn coverage(
     error: Option<&str>,
     steps: &[StepReport],
 ) -> Coverage {
-    let mut in_order: Vec<&StepReport> = steps.iter().collect();
+    let says = |step: &&StepReport| {
+        step.error.is_some() || step.coverage.as_ref().is_some_and(|part| *part != Coverage::new())
+    };
+    let mut in_order: Vec<&StepReport> = steps.iter().filter(says).collect();
     in_order.sort_by(|a, b| a.key.cmp(&b.key));
     let mut whole = Coverage::new();
     for step in in_order {

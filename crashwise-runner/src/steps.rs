@@ -1,13 +1,12 @@
 //! What steps did, as it is kept while a run goes on: small, because runs wait for long and may have many steps.
 
+use crate::journal::{KINDS, Outcome, Payload, StepEnd};
+use crate::report::Found;
 use crate::{CacheHit, StepReport, StepStatus};
 use crashwise_core::workflow::{StepError, StepKey};
 use crashwise_core::{ArtifactRef, Coverage, RunId, SeverityCounts};
 use std::collections::HashMap;
 use std::time::Duration;
-
-/// The words for kinds of steps.
-const KINDS: [&str; 7] = ["module", "closure", "child", "approval", "signal", "sleep", "skip"];
 
 /// A [`StepReport`] without the room for what most steps do not have.
 #[derive(Debug, Clone)]
@@ -41,6 +40,37 @@ struct More {
 }
 
 impl StepLine {
+    /// What is kept of a step that ended; nothing of values that need no work.
+    pub(crate) fn of<V: Payload>(end: &StepEnd<V>) -> Option<Self> {
+        Self::with_found(end, Found::of(end))
+    }
+
+    /// The same with what its module or closure found at hand.
+    pub(crate) fn with_found<V>(end: &StepEnd<V>, found: Option<Found>) -> Option<Self> {
+        // Most steps of long runs are closures of which there is nothing to say.
+        let is_plain = end.kind == "closure"
+            && matches!(end.outcome, Outcome::Value { child: None, .. })
+            && end.module.is_empty()
+            && end.version.is_empty()
+            && end.cached.is_none()
+            && end.child.is_none();
+        if !is_plain || found.as_ref().is_some_and(|found| !found.is_nothing()) {
+            return StepReport::with_found(end, found).map(Self::from);
+        }
+        Some(Self {
+            key: end.key.clone(),
+            kind: "closure",
+            status: StepStatus::Completed,
+            cleanup: end.cleanup,
+            covers: found.is_some(),
+            attempts: end.attempts,
+            index: end.index,
+            started_ms: end.started_ms,
+            duration: Duration::from_millis(end.duration_ms),
+            more: None,
+        })
+    }
+
     /// Whether it is the approval of a name.
     pub(crate) fn is_approval(&self, name: &str) -> bool {
         self.kind == "approval" && self.more.as_ref().is_some_and(|more| more.module == name)
@@ -129,7 +159,7 @@ impl From<StepReport> for StepLine {
 
 /// The steps in the order in which they were asked for. Of one that was carried out again, the last time.
 pub(crate) fn in_order(lines: &[StepLine]) -> Vec<StepReport> {
-    let last: HashMap<&StepKey, usize> = lines.iter().enumerate().map(|(at, line)| (&line.key, at)).collect();
+    let last: HashMap<&StepKey, usize, foldhash::fast::RandomState> = lines.iter().enumerate().map(|(at, line)| (&line.key, at)).collect();
     let is_last = |(at, line): &(usize, &StepLine)| last.get(&line.key) == Some(at);
     let mut kept: Vec<&StepLine> = lines.iter().enumerate().filter(is_last).map(|(_, line)| line).collect();
     kept.sort_by(|a, b| a.index.cmp(&b.index).then_with(|| a.key.cmp(&b.key)));
@@ -139,7 +169,6 @@ pub(crate) fn in_order(lines: &[StepLine]) -> Vec<StepReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Outcome, StepEnd};
     use crashwise_core::workflow::StepErrorKind;
     use crashwise_core::{Fingerprint, ModuleOutput};
     use serde_json::{Value, json};
@@ -149,7 +178,7 @@ mod tests {
             key: StepKey::from_text(key),
             fp: Fingerprint::of([kind]),
             index,
-            kind: kind.to_owned(),
+            kind: kind.to_owned().into(),
             module: if kind == "closure" { String::new() } else { "m".to_owned() },
             version: String::new(),
             attempts: 2,
@@ -161,7 +190,9 @@ mod tests {
             child: None,
             outcome,
         };
-        StepReport::of(&end).unwrap()
+        let report = StepReport::of(&end).unwrap();
+        assert_eq!(StepLine::of(&end).unwrap().report(), report, "also without the detour");
+        report
     }
 
     #[test]
@@ -179,6 +210,8 @@ mod tests {
             end("d", "closure", 3, value(json!("of another form"))),
             end("e", "module", 4, Outcome::Error { error, partial: None, child: None }),
             end("f", "word of the future", 5, value(plain)),
+            end("g", "closure", 6, value(json!({"summary": {"output": 1}}))),
+            end("h", "closure", 7, value(json!({}))),
         ];
         let lines: Vec<StepLine> = steps.iter().cloned().map(StepLine::from).collect();
         assert!(lines[0].more.is_none() && lines[1].more.is_some());

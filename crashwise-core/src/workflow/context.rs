@@ -47,7 +47,7 @@ impl WorkflowContext {
             }
             None => *used.entry(name.into()).or_insert(1),
         };
-        self.scope.child(name).into_nth(count)
+        self.scope.nth_child(name, count)
     }
 
     /// A scope of its own for a parallel branch, so that its steps' keys do not depend on the others.

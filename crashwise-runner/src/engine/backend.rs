@@ -60,7 +60,7 @@ fn execute(run: Rc<RunState>, request: Request) -> LocalBoxFuture<'static, Resul
     match asked {
         Asked::Stored(stored) if stored.fp == fingerprint => {
             let fp = stored.fp.clone();
-            let result = stored.result(&key);
+            let result = stored.result(&key, &command);
             if let (Command::Patched { .. }, Ok(value)) = (&command, &result) {
                 run.memo.borrow_mut().keep(&key, fp, value.clone());
             }

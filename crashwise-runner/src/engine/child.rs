@@ -5,6 +5,7 @@ use super::live::{Live, Progress};
 use super::millis;
 use super::state::RunState;
 use super::step::{Begin, Underway};
+use crate::failpoint;
 use crate::journal::{ChildFound, Event, Outcome, Submission};
 use crate::{JournalError, RunEventKind, RunReport, RunStatus};
 use crashwise_core::workflow::{ChildCall, StepError, StepErrorKind, StepFailure, StepKey};
@@ -25,6 +26,7 @@ pub(super) async fn child(run: Rc<RunState>, step: Begin, call: ChildCall) -> Re
         return Err(step.cancelled(&run));
     }
     let mut underway = Underway::new(&run, step, call.name.clone());
+    failpoint::pass("before child");
     let live = match begin_child(&run, &underway.step.key, call).await {
         Ok(live) => live,
         Err(ChildProblem::Step(failure)) => {
@@ -33,6 +35,7 @@ pub(super) async fn child(run: Rc<RunState>, step: Begin, call: ChildCall) -> Re
         }
         Err(ChildProblem::Journal(error)) => return run.break_off(error).await,
     };
+    failpoint::pass("after child");
     underway.child = Some(live.submission.id.clone());
     underway.version.clone_from(&live.submission.version);
     run.note(|| Event::StepStarted {

@@ -6,6 +6,7 @@ use super::live::{Command, Commands, Control, Live, Progress};
 use super::state::{Doing, RunState};
 use super::waker::Watched;
 use super::{after, at, millis};
+use crate::failpoint;
 use crate::journal::{Event, RunEnd, Taken};
 use crate::{RunEventKind, RunReport, RunStatus, RunnerError, report, steps};
 use crashwise_core::error_chain;
@@ -265,6 +266,7 @@ impl Driver<'_> {
     /// Does the deferred work. Nothing cuts it short but its own limits and the end of the process.
     async fn unwind(&self, commands: &mut Commands, succeeded: bool) -> Result<(), RunnerError> {
         let run = self.run;
+        failpoint::pass("before cleanup");
         let mut work = AssertUnwindSafe(self.session.unwind(succeeded)).catch_unwind().boxed_local();
         loop {
             if let Some(error) = run.broken() {
@@ -288,7 +290,10 @@ impl Driver<'_> {
                     drop(command.done.send(Err(RunnerError::WrongState { id, status, wanted })));
                 }
                 // The errors are in the history of the steps.
-                _ = &mut work => return Ok(()),
+                _ = &mut work => {
+                    failpoint::pass("after cleanup");
+                    return Ok(());
+                }
                 () = run.changed() => {}
             }
         }
@@ -307,12 +312,14 @@ impl Driver<'_> {
         let steps = std::mem::take(&mut *run.live.steps.lock().unwrap_or_else(PoisonError::into_inner));
         let steps = steps::in_order(&steps);
         let store = run.core.results.clone();
-        let counting = {
+        let counted = if steps.iter().any(|step| !step.findings.is_empty()) {
             let (store, steps) = (store.clone(), steps.clone());
-            run.core.pool.handle().spawn_blocking(move || report::count(&store, &steps))
+            run.core.pool.handle().spawn_blocking(move || report::count(&store, &steps)).await
+        } else {
+            Ok(report::count(&store, &steps))
         };
         let (mut status, mut output, mut error) = (status, output, error);
-        let counts = match counting.await {
+        let counts = match counted {
             Ok(Ok(counts)) => counts,
             Ok(Err(problem)) => {
                 // Findings that cannot be read are not a result.
@@ -337,9 +344,11 @@ impl Driver<'_> {
             started_ms,
             duration_ms: run.took().map_or_else(|| now.saturating_sub(started_ms), millis),
         };
+        failpoint::pass("before finish");
         if let Err(error) = run.try_keep(&Event::Finished(Box::new(end.clone()))).await {
             return Err(RunnerError::storage("the journal could not be written", error));
         }
+        failpoint::pass("after finish");
         run.tell(|| RunEventKind::RunFinished { status: end.status, error: end.error.clone() });
         Ok(RunReport::new(submission, end, steps, store))
     }
@@ -348,11 +357,13 @@ impl Driver<'_> {
     async fn obey(&self, command: Box<Command>) -> Result<(), RunnerError> {
         let run = self.run;
         let Command { control, done } = *command;
+        failpoint::pass("before command");
         let result = match self.event_of(&control) {
             Err(refused) => Err(refused),
             Ok(None) => Ok(()),
             Ok(Some(event)) => match run.try_keep(&event).await {
                 Ok(()) => {
+                    failpoint::pass("after command");
                     self.apply(control);
                     Ok(())
                 }

@@ -3,6 +3,7 @@
 
 use super::core::Core;
 use super::live::Control;
+use crate::failpoint;
 use crate::journal::sqlite::SqliteJournal;
 use crate::store::Answer;
 use crashwise_core::{RunId, Stats, StatsCallback, StatsEvent};
@@ -90,12 +91,14 @@ fn obey(core: &Arc<Core>, journal: &Arc<SqliteJournal>, busy: &mut BTreeSet<i64>
                 // The next process that takes the run finds the command.
                 return;
             }
+            failpoint::pass("before answer");
             let answer = serde_json::to_string(&Answer::of(&result)).unwrap_or_default();
             journal.writer().exec_later(move |connection| {
                 connection
                     .prepare_cached("UPDATE controls SET answer = ?2 WHERE id = ?1")?
-                    .execute(params![row, answer])
-                    .map(drop)
+                    .execute(params![row, answer])?;
+                failpoint::pass("after answer");
+                Ok(())
             });
         });
     }

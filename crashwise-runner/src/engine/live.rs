@@ -2,7 +2,7 @@
 
 use crate::journal::Submission;
 use crate::steps::StepLine;
-use crate::{RunReport, RunStatus, RunnerError, StepReport};
+use crate::{RunReport, RunStatus, RunnerError};
 use crashwise_core::CancellationToken;
 use crashwise_core::workflow::Decision;
 use serde::{Deserialize, Serialize};
@@ -139,13 +139,13 @@ impl Live {
         true
     }
 
-    pub(crate) fn push_step(&self, step: StepReport) {
+    pub(crate) fn push_step(&self, step: StepLine) {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if steps.capacity() < 4 {
             // Many runs wait after a step or two.
             steps.reserve_exact(1);
         }
-        steps.push(step.into());
+        steps.push(step);
     }
 }
 

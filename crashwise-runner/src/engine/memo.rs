@@ -3,10 +3,11 @@
 use super::mailbox::Mailbox;
 use crate::journal::{Event, Outcome, Payload, Record, RunEnd, StepEnd, Text};
 use crate::steps::StepLine;
-use crate::{RunStatus, StepReport};
+use crate::RunStatus;
 use crashwise_core::Fingerprint;
-use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
-use serde_json::Value;
+use crashwise_core::workflow::{Command, StepError, StepErrorKind, StepKey};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -14,19 +15,19 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) fp: Fingerprint,
-    result: Result<Kept, StepError>,
+    result: Result<Kept, Box<StepError>>,
 }
 
 /// A value, or the text of one that is read when the workflow asks for it.
 #[derive(Debug, Clone)]
 pub(crate) enum Kept {
-    Value(Value),
+    Value(Box<Value>),
     Text(Text),
 }
 
 impl From<Value> for Kept {
     fn from(value: Value) -> Self {
-        Self::Value(value)
+        Self::Value(Box::new(value))
     }
 }
 
@@ -38,15 +39,28 @@ impl From<Text> for Kept {
 
 impl Stored {
     /// What the workflow gets for the step of a key.
-    pub(crate) fn result(self, key: &StepKey) -> Result<Value, StepError> {
-        match self.result? {
-            Kept::Value(value) => Ok(value),
-            Kept::Text(text) => serde_json::from_str(text.get()).map_err(|error| {
+    pub(crate) fn result(self, key: &StepKey, command: &Command) -> Result<Value, StepError> {
+        match self.result.map_err(|error| *error)? {
+            Kept::Value(value) => Ok(*value),
+            Kept::Text(text) => read(text.get(), command).map_err(|error| {
                 let message = format!("the stored result cannot be read: {error}");
                 StepError::new(key.clone(), StepErrorKind::Storage, message)
             }),
         }
     }
+}
+
+/// Reads the text of a result. Of what a closure did, the workflow gets no more than its summary.
+fn read(text: &str, command: &Command) -> serde_json::Result<Value> {
+    #[derive(Deserialize)]
+    struct OfClosure {
+        summary: Value,
+    }
+    if let Command::Inline(_) = command {
+        let OfClosure { summary } = serde_json::from_str(text)?;
+        return Ok(Value::Object(Map::from_iter([("summary".to_owned(), summary)])));
+    }
+    serde_json::from_str(text)
 }
 
 /// What this process and the journal know of the steps of a run.
@@ -62,7 +76,7 @@ pub(crate) struct Memo {
 /// What is known of a step.
 #[derive(Debug, Default)]
 struct Known {
-    stored: Option<Box<Stored>>,
+    stored: Option<Stored>,
     /// It was begun before this process, and has no end.
     begun: bool,
     /// The workflow has not asked for it yet in this process.
@@ -102,7 +116,7 @@ impl Memo {
         }
         let before = std::mem::replace(&mut known.asked, true);
         match known.stored.take() {
-            Some(stored) => Asked::Stored(*stored),
+            Some(stored) => Asked::Stored(stored),
             None if before => Asked::Again,
             None => Asked::New,
         }
@@ -115,14 +129,14 @@ impl Memo {
 
     /// The stored value of a key.
     pub(crate) fn peek(&self, key: &StepKey) -> Option<Value> {
-        let stored = self.steps.get(key)?.stored.as_ref()?;
-        Stored::clone(stored).result(key).ok()
+        let stored = self.steps.get(key)?.stored.clone()?;
+        stored.result(key, &Command::Record(Value::Null)).ok()
     }
 
     /// Keeps a value for the next time that the workflow asks.
     pub(crate) fn keep(&mut self, key: &StepKey, fp: Fingerprint, value: Value) {
         if let Some(known) = self.steps.get_mut(key) {
-            known.stored = Some(Box::new(Stored { fp, result: Ok(value.into()) }));
+            known.stored = Some(Stored { fp, result: Ok(value.into()) });
         }
     }
 
@@ -158,33 +172,36 @@ impl Past {
         building.done()
     }
 
-    fn step_ended<V: Payload + Into<Kept>>(&mut self, end: StepEnd<V>) {
+    #[allow(clippy::boxed_local, reason = "it is large, and most of it stays where it is")]
+    fn step_ended<V: Payload + Into<Kept>>(&mut self, end: Box<StepEnd<V>>) {
         self.began = true;
         self.next_index = self.next_index.max(end.index + 1);
-        self.memo.until.remove(&end.key);
+        if !self.memo.until.is_empty() {
+            self.memo.until.remove(&end.key);
+        }
         // What arrived and was taken is not there any more.
         if matches!(end.outcome, Outcome::Value { .. }) {
-            match end.kind.as_str() {
+            match &*end.kind {
                 "signal" => drop(self.mailbox.take_signal(&end.module)),
                 "approval" => drop(self.mailbox.take_decision(&end.module)),
                 _ => {}
             }
         }
-        if let Some(report) = StepReport::of(&end) {
-            self.steps.push(report.into());
+        if let Some(line) = StepLine::of(&end) {
+            self.steps.push(line);
         }
-        let result = match end.outcome {
-            _ if end.cleanup => None,
+        let StepEnd { key, fp, outcome, .. } = *end;
+        let result = match outcome {
             Outcome::Value { value, .. } => Some(Ok(value.into())),
             // A step that was stopped did not end by itself: it is carried out again.
             Outcome::Error { error, .. } if error.kind == StepErrorKind::Cancelled => None,
-            Outcome::Error { error, .. } => Some(Err(error)),
+            Outcome::Error { error, .. } => Some(Err(Box::new(error))),
         };
         if let Some(result) = result {
-            let known = self.memo.step(end.key);
+            let known = self.memo.step(key);
             known.begun = false;
-            known.stored = Some(Box::new(Stored { fp: end.fp, result }));
-        } else if let Some(known) = self.memo.steps.get_mut(&end.key) {
+            known.stored = Some(Stored { fp, result });
+        } else if let Some(known) = self.memo.steps.get_mut(&key) {
             known.begun = false;
         }
     }
@@ -201,6 +218,18 @@ pub(crate) struct Building {
 }
 
 impl Building {
+    /// With room for the steps of so many events, so that it need not be made again and again.
+    pub(crate) fn of_events(number: u64) -> Self {
+        const MOST: u64 = 1 << 17;
+        let mut building = Self::default();
+        // Short runs may wait for long.
+        if let (256.., Ok(number)) = (number, usize::try_from(number.min(MOST))) {
+            building.past.memo.steps.reserve(number);
+            building.past.steps.reserve(number);
+        }
+        building
+    }
+
     pub(crate) fn add<V: Payload + Into<Kept>>(&mut self, record: Record<V>) {
         let Record { at_ms, event, .. } = record;
         let past = &mut self.past;
@@ -221,9 +250,11 @@ impl Building {
             Event::StepRetried { .. } => {}
             Event::Finished(end) => past.finished = Some(end),
             Event::StepEnded(end) => {
-                self.people.remove(&end.key);
+                if !self.people.is_empty() {
+                    self.people.remove(&end.key);
+                }
                 self.exact = end.used_ms.or(self.exact);
-                past.step_ended(*end);
+                past.step_ended(end);
             }
             Event::Waiting { key, until_ms } => {
                 past.memo.step(key.clone());

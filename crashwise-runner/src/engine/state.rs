@@ -9,7 +9,8 @@ use super::step::why_stopped;
 use crate::executor::{Prepared, Stage};
 use crate::journal::{Event, JournalError, RunLog, StepEnd};
 use crate::results::ResultStore;
-use crate::{RunEvent, RunEventKind, RunStatus, StepReport};
+use crate::steps::StepLine;
+use crate::{RunEvent, RunEventKind, RunStatus};
 use crashwise_core::workflow::{RunInfo, StepFailure};
 use crashwise_core::{
     CancellationToken, Fingerprint, Isolation, Metadata, ModuleOutput, StatsFeed, Workspace,
@@ -209,7 +210,7 @@ impl RunState {
 
     /// Puts the end of a step into the report, with the result of its module or closure if it has one.
     pub(crate) fn report(&self, end: &StepEnd, output: Option<ModuleOutput>) {
-        if let Some(step) = StepReport::with_found(end, output.map(Into::into)) {
+        if let Some(step) = StepLine::with_found(end, output.map(Into::into)) {
             self.live.push_step(step);
         }
     }

@@ -5,10 +5,10 @@ use super::state::RunState;
 use crate::journal::{Event, Outcome, StepEnd};
 use crate::{CacheHit, RunStatus};
 use crashwise_core::workflow::{StepError, StepErrorKind, StepKey};
-use crashwise_core::{Fingerprint, ModuleOutput, RunId};
+use crashwise_core::{Coverage, Fingerprint, ModuleOutput, RunId, SeverityCounts};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -77,7 +77,7 @@ impl Underway {
             key: self.step.key.clone(),
             fp: self.step.fingerprint.clone(),
             index: self.index,
-            kind: self.step.kind.to_owned(),
+            kind: self.step.kind.into(),
             module: std::mem::take(&mut self.module),
             version: std::mem::take(&mut self.version),
             attempts: self.attempts,
@@ -118,8 +118,13 @@ impl Underway {
         self.finish(Outcome::Value { value, child: None }).boxed_local()
     }
 
-    pub(super) fn output(self, output: ModuleOutput) -> LocalBoxFuture<'static, Result<Value, StepError>> {
-        match serde_json::to_value(&output) {
+    pub(super) fn output(
+        self,
+        mut output: ModuleOutput,
+    ) -> LocalBoxFuture<'static, Result<Value, StepError>> {
+        let value =
+            if self.step.kind == "closure" { of_closure(&mut output) } else { serde_json::to_value(&output) };
+        match value {
             Ok(value) => self.finish_with(Outcome::Value { value, child: None }, Some(output)).boxed_local(),
             Err(error) => {
                 let error =
@@ -150,4 +155,20 @@ impl Drop for Underway {
         self.run.report(&end, None);
         self.run.note(|| Event::StepEnded(Box::new(end)));
     }
+}
+
+/// The output of a closure as it is journaled: of one that found nothing, which most do, only its result.
+fn of_closure(output: &mut ModuleOutput) -> serde_json::Result<Value> {
+    let is_plain = output.module.is_empty()
+        && output.version.is_empty()
+        && output.counts == SeverityCounts::default()
+        && output.findings.is_none()
+        && output.artifacts.is_empty()
+        && output.coverage == Coverage::new()
+        && output.summary.values.is_empty();
+    if !is_plain {
+        return serde_json::to_value(&*output);
+    }
+    let of = |name: &str, value| Value::Object(Map::from_iter([(name.to_owned(), value)]));
+    Ok(of("summary", of("output", output.summary.output.take())))
 }

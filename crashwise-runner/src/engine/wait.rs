@@ -4,6 +4,7 @@ use super::state::{Doing, RunState};
 use super::step::{Begin, Underway};
 use super::{after, at, millis};
 use crate::RunEventKind;
+use crate::failpoint;
 use crate::journal::Event;
 use crashwise_core::workflow::{ApprovalRequest, StepError, StepErrorKind, StepKey};
 use futures::FutureExt;
@@ -42,7 +43,9 @@ fn time_left(run: &RunState, key: &StepKey, time: Duration) -> Duration {
     if let Some(until) = known {
         return Duration::from_millis(until.saturating_sub(now)).min(time);
     }
+    failpoint::pass("before timer");
     run.note(|| Event::Waiting { key: key.clone(), until_ms: now.saturating_add(millis(time)) });
+    failpoint::pass("after timer");
     time
 }
 

@@ -3,10 +3,12 @@
 use crate::{CacheHit, RunStatus};
 use crashwise_core::workflow::{ApprovalRequest, Decision, StepError, StepKey};
 use crashwise_core::{Coverage, Fingerprint, Isolation, ModuleOutput, RunId, SeverityCounts, Target};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
 
 /// A request for a run, as it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -245,7 +247,9 @@ pub(crate) struct StepEnd<V = Value> {
     pub(crate) fp: Fingerprint,
     /// Position among the steps of the run, in the order in which they were asked for.
     pub(crate) index: u32,
-    pub(crate) kind: String,
+    /// One of [`KINDS`], or a word of a later version.
+    #[serde(deserialize_with = "word")]
+    pub(crate) kind: Cow<'static, str>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) module: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -263,6 +267,29 @@ pub(crate) struct StepEnd<V = Value> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) child: Option<RunId>,
     pub(crate) outcome: Outcome<V>,
+}
+
+/// The words for kinds of steps. The last four need no work.
+pub(crate) const KINDS: [&str; 11] = [
+    "closure", "module", "child", "approval", "signal", "sleep", "skip", "now", "random", "record", "patched",
+];
+
+/// Reads the kind of a step, without a copy of a word that is known.
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'static, str>, D::Error> {
+    struct Word;
+    impl Visitor<'_> for Word {
+        type Value = Cow<'static, str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a kind of step")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            let known = KINDS.into_iter().find(|word| *word == text);
+            Ok(known.map_or_else(|| text.to_owned().into(), Cow::Borrowed))
+        }
+    }
+    deserializer.deserialize_str(Word)
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -340,7 +367,7 @@ mod tests {
                 key: key.clone(),
                 fp: fp.clone(),
                 index: 7,
-                kind: "closure".to_owned(),
+                kind: "closure".into(),
                 module: String::new(),
                 version: String::new(),
                 attempts: 1,

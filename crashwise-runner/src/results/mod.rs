@@ -2,6 +2,7 @@
 
 mod temporary;
 
+use crate::failpoint;
 use crashwise_core::ArtifactRef;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -120,18 +121,23 @@ impl ResultStore {
         let Hashing { file, hasher, size } = out;
         let digest = hasher.finalize().to_hex().to_string();
         let path = self.path(&digest)?;
+        let folder = path.parent().unwrap_or(&path);
         if !path.exists() {
-            let folder = path.parent().unwrap_or(&path);
             fs::create_dir_all(folder)?;
+            failpoint::pass("before file sync");
             if self.inner.sync {
                 file.as_file().sync_all()?;
             }
+            failpoint::pass("before file rename");
             file.persist(&path).map_err(|error| error.error)?;
-            if self.inner.sync {
-                File::open(folder)?.sync_all()?;
-                File::open(self.root()?)?.sync_all()?;
-            }
         }
+        failpoint::pass("before folder sync");
+        if self.inner.sync {
+            // Also of a file that was there: who put it there may have died before this.
+            File::open(folder)?.sync_all()?;
+            File::open(self.root()?)?.sync_all()?;
+        }
+        failpoint::pass("after folder sync");
         Ok((ArtifactRef { name: name.to_owned(), digest, size }, value))
     }
 

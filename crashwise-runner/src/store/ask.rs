@@ -2,6 +2,7 @@
 
 use super::{RunStore, failed};
 use crate::engine::Control;
+use crate::failpoint;
 use crate::{RunReport, RunStatus, RunnerError};
 use crashwise_core::RunId;
 use crashwise_core::workflow::Decision;
@@ -97,6 +98,7 @@ impl RunStore {
         }
         let body = serde_json::to_string(&control)
             .map_err(|error| RunnerError::storage("a command is not JSON", error))?;
+        failpoint::pass("before ask");
         let row = {
             let connection = self.writing()?;
             connection
@@ -107,6 +109,7 @@ impl RunStore {
                 .map_err(failed("writing a command failed"))?;
             connection.last_insert_rowid()
         };
+        failpoint::pass("after ask");
         let began = Instant::now();
         loop {
             if let Some(answer) = self.answer(row)? {

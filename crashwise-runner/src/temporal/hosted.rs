@@ -41,7 +41,7 @@ impl Steps {
 
 impl StepList {
     pub(super) fn push(&mut self, step: Step) {
-        match step.end.kind.as_str() {
+        match &*step.end.kind {
             "now" | "random" | "record" | "patched" => self.quiet.push(step),
             _ => self.told.push(step),
         }

@@ -113,7 +113,7 @@ impl Underway {
     pub(super) fn begin_until(&mut self, count: Count, until_ms: Option<u64>) {
         let going = Going {
             key: self.key.clone(),
-            kind: self.kind.to_owned(),
+            kind: self.kind.into(),
             module: self.module.clone(),
             since_ms: self.started_ms,
             until_ms,
@@ -199,7 +199,7 @@ impl Underway {
             key: self.key.clone(),
             fp: self.fingerprint.clone(),
             index: self.index,
-            kind: self.kind.to_owned(),
+            kind: self.kind.into(),
             module: std::mem::take(&mut self.module),
             version: std::mem::take(&mut self.version),
             attempts: if self.cached.is_some() { 0 } else { self.attempts },

@@ -82,6 +82,40 @@ async fn the_next_process_carries_on_and_repeats_nothing_that_was_done() {
 }
 
 #[tokio::test]
+async fn cleanup_that_was_done_is_not_done_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (notes, gate) = (Notes::default(), Arc::new(AtomicBool::new(false)));
+    let script = || {
+        let (notes, gate) = (notes.clone(), Arc::clone(&gate));
+        Script::new(move |cx| {
+            let (notes, gate) = (notes.clone(), Arc::clone(&gate));
+            async move {
+                let fails = cx.step("fails").cleanup(notes.writer("undone", ()));
+                let failed = fails.run(|_| async { Err::<u32, _>(StepFailure::fatal("as it should")) }).await;
+                let waits = cx.step("waits").run(move |_| {
+                    let (notes, gate) = (notes.clone(), Arc::clone(&gate));
+                    async move {
+                        notes.add("waits");
+                        while !gate.load(Ordering::SeqCst) {
+                            tokio::time::sleep(Duration::from_millis(2)).await;
+                        }
+                        Ok(2)
+                    }
+                });
+                let waited: u32 = waits.await?;
+                Ok(json!([failed.is_err(), waited]))
+            }
+        })
+    };
+    let id = left_behind(folder.path(), script(), |_| notes.count("waits") == 1).await;
+    gate.store(true, Ordering::SeqCst);
+    let runner = on(folder.path(), script()).build().unwrap();
+    let report = runner.handle(&id).unwrap().wait().await.unwrap();
+    assert_eq!((report.status, &report.output), (RunStatus::Completed, &json!([true, 2])));
+    assert_eq!(notes.all(), ["undone", "waits", "waits"]);
+}
+
+#[tokio::test]
 async fn a_pause_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (notes, gate) = (Notes::default(), Arc::new(AtomicBool::new(false)));

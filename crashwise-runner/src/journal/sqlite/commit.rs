@@ -2,10 +2,10 @@
 
 use super::blobs::{Blobs, Kept};
 use super::chain::{End, Hash};
-use super::failpoint;
 use super::log::{Change, Row, fenced, is_fenced};
 use super::queue::{Command, LINGER, Work};
 use super::{JournalError, storage};
+use crate::failpoint;
 use crate::journal::Event;
 use crashwise_core::RunId;
 use rusqlite::Connection;
@@ -173,7 +173,10 @@ impl Desk {
                                 Err(fenced(&append.run))
                             }
                             Err(error) => return Err(failed()(error)),
-                            Ok(()) => Ok(()),
+                            Ok(()) => {
+                                failpoint::pass("after insert");
+                                Ok(())
+                            }
                         }
                     }
                 }

@@ -6,6 +6,7 @@ use super::commit::{Append, Body};
 use super::writer::Writer;
 use super::{JournalError, number};
 use crate::RunStatus;
+use crate::failpoint;
 use crate::journal::{Ack, Event, RunLog};
 use crashwise_core::RunId;
 use rusqlite::{CachedStatement, Connection, params};
@@ -52,7 +53,9 @@ impl RunLog for SqliteLog {
         let (done, kept) = oneshot::channel();
         match encoded(event) {
             Ok(body) => {
+                failpoint::pass("before append");
                 self.writer.append(Append { body, done: Some(done), ..self.draft(at_ms, event) });
+                failpoint::pass("after append");
             }
             Err(error) => drop(done.send(Err(error))),
         }

@@ -3,7 +3,6 @@
 mod blobs;
 mod chain;
 mod commit;
-mod failpoint;
 mod later;
 mod log;
 mod owner;
@@ -22,6 +21,7 @@ pub(crate) use writer::Writer;
 
 use super::{Cached, Created, Event, Journal, JournalError, Record, Submission, Taken, Text};
 use crate::engine::Building;
+use crate::failpoint;
 use async_trait::async_trait;
 use crashwise_core::{Fingerprint, RunId};
 use log::SqliteLog;
@@ -116,6 +116,7 @@ impl Journal for SqliteJournal {
         let kind = event.kind();
         let owner = self.owner.name().to_owned();
         let (id, at_ms, run) = (run.id.clone(), run.at_ms, Arc::clone(run));
+        failpoint::pass("before create");
         let made = self
             .writer
             .exec(move |connection| {
@@ -151,6 +152,7 @@ impl Journal for SqliteJournal {
                 Ok(Ok(no))
             })
             .await?;
+        failpoint::pass("after create");
         match made {
             Ok(no) => Ok(Created::New(Box::new(SqliteLog::new(self.writer.clone(), id, no, end)))),
             Err(known) => {
@@ -172,6 +174,7 @@ impl Journal for SqliteJournal {
     async fn take(&self, run: &RunId) -> Result<Option<Taken>, JournalError> {
         let (folder, owner, id) = (self.folder.clone(), self.owner.name().to_owned(), run.clone());
         let now = self.owner.now_ms();
+        failpoint::pass("before claim");
         let taken = self
             .writer
             .exec(move |connection| {
@@ -197,15 +200,17 @@ impl Journal for SqliteJournal {
         if claimed == Some(false) {
             return Err(JournalError::Owned { run: run.clone() });
         }
-        let mut past = Building::default();
-        let end = {
+        let (end, past) = {
             let reader = self.reader()?;
-            read::each(&reader, &self.blobs, no, run, |record: Record<Text>| past.add(record))?
+            let mut past = Building::of_events(read::length(&reader, no)?);
+            let end = read::each(&reader, &self.blobs, no, run, |record: Record<Text>| past.add(record))?;
+            (end, past)
         };
         let mut log = SqliteLog::new(self.writer.clone(), run.clone(), no, end);
         if claimed.is_some() {
             let event = Event::Claimed { owner: self.owner.name().to_owned() };
             super::RunLog::append(&mut log, now, &event).kept().await?;
+            failpoint::pass("after claim");
         }
         Ok(Some(Taken { log: Box::new(log), past: past.done() }))
     }
@@ -222,6 +227,7 @@ impl Journal for SqliteJournal {
         let Ok(kept) = self.blobs.put_large(&body) else { return };
         let (fp, module) = (fp.as_str().to_owned(), module.to_owned());
         self.writer.exec_later(move |connection| {
+            failpoint::pass("before cache");
             connection
                 .prepare_cached(
                     "INSERT OR REPLACE INTO cache(fp, module, body, blob, made_ms, cost_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -233,8 +239,9 @@ impl Journal for SqliteJournal {
                     kept.blob(),
                     number(result.made_ms),
                     number(result.cost_ms)
-                ])
-                .map(drop)
+                ])?;
+            failpoint::pass("after cache");
+            Ok(())
         });
     }
 }

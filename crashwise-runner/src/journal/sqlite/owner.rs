@@ -1,6 +1,7 @@
 //! Who carries out runs: each process holds a lock on a file, which the system releases when the process ends.
 
 use super::JournalError;
+use crate::failpoint;
 use crashwise_core::RunId;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -23,8 +24,11 @@ impl Owner {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
+        failpoint::pass("before owner");
         let lock = File::create_new(&path).map_err(failed)?;
+        failpoint::pass("before lock");
         lock.lock().map_err(failed)?;
+        failpoint::pass("after lock");
         Ok(Self { name, path, lock: Mutex::new(Some(lock)) })
     }
 

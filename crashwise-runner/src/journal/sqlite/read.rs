@@ -60,6 +60,15 @@ pub(crate) fn each<V: Payload>(
     Ok(end)
 }
 
+/// How many events a run has, should none be missing.
+pub(crate) fn length(connection: &Connection, no: i64) -> Result<u64, JournalError> {
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT max(seq) FROM events WHERE run = ?1")
+        .and_then(|mut statement| statement.query_row([no], |row| row.get(0)))
+        .map_err(storage("reading the journal failed"))?;
+    Ok(last.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
+}
+
 /// A row of the table of events.
 struct Raw<'r> {
     seq: u64,

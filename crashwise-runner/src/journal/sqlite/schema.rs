@@ -1,6 +1,7 @@
 //! The database file: its format, its settings, and what is refused.
 
 use super::{Durability, JournalError, storage};
+use crate::failpoint;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::Path;
@@ -125,14 +126,17 @@ fn check(connection: &mut Connection, path: &Path, access: Access) -> Result<(),
             return Err(refuse("it is empty".to_owned()));
         };
         // Two processes may get here at once; the second finds the tables made.
+        failpoint::pass("before tables");
         connection.pragma_update(None, "journal_mode", "wal")?;
         let making = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         if identity(&making)?.2 == 0 {
             making.execute_batch(TABLES)?;
+            failpoint::pass("within tables");
             making.pragma_update(None, "application_id", APPLICATION_ID)?;
             making.pragma_update(None, "user_version", FORMAT)?;
         }
         making.commit()?;
+        failpoint::pass("after tables");
         (application, format, objects) = identity(connection)?;
     }
     if application != APPLICATION_ID {

@@ -20,5 +20,6 @@ pub(crate) fn pass(name: &str) {
     }
 }
 
+/// Nothing dies outside tests.
 #[cfg(not(test))]
 pub(crate) fn pass(_: &str) {}
