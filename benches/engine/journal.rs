@@ -5,6 +5,7 @@ use crate::flow::{Flow, TIMES, request};
 use crate::measure::{median, process_seconds};
 use crate::runtime;
 use crate::step::each;
+use crashwise_core::RunId;
 use crashwise_runner::{Durability, RunFilter, RunStatus, RunStore, Runner, RunnerBuilder};
 use serde_json::json;
 use std::path::Path;
@@ -50,25 +51,22 @@ pub fn durable(folder: &Path, runs: u64, steps: u64, turns: u32) {
     );
 }
 
-/// How long a run takes to come back to where it was. A folder of its own keeps the journal, with the run carried on from
-/// there at the next time: for profiles of nothing but the replay.
+/// How long a run takes to come back to where it was. In a folder that is kept, the first call leaves a run that waits and the
+/// next replays it: for profiles of nothing but the replay.
 pub fn replay(folder: &Path, kept: Option<&Path>, steps: u64) {
     let runtime = runtime();
     let state = tempfile::tempdir_in(folder).expect("a folder");
     let state = kept.unwrap_or(state.path());
     let waiting = RunFilter::new().with_status(RunStatus::Running);
     let known = RunStore::open(state).ok().and_then(|store| store.list(&waiting).expect("runs").pop());
-    let id = known.map(|run| run.run_id).unwrap_or_else(|| {
-        runtime.block_on(async {
-            let runner = on(state).durability(Durability::Relaxed).build().expect("a runner");
-            let handle = runner.submit(request(steps, true)).await.expect("a run");
-            while handle.steps().len() < usize::try_from(steps).expect("a number") {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            runner.shutdown().await;
-            handle.id().clone()
-        })
-    });
+    let id = match known {
+        Some(run) => run.run_id,
+        None if kept.is_some() => {
+            let id = runtime.block_on(leave(state, steps));
+            return println!("replay: run {id} waits after {steps} steps in {}", state.display());
+        }
+        None => runtime.block_on(leave(state, steps)),
+    };
     runtime.block_on(async {
         let (began, spent) = (Instant::now(), process_seconds());
         let runner = on(state).build().expect("a runner");
@@ -84,6 +82,17 @@ pub fn replay(folder: &Path, kept: Option<&Path>, steps: u64) {
             each(Duration::from_secs_f64(process_seconds() - spent), steps)
         );
     });
+}
+
+/// Leaves a run behind that has done its steps and waits.
+async fn leave(state: &Path, steps: u64) -> RunId {
+    let runner = on(state).durability(Durability::Relaxed).build().expect("a runner");
+    let handle = runner.submit(request(steps, true)).await.expect("a run");
+    while handle.steps().len() < usize::try_from(steps).expect("a number") {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    runner.shutdown().await;
+    handle.id().clone()
 }
 
 /// How long a large journal takes to open.

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Without a name everything is measured. `--folder` is where journals are written; it should be on the disk that counts.
-//! `--steps` is how many are replayed; `--kept` is where the journal of the replay stays: with a journal that was made before,
-//! nothing but its replay happens, on a copy of it as often as wanted. `--runs` measures durable steps of so many runs only.
+//! `--steps` is how many are replayed. With `--kept`, the first call leaves a run that waits in that folder, and the next
+//! replays it. `--runs` measures the durable steps of so many runs only.
 //! The bench of the peers is `benches/engine/peers.sh`.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 

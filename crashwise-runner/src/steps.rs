@@ -159,7 +159,8 @@ impl From<StepReport> for StepLine {
 
 /// The steps in the order in which they were asked for. Of one that was carried out again, the last time.
 pub(crate) fn in_order(lines: &[StepLine]) -> Vec<StepReport> {
-    let last: HashMap<&StepKey, usize, foldhash::fast::RandomState> = lines.iter().enumerate().map(|(at, line)| (&line.key, at)).collect();
+    let last: HashMap<&StepKey, usize, foldhash::fast::RandomState> =
+        lines.iter().enumerate().map(|(at, line)| (&line.key, at)).collect();
     let is_last = |(at, line): &(usize, &StepLine)| last.get(&line.key) == Some(at);
     let mut kept: Vec<&StepLine> = lines.iter().enumerate().filter(is_last).map(|(_, line)| line).collect();
     kept.sort_by(|a, b| a.index.cmp(&b.index).then_with(|| a.key.cmp(&b.key)));

@@ -1,9 +1,9 @@
 //! What the journal says of a run when it is carried on.
 
 use super::mailbox::Mailbox;
+use crate::RunStatus;
 use crate::journal::{Event, Outcome, Payload, Record, RunEnd, StepEnd, Text};
 use crate::steps::StepLine;
-use crate::RunStatus;
 use crashwise_core::Fingerprint;
 use crashwise_core::workflow::{Command, StepError, StepErrorKind, StepKey};
 use serde::Deserialize;

@@ -7,7 +7,9 @@ mod memory;
 pub(crate) mod sqlite;
 
 pub use error::JournalError;
-pub(crate) use event::{ChildFound, Event, KINDS, Outcome, Payload, Record, RunEnd, StepEnd, Submission, Text};
+pub(crate) use event::{
+    ChildFound, Event, KINDS, Outcome, Payload, Record, RunEnd, StepEnd, Submission, Text,
+};
 pub(crate) use memory::MemoryJournal;
 
 use crate::engine::Past;

@@ -291,7 +291,9 @@ fn ended(folder: &Path) -> BTreeSet<String> {
         }
     }
     // Whoever died while the tables were made has carried out nothing.
-    let Ok(connection) = rusqlite::Connection::open(copy.path().join("journal.db")) else { return BTreeSet::new() };
+    let Ok(connection) = rusqlite::Connection::open(copy.path().join("journal.db")) else {
+        return BTreeSet::new();
+    };
     let Ok(mut steps) = connection.prepare(
         "SELECT runs.id || ' ' || step FROM events JOIN runs ON runs.no = run WHERE kind = 'step_ended'",
     ) else {
