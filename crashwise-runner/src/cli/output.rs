@@ -118,6 +118,9 @@ fn by_ending(path: &Path) -> Option<Format> {
 
 /// Writes a report to standard output.
 pub(super) fn print(format: Format, report: &Report, terminal: &Terminal) -> Result<(), Failure> {
+    if format != Format::Table {
+        return Terminal::print_plain(|out| write(format, report, &report::TableOptions::new(), out));
+    }
     let mut options = report::TableOptions::new().with_color(terminal.colors_output());
     if let Some(width) = terminal.width() {
         options = options.with_width(width).with_limit(100);

@@ -11,8 +11,8 @@ use super::state::StateFolder;
 use super::terminal::{GOOD, Terminal, plain};
 use super::workspaces::{Mode, Workspaces};
 use super::{interrupt, params, workspaces};
-use crate::{RunHandle, RunReport, RunRequest, Runner, RunnerBuilder, RunnerError};
-use clap::Args;
+use crate::{Durability, RunHandle, RunReport, RunRequest, Runner, RunnerBuilder, RunnerError};
+use clap::{Args, ValueEnum};
 use crashwise_core::workflow::AnyWorkflow;
 use crashwise_core::{Isolation, Metadata, Span, Target};
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,9 @@ pub(super) struct RunArgs {
     /// Let the run go on in the background and print its id; `crashwise runs` looks after it
     #[arg(long)]
     detach: bool,
+    /// What a run survives: sync a power cut, relaxed the end of its process, memory nothing
+    #[arg(long, value_enum, value_name = "LEVEL", conflicts_with = "detach")]
+    durability: Option<Level>,
     #[cfg(feature = "temporal")]
     #[command(flatten)]
     engine: super::cluster::EngineArgs,
@@ -84,6 +87,14 @@ fn is_assignment(word: &str) -> bool {
 /// The target of a workflow that says where it looks when nothing else is said.
 fn default_target(metadata: &Metadata) -> Option<String> {
     metadata.parameters.get("x-default-target")?.as_str().map(str::to_owned)
+}
+
+/// What a run in this process survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Level {
+    Sync,
+    Relaxed,
+    Memory,
 }
 
 /// Whether a run is kept so that it outlives this process.
@@ -176,13 +187,21 @@ pub(super) fn execute(
                 "single modules run on this machine: --engine temporal takes a workflow",
             ));
         }
+        if args.durability.is_some() {
+            return Err(Failure::usage(
+                "--durability is for runs on this machine: a cluster keeps all its runs",
+            ));
+        }
         let (request, detach) = (ask.request(), args.detach);
         return super::cluster::execute(&cluster, request, code, &catalogue, detach, terminal, |run| {
             args.report.report(run, prepared, terminal)
         });
     }
-    let state =
-        if keep == Keep::Durable && !from_input { StateFolder::usable(globals, terminal)? } else { None };
+    let is_kept = keep == Keep::Durable && !from_input && args.durability != Some(Level::Memory);
+    let mut state = if is_kept { StateFolder::usable(globals, terminal)? } else { None };
+    if args.durability == Some(Level::Relaxed) {
+        state = state.map(|state| state.with_durability(Durability::Relaxed));
+    }
     if args.detach {
         let Some(state) = state else { return Err(Failure::usage("--detach needs a state folder")) };
         return owner::start(&Task::Submit(Box::new(ask)), &state, globals, terminal);
@@ -205,7 +224,7 @@ pub(super) fn drive(
     terminal: &Terminal,
     begin: impl AsyncFnOnce(&Runner) -> Result<RunHandle, RunnerError>,
 ) -> Result<RunReport, Failure> {
-    let runtime = runtime()?;
+    let runtime = small_runtime()?;
     let progress = Progress::new(terminal, state.is_some());
     let workspaces = Workspaces::from_environment(progress.cache_listener())?;
     let report = runtime.block_on(async {
@@ -227,9 +246,18 @@ pub(super) fn drive(
     report
 }
 
+/// A runtime for one run: its modules compute on threads for that, so one thread has time for all the rest.
+fn small_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    started(tokio::runtime::Builder::new_multi_thread().worker_threads(1))
+}
+
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    started(&mut tokio::runtime::Builder::new_multi_thread())
+}
+
+fn started(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
     let failed = |error| Failure::failed(format!("the runtime could not be started: {error}"));
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)
+    builder.enable_all().build().map_err(failed)
 }
 
 /// A runner with everything that the program knows, and `extra`.
@@ -254,7 +282,7 @@ pub(super) fn builder(
         builder = builder.workflow_checked(name, Arc::clone(code));
     }
     if let Some(state) = state {
-        builder = builder.state_dir(state.path());
+        builder = builder.state_dir(state.path()).durability(state.durability());
     }
     builder.modules(catalogue.modules)
 }

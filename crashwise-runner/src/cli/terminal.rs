@@ -75,7 +75,19 @@ impl Terminal {
     pub(super) fn print(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let stdout = io::stdout();
         let choice = self.choice(&stdout);
-        let mut out = BufWriter::with_capacity(1 << 16, AutoStream::new(stdout.lock(), choice));
+        Self::write_to(AutoStream::new(stdout.lock(), choice), write)
+    }
+
+    /// Writes what holds no styles to standard output. A reader that went away is no error.
+    pub(super) fn print_plain(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        Self::write_to(io::stdout().lock(), write)
+    }
+
+    fn write_to(
+        stream: impl Write,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut out = BufWriter::with_capacity(1 << 16, stream);
         match write(&mut out).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {

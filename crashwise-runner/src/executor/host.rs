@@ -93,7 +93,7 @@ impl ModuleHost for Host {
         }
         let mut spool = self.spool.write().unwrap_or_else(PoisonError::into_inner);
         if matches!(*spool, Spool::Empty) {
-            *spool = Spool::Open(FindingSpool::new(self.results.scratch()?));
+            *spool = Spool::Open(FindingSpool::new(self.results.unnamed()?));
         }
         match &*spool {
             Spool::Open(spool) => spool.push(finding),

@@ -1,14 +1,18 @@
 //! Where findings and files of steps are kept, by content.
 
+mod room;
+mod sink;
 mod temporary;
 
 use crate::failpoint;
 use crashwise_core::ArtifactRef;
+use room::Room;
+use sink::{Content, Sink};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 use temporary::Temporary;
 
 /// Files by BLAKE3 of their content, `ab/cdef...` below a folder. Clones share it.
@@ -38,22 +42,25 @@ pub(crate) trait Elsewhere: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 enum Place {
     Folder(PathBuf),
-    /// Made when first needed; goes away with the last clone of the store.
-    Temporary(OnceLock<Temporary>),
+    /// Goes away with the last clone of the store: small files in memory, the others in a folder that is made when first
+    /// needed.
+    Passing(Room, OnceLock<Temporary>),
 }
+
+/// What a store that goes away keeps in memory, in bytes.
+const ROOM: usize = 16 << 20;
 
 impl ResultStore {
     /// A store that goes away.
     pub(crate) fn temporary() -> Self {
-        Self {
-            inner: Arc::new(Inner { place: Place::Temporary(OnceLock::new()), sync: false, elsewhere: None }),
-        }
+        let place = Place::Passing(Room::new(ROOM), OnceLock::new());
+        Self { inner: Arc::new(Inner { place, sync: false, elsewhere: None }) }
     }
 
-    /// A store that goes away, and finds elsewhere what it does not have.
+    /// A store that goes away, and finds elsewhere what it does not have. All its files are on the disk.
     #[cfg(feature = "temporal")]
     pub(crate) fn temporary_with(elsewhere: Arc<dyn Elsewhere>) -> Self {
-        let place = Place::Temporary(OnceLock::new());
+        let place = Place::Passing(Room::new(0), OnceLock::new());
         Self { inner: Arc::new(Inner { place, sync: false, elsewhere: Some(elsewhere) }) }
     }
 
@@ -87,7 +94,7 @@ impl ResultStore {
     pub(crate) fn root(&self) -> io::Result<&Path> {
         match &self.inner.place {
             Place::Folder(root) => Ok(root),
-            Place::Temporary(cell) => {
+            Place::Passing(_, cell) => {
                 if let Some(folder) = cell.get() {
                     return Ok(folder.path());
                 }
@@ -96,6 +103,26 @@ impl ResultStore {
                 // Of two threads the second one's folder is dropped, and so removed.
                 Ok(cell.get_or_init(|| folder).path())
             }
+        }
+    }
+
+    /// The folder for files without a name.
+    pub(crate) fn unnamed(&self) -> io::Result<PathBuf> {
+        match &self.inner.place {
+            Place::Folder(_) => self.scratch(),
+            Place::Passing(..) => Ok(std::env::temp_dir()),
+        }
+    }
+
+    /// How many bytes of a file that is being written may wait in memory.
+    fn small(&self) -> usize {
+        self.room().map_or(0, Room::small)
+    }
+
+    fn room(&self) -> Option<&Room> {
+        match &self.inner.place {
+            Place::Folder(_) => None,
+            Place::Passing(room, _) => Some(room),
         }
     }
 
@@ -110,17 +137,30 @@ impl ResultStore {
         name: &str,
         write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
     ) -> io::Result<(ArtifactRef, T)> {
-        let mut out =
-            Hashing { file: NamedTempFile::new_in(self.scratch()?)?, hasher: blake3::Hasher::new(), size: 0 };
+        let mut out = Sink::new(self)?;
         let value = {
             let mut buffered = io::BufWriter::with_capacity(64 << 10, &mut out);
             let value = write(&mut buffered)?;
             buffered.flush()?;
             value
         };
-        let Hashing { file, hasher, size } = out;
-        let digest = hasher.finalize().to_hex().to_string();
-        let path = self.path(&digest)?;
+        let (content, digest, size) = out.finish();
+        let artifact = ArtifactRef { name: name.to_owned(), digest, size };
+        self.keep(&artifact.digest, content)?;
+        Ok((artifact, value))
+    }
+
+    /// Gives what was written its name.
+    fn keep(&self, digest: &str, content: Content) -> io::Result<()> {
+        let content = match (content, self.room()) {
+            (Content::Memory(bytes), Some(room)) => match room.keep(digest, bytes) {
+                Ok(()) => return Ok(()),
+                Err(bytes) => Content::Memory(bytes),
+            },
+            (content, _) => content,
+        };
+        let file = content.into_file(self)?;
+        let path = self.path(digest)?;
         let folder = path.parent().unwrap_or(&path);
         if !path.exists() {
             fs::create_dir_all(folder)?;
@@ -138,7 +178,7 @@ impl ResultStore {
             File::open(self.root()?)?.sync_all()?;
         }
         failpoint::pass("after folder sync");
-        Ok((ArtifactRef { name: name.to_owned(), digest, size }, value))
+        Ok(())
     }
 
     /// Stores what a reader gives.
@@ -158,6 +198,9 @@ impl ResultStore {
                 format!("stored file {:?} ({}): {error}", artifact.name, artifact.digest),
             )
         };
+        if let Some(content) = self.room().and_then(|room| room.open(&artifact.digest)) {
+            return Ok(content);
+        }
         let path = self.path(&artifact.digest)?;
         if let Some(elsewhere) = &self.inner.elsewhere
             && !path.exists()
@@ -187,26 +230,6 @@ impl ResultStore {
     }
 }
 
-/// Hashes what passes through to a file.
-struct Hashing {
-    file: NamedTempFile,
-    hasher: blake3::Hasher,
-    size: u64,
-}
-
-impl Write for &mut Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +249,28 @@ mod tests {
             assert_eq!((one.digest.len(), one.size, &one.digest), (64, 4, &two.digest));
             assert_eq!(content(&store, &one).unwrap(), "same");
             assert_eq!(fs::read_dir(store.scratch().unwrap()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn what_goes_away_is_in_memory_while_it_is_small() {
+        let room = 3 * room::SMALL / 2;
+        let place = Place::Passing(Room::new(room), OnceLock::new());
+        let store = ResultStore { inner: Arc::new(Inner { place, sync: false, elsewhere: None }) };
+        let has_folder = || matches!(&store.inner.place, Place::Passing(_, folder) if folder.get().is_some());
+        let text = |letter: &str, size| letter.repeat(size);
+        let mut kept = Vec::new();
+        for (letter, size) in [("a", 10), ("a", 10), ("b", room::SMALL), ("c", room - room::SMALL - 10)] {
+            kept.push((store.put("kept", &mut text(letter, size).as_bytes()).unwrap(), letter));
+        }
+        assert!(!has_folder(), "the room is full, and nothing is on the disk");
+        for (letter, size) in [("d", 1), ("e", room::SMALL + 1)] {
+            kept.push((store.put("kept", &mut text(letter, size).as_bytes()).unwrap(), letter));
+        }
+        assert!(has_folder());
+        for (artifact, letter) in kept {
+            let expected = text(letter, usize::try_from(artifact.size).unwrap());
+            assert_eq!(content(&store, &artifact).unwrap(), expected);
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) use later::LaterReader;
 pub(crate) use owner::Owner;
 #[cfg(test)]
 pub(crate) use schema::FORMAT;
-pub(crate) use schema::{Access, open};
+pub(crate) use schema::{Access, FILE, open};
 pub(crate) use writer::Writer;
 
 use super::{Cached, Created, Event, Journal, JournalError, Record, Submission, Taken, Text};

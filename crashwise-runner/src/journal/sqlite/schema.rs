@@ -2,6 +2,7 @@
 
 use super::{Durability, JournalError, storage};
 use crate::failpoint;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::Path;
@@ -166,6 +167,8 @@ fn check(connection: &mut Connection, path: &Path, access: Access) -> Result<(),
             return Err(refuse(format!("it does not take synchronous = {level}")));
         }
         connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
+        // The log stays when the last connection is closed: the next run goes on writing it.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A log of more bytes than this is moved into the database when its writer ends.
-const LONG_LOG: u64 = 512 << 10;
+const LONG_LOG: u64 = 256 << 10;
 
 /// How long a full disk or a busy database is waited out before who waits is told.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
