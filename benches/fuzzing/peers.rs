@@ -54,13 +54,17 @@ impl Peers {
         command
     }
 
-    /// Executes a target so many times, with an empty corpus that grows on disk, and returns the seconds of CPU time that it took.
+    /// Executes a target so many times, with an empty corpus that grows in a folder, and returns the seconds of CPU time that it
+    /// took.
     pub fn fuzz(&self, peer: Peer, target: &str, runs: u32, seed: usize) -> f64 {
         let folder = tempfile::tempdir().expect("a folder");
+        let corpus = folder.path().join("corpus");
+        std::fs::create_dir(&corpus).expect("a folder");
         let flags = [
             format!("-runs={runs}"),
             format!("-seed={seed}"),
             format!("-artifact_prefix={}/", folder.path().display()),
+            corpus.display().to_string(),
         ];
         let before = children_seconds();
         let output = self.command(peer, target, &flags, folder.path()).output().expect("it starts");

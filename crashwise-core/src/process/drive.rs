@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::cgroup::Group;
+use super::disk::grown_past;
 use super::plan::{self, Prepared, Stage};
 use super::running::{CutOnDrop, LINGER, Lifeline};
 use super::{Cause, Enforcement, Line, Output, ProcessError, Running, Spec, Status, Stdin, Stream, Usage};
@@ -310,47 +311,4 @@ fn feed(to: Option<OwnedFd>, bytes: Vec<u8>) -> io::Result<()> {
         });
     }
     Ok(())
-}
-
-/// Returns when `roots` hold more than `limit` bytes more than at the first look.
-async fn grown_past(roots: Vec<PathBuf>, limit: u64) {
-    let roots: Arc<[PathBuf]> = roots.into();
-    let measure = || {
-        let roots = Arc::clone(&roots);
-        async move { tokio::task::spawn_blocking(move || roots.iter().map(|root| allocated(root)).sum()).await }
-    };
-    let before: u64 = measure().await.unwrap_or(0);
-    let mut took = Duration::ZERO;
-    loop {
-        // A corpus of many files takes long to look through, which must not cost more than a hundredth of a core.
-        tokio::time::sleep(Duration::from_millis(250).max(took * 100)).await;
-        let begin = Instant::now();
-        let measured = measure().await;
-        took = begin.elapsed();
-        if measured.is_ok_and(|now: u64| now > before.saturating_add(limit)) {
-            return;
-        }
-    }
-}
-
-/// Bytes allocated below `root`, following no link, looking at no more than 100,000 entries.
-fn allocated(root: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut total = 0;
-    let mut seen = 0;
-    let mut pending = vec![root.to_owned()];
-    while let Some(directory) = pending.pop() {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            seen += 1;
-            if seen > 100_000 {
-                return total;
-            }
-            let Ok(data) = entry.metadata() else { continue };
-            total += data.blocks() * 512;
-            if data.is_dir() {
-                pending.push(entry.path());
-            }
-        }
-    }
-    total
 }

@@ -30,6 +30,7 @@
 mod capability;
 mod cgroup;
 mod confine;
+mod disk;
 mod drive;
 mod enforcement;
 mod error;

@@ -250,6 +250,9 @@ impl Build<'_> {
             .args(["build", "--release", "--offline", "--target", host])
             .env("CARGO_TARGET_DIR", &self.output)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+            // Without a profile that says otherwise cargo takes out what reports name functions and lines by.
+            .env("CARGO_PROFILE_RELEASE_STRIP", "none")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "1")
             .env("TMPDIR", self.output.join("tmp"))
             .read(sysroot)
             .read(cargo_home)

@@ -119,6 +119,7 @@ pub(super) async fn prepare(
             ],
             dictionary: dictionaries.into_iter().find(|path| path.is_file()),
             base: base.clone(),
+            recursion: true,
             ..Ready::new(target, "libFuzzer (cargo-fuzz)", format!("{} {name} --", built.command))
         }
     });

@@ -11,6 +11,9 @@ use super::libfuzzer::{ArtifactKind, Replay, tail};
 use super::session::{Ready, Session, module_error};
 use super::triage::{CrashReport, Sighting, triage};
 
+/// Seconds after which an input is taken for one of a hang that is known, if it is in the same loop.
+const BRIEF: u64 = 2;
+
 /// A crash as a campaign tells of it.
 pub(super) struct Seen {
     pub(super) kind: Option<ArtifactKind>,
@@ -101,6 +104,14 @@ impl Session<'_> {
         {
             return Ok(true);
         }
+        let slow = kind == Some(ArtifactKind::Timeout) && self.state().kin.hung(&ready.target.name);
+        if let (true, Some(input)) = (slow, &input) {
+            // One that takes this long in a loop that is known need not be waited for to its end.
+            let report = replay.briefly(BRIEF).run(input, cancel).await.map_err(module_error)?.report;
+            if report.is_none_or(|report| self.state().kin.hangs(&ready.target.name, &report)) {
+                return Ok(true);
+            }
+        }
         let mut confirmed = None;
         let mut tries = 0;
         if let Some(input) = &input {
@@ -128,6 +139,10 @@ impl Session<'_> {
             input = Some(longer);
         }
         let sure = confirmed.is_some();
+        if slow && !sure {
+            // It took longer than inputs may since the first hang, and not longer than they may.
+            return Ok(true);
+        }
         let found = confirmed.or_else(|| Some((triage(&log, &self.scope)?, log.clone())));
         let Some((report, log)) = found else {
             let what = format!("a crash of {}", ready.target.name);

@@ -24,6 +24,20 @@ impl Kin {
             })
     }
 
+    /// Whether a hang of `target` was seen.
+    pub(super) fn hung(&self, target: &str) -> bool {
+        self.hangs.iter().any(|(other, _)| other == target)
+    }
+
+    /// Whether a hang of `target` is on the way of one that was seen.
+    pub(super) fn hangs(&self, target: &str, report: &CrashReport) -> bool {
+        let path = report.path();
+        report.kind == "timeout"
+            && self.hangs.iter().any(|(other, known)| {
+                other == target && !known.is_empty() && path.starts_with(&as_words(known))
+            })
+    }
+
     /// Whether a crash of `target` is one that was seen. `again` is what a hang's input did when it was run once more: what
     /// both stacks begin with leads to the loop.
     pub(super) fn is_known(
@@ -62,6 +76,10 @@ impl Kin {
     }
 }
 
+fn as_words(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +101,8 @@ mod tests {
         let mut kin = Kin::default();
         let (first, again) = (hang(&["next", "walk", "parse"]), hang(&["check", "walk", "parse"]));
         assert!(!kin.is_known("t", &first, Some(&again)));
+        assert!(kin.hung("t") && !kin.hung("u"));
+        assert!(kin.hangs("t", &hang(&["other", "walk", "parse"])) && !kin.hangs("t", &hang(&["parse"])));
         assert!(kin.is_known("t", &hang(&["walk", "parse"]), None));
         assert!(kin.is_known("t", &hang(&["other", "walk", "parse"]), None));
         assert!(!kin.is_known("t", &hang(&["spin", "render"]), None));

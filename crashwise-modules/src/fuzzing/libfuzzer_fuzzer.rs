@@ -96,6 +96,7 @@ pub(super) async fn prepare(cx: &ModuleContext, names: &[String]) -> Result<Vec<
             base: relative.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned(),
             seeds: vec![beside.join(format!("{name}_seed_corpus"))],
             dictionary: Some(beside.join(format!("{name}.dict"))).filter(|path| path.is_file()),
+            recursion: true,
             ..Ready::new(target, "libFuzzer", format!("./{}", relative.display()))
         }
     });

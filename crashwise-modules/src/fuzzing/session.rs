@@ -22,7 +22,9 @@ use super::corpora::Kept;
 use super::coverage::{Counted, Reached};
 use super::judge::Seen;
 use super::kin::Kin;
-use super::libfuzzer::{Campaign, CampaignEvent, FlagsBy, Merge, Progress, Replay, Target, Totals};
+use super::libfuzzer::{
+    ArtifactKind, Campaign, CampaignEvent, FlagsBy, Merge, Nesting, Progress, Replay, Target, Totals,
+};
 use super::triage::{Known, Scope, StackHash, signature};
 
 /// How often new inputs are kept: what a kill costs at most.
@@ -187,22 +189,25 @@ impl Session<'_> {
         let part = if self.options.replay { share } else { share / 4 };
         self.known(&ready, &replay, &kept, part).await?;
         let left = share.saturating_sub(begin.elapsed()).max(Duration::from_secs(1));
+        let nesting = self.time_for_nesting(&ready, left);
         let mut campaign = Campaign::new(ready.target.clone(), &corpus, place.join("work"))
-            .with_budget(left)
+            .with_budget(left.saturating_sub(nesting))
             .with_jobs(if self.options.replay { 1 } else { self.options.jobs })
             .with_seed(self.options.seed);
         campaign.executions = self.options.executions;
         campaign.replay = self.options.replay;
-        campaign.small_stack.store(ready.recursion && !self.options.replay, Ordering::Relaxed);
+        let recursion = ready.recursion && ready.target.flags.is_variable() && !self.options.replay;
+        campaign.small_stack.store(recursion, Ordering::Relaxed);
         let small_stack = Arc::clone(&campaign.small_stack);
         campaign.dictionary.clone_from(&ready.dictionary);
         let (sender, mut events) = mpsc::channel(64);
         let ended = CancellationToken::new();
         let run = async {
             let totals = self.drive(&ready, &campaign, &sender).await;
+            let nested = self.nest(&ready, &campaign, nesting, &sender).await;
             drop(sender);
             ended.cancel();
-            totals
+            totals.and_then(|totals| nested.map(|()| totals))
         };
         // Crashes are looked at beside, one after the other, so that statistics go on; only new ones are queued.
         let (queue, mut fresh) = mpsc::unbounded_channel();
@@ -308,6 +313,45 @@ impl Session<'_> {
             seed: campaign.seed,
         };
         afl.run(cancel, events).await
+    }
+
+    /// How much of `left` is for recursion without bound in a target that does not look for it itself.
+    fn time_for_nesting(&self, ready: &Ready, left: Duration) -> Duration {
+        if !ready.recursion || ready.target.flags != FlagsBy::Arguments || self.options.replay {
+            return Duration::ZERO;
+        }
+        (left / 10).min(Duration::from_mins(1))
+    }
+
+    /// Looks for recursion without bound in what the campaign has found.
+    async fn nest(
+        &self,
+        ready: &Ready,
+        campaign: &Campaign,
+        budget: Duration,
+        events: &mpsc::Sender<CampaignEvent>,
+    ) -> Result<(), ProcessError> {
+        if budget.is_zero() {
+            return Ok(());
+        }
+        let nesting = Nesting {
+            target: &ready.target,
+            corpus: &campaign.corpus,
+            work: self.place(ready).join("nesting"),
+            seed: self.options.seed.into(),
+        };
+        for killer in nesting.search(budget, self.cx.cancel_token()).await? {
+            let crash = CampaignEvent::Crash {
+                kind: Some(ArtifactKind::Crash),
+                input: Some(killer.input),
+                log: killer.log,
+                executions: self.state().progress.get(&ready.target.name).map_or(0, |told| told.executions),
+            };
+            if events.send(crash).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn save_until(&self, ended: &CancellationToken, kept: &Kept<'_>, corpus: &Path) {

@@ -230,6 +230,8 @@ impl Fuzzing {
         let until = self.flags.seconds.map(|seconds| self.shared.begin + Duration::from_secs(seconds));
         let mut input = Vec::new();
         let (mut runs, mut looked) = (0_u64, Instant::now());
+        let reload = self.flags.reload.map(Duration::from_secs);
+        let mut reloaded = looked;
         loop {
             if self.flags.runs.is_some_and(|most| self.shared.mailbox.executions() >= most) {
                 break;
@@ -243,7 +245,10 @@ impl Fuzzing {
                 if now.duration_since(looked) >= Duration::from_secs(1) {
                     looked = now;
                     self.shared.set(self.engine.status());
-                    if let Some(corpus) = corpora.first() {
+                    if let (Some(corpus), Some(reload)) = (corpora.first(), reload)
+                        && now.duration_since(reloaded) >= reload
+                    {
+                        reloaded = now;
                         self.read(corpus);
                     }
                 }
@@ -308,10 +313,11 @@ impl Fuzzing {
             .into_iter()
             .flatten()
             .flatten()
-            .filter_map(|entry| {
-                Some((entry.metadata().ok().filter(fs::Metadata::is_file)?.len(), entry.path()))
+            .map(|entry| (entry.path(), entry))
+            .filter(|(path, _)| !self.known.contains(path))
+            .filter_map(|(path, entry)| {
+                Some((entry.metadata().ok().filter(fs::Metadata::is_file)?.len(), path))
             })
-            .filter(|(_, path)| !self.known.contains(path))
             .collect();
         files.sort();
         for (_, path) in files {

@@ -30,6 +30,8 @@ pub(super) struct Flags {
     pub(super) stack: usize,
     /// Whether short parts are repeated many times.
     pub(super) repeat: bool,
+    /// Seconds between two looks for what others added to the corpus; none to look at the begin only.
+    pub(super) reload: Option<u64>,
     /// Directories of inputs, of which the first grows, and files to run once.
     pub(super) inputs: Vec<PathBuf>,
 }
@@ -48,6 +50,7 @@ impl Flags {
             words: None,
             stack: 8192,
             repeat: false,
+            reload: Some(1),
             inputs: Vec::new(),
         };
         for flag in text.split(SEPARATOR).filter(|flag| !flag.is_empty()) {
@@ -69,6 +72,7 @@ impl Flags {
                     let kib = number().and_then(|kib| usize::try_from(kib).ok()).unwrap_or(flags.stack);
                     flags.stack = kib.clamp(64, 1 << 20);
                 }
+                "reload" => flags.reload = number().filter(|seconds| *seconds > 0),
                 "repeat" => flags.repeat = value == "1",
                 _ => {}
             }
@@ -118,6 +122,9 @@ mod tests {
         let flags = Flags::parse(&text.join("\u{1f}"));
         assert_eq!((flags.runs, flags.seed, flags.prefix.as_str(), flags.repeat), (Some(5), 9, "/w/", true));
         assert_eq!((flags.inputs, flags.stack), (vec![PathBuf::from("/corpus")], 64));
+        for (text, reload) in [("", Some(1)), ("-reload=0", None), ("-reload=7", Some(7))] {
+            assert_eq!(Flags::parse(text).reload, reload, "{text}");
+        }
     }
 
     #[test]

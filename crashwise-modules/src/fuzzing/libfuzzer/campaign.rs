@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crashwise_core::process::{ProcessError, Spec};
 use crashwise_core::read_regular;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::heat::Heat;
 use super::job::{self, Said};
 use super::outcome::{ArtifactKind, Ending};
 use super::target::Target;
@@ -123,9 +124,12 @@ struct Shared {
     progress: Progress,
     last_line: Option<Instant>,
     last_find: Option<Instant>,
-    /// When the files of the corpus were counted last.
-    counted: Option<Instant>,
+    /// When the corpus was last counted, and had last changed then.
+    counted: Option<(Instant, Option<SystemTime>)>,
     rounds: u64,
+    /// Inputs that took too long.
+    hangs: u32,
+    heat: Heat,
     cut_short: Option<String>,
 }
 
@@ -240,6 +244,7 @@ impl Campaign {
         let (result, mut before) = tokio::join!(jobs, ticks);
         result?;
         let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.arrange(&mut shared.heat, false);
         (shared.last_line, shared.counted) = (None, None);
         let last = reckoned(&mut shared, begin, &mut before, &self.corpus);
         Ok(Totals { last, rounds: shared.rounds, cut_short: shared.cut_short })
@@ -266,12 +271,8 @@ impl Campaign {
             if left < Duration::from_millis(200) || cancel.is_cancelled() || runs == Some(0) {
                 return Ok(());
             }
-            let number = {
-                let mut shared = lock(shared);
-                shared.rounds += 1;
-                shared.rounds
-            };
-            let spec = self.spec(&work, left, runs, number);
+            let round = self.next_round(&mut lock(shared));
+            let spec = self.spec(&work, left, runs, round);
             let mut caught = Vec::new();
             let round = job::run(spec, until + Duration::from_secs(2), cancel, |said| match said {
                 Said::Caught { artifact, log } => {
@@ -319,7 +320,9 @@ impl Campaign {
                     return Ok(());
                 }
                 Ending::Crashed | Ending::Memory => {
-                    lock(shared).progress.crashes += 1;
+                    let log = [round.exit.stdout.bytes(), round.exit.stderr.bytes()].concat();
+                    let kind = round.artifact.as_deref().and_then(ArtifactKind::of);
+                    lock(shared).note(kind, &log);
                     // An input that no handler wrote down may still lie where the process and this one share a file.
                     let input = round.artifact.as_ref().and_then(|path| read(path).ok());
                     let input = input.or_else(|| super::left::left_behind(&work));
@@ -332,12 +335,7 @@ impl Campaign {
                     if let (false, Some(input)) = (round.fuzzed, &input) {
                         self.forget(input);
                     }
-                    let crash = CampaignEvent::Crash {
-                        kind: round.artifact.as_deref().and_then(ArtifactKind::of),
-                        input,
-                        log: [round.exit.stdout.bytes(), round.exit.stderr.bytes()].concat(),
-                        executions: spent,
-                    };
+                    let crash = CampaignEvent::Crash { kind, input, log, executions: spent };
                     if events.send(crash).await.is_err() {
                         return Ok(());
                     }
@@ -360,12 +358,29 @@ impl Campaign {
         self.work.join(format!("job-{job}"))
     }
 
-    fn spec(&self, work: &Path, left: Duration, runs: Option<u64>, number: u64) -> Spec {
+    /// The number of the next process, and how many inputs took too long before it.
+    fn next_round(&self, shared: &mut Shared) -> (u64, u32) {
+        shared.rounds += 1;
+        self.arrange(&mut shared.heat, shared.rounds.is_multiple_of(2));
+        (shared.rounds, shared.hangs)
+    }
+
+    /// Leaves out inputs that known crashes are made of, or puts them back. Not in a folder of somebody else, from which they
+    /// would be gone if this process were killed.
+    fn arrange(&self, heat: &mut Heat, without: bool) {
+        if !self.replay && self.corpus.parent() == self.work.parent() {
+            // What cannot be moved is fuzzed like the rest.
+            let _ = heat.arrange(&self.corpus, &self.work.join("left-out"), without);
+        }
+    }
+
+    fn spec(&self, work: &Path, left: Duration, runs: Option<u64>, (number, hangs): (u64, u32)) -> Spec {
         let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
         let mut flags: Vec<OsString> = vec![
             format!("-artifact_prefix={}/", work.display()).into(),
             "-print_final_stats=1".into(),
             format!("-max_total_time={seconds}").into(),
+            format!("-reload={}", reload(self.jobs, &self.corpus)).into(),
         ];
         if self.replay {
             flags.push("-runs=0".into());
@@ -375,6 +390,10 @@ impl Campaign {
         if self.seed != 0 {
             let number = u32::try_from(number - 1).unwrap_or(u32::MAX);
             flags.push(format!("-seed={}", self.seed.wrapping_add(number).max(1)).into());
+        }
+        if hangs > 0 {
+            // The next ones need not take as long to be noticed; whether they hang is seen when they are replayed.
+            flags.push(format!("-timeout={}", (self.target.patience >> hangs.min(4)).max(1)).into());
         }
         if let Some(longest) = self.longest {
             flags.push(format!("-max_len={longest}").into());
@@ -405,6 +424,14 @@ impl Campaign {
                 let _ = fs::remove_file(entry.path());
             }
         }
+    }
+}
+
+impl Shared {
+    fn note(&mut self, kind: Option<ArtifactKind>, log: &[u8]) {
+        self.progress.crashes += 1;
+        self.hangs += u32::from(kind == Some(ArtifactKind::Timeout));
+        self.heat.note(kind, log);
     }
 }
 
@@ -463,11 +490,25 @@ fn reckoned(shared: &mut Shared, begin: Instant, before: &mut (u64, Instant), co
     let since = |at: Option<Instant>| now.saturating_duration_since(at.unwrap_or(begin));
     shared.progress.stale_for = since(shared.last_line);
     shared.progress.last_find = since(shared.last_find);
-    if shared.counted.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
-        shared.counted = Some(now);
-        shared.progress.corpus = fs::read_dir(corpus).map_or(0, |entries| entries.count() as u64);
+    let old = |(at, _): &(Instant, _)| now.saturating_duration_since(*at) >= Duration::from_secs(1);
+    if shared.counted.as_ref().is_none_or(old) {
+        let changed = fs::metadata(corpus).and_then(|data| data.modified()).ok();
+        if changed.is_none() || shared.counted.is_none_or(|(_, before)| before != changed) {
+            shared.progress.corpus = fs::read_dir(corpus).map_or(0, |entries| entries.count() as u64);
+            shared.progress.corpus += shared.heat.left_out;
+        }
+        shared.counted = Some((now, changed));
     }
     shared.progress
+}
+
+/// After how many seconds a process looks for what others found, which takes a look at each file: none alone, and the more
+/// seldom the more there are.
+fn reload(jobs: usize, corpus: &Path) -> usize {
+    if jobs == 1 {
+        return 0;
+    }
+    1 + fs::read_dir(corpus).map_or(0, Iterator::count) / 5000
 }
 
 /// The last lines of a log, for an error message.

@@ -5,9 +5,11 @@
 //! counts and artifacts disagree. [`Replay`] runs one input, and makes it smaller while it stays the same crash.
 
 mod campaign;
+mod heat;
 mod job;
 mod left;
 mod merge;
+mod nesting;
 mod outcome;
 mod replay;
 mod status;
@@ -20,6 +22,7 @@ pub(super) use left::left_behind;
 #[cfg(feature = "in-process")]
 pub(super) use left::{CAUGHT, HEADER, LONGEST, MAILBOX};
 pub use merge::Merge;
+pub(super) use nesting::Nesting;
 pub use outcome::{ArtifactKind, Ending};
 pub use replay::{Replay, Replayed};
 pub use status::{FinalStats, Status, StatusEvent, StatusLine};

@@ -41,6 +41,12 @@ impl Replay {
         Self { target, work: work.into(), scope }
     }
 
+    /// The same with less patience for an input, in seconds.
+    pub(crate) fn briefly(&self, patience: u64) -> Self {
+        let target = self.target.clone().with_patience(patience.min(self.target.patience));
+        Self { target, ..self.clone() }
+    }
+
     /// Runs one input once.
     ///
     /// # Errors

@@ -138,6 +138,16 @@ impl Target {
         self
     }
 
+    /// What all its processes may use.
+    pub(super) fn limits(&self) -> Limits {
+        Limits::new()
+            .with_memory((self.memory + 512) << 20)
+            .with_sparse_memory()
+            .with_processes(256)
+            .with_file_size(1 << 30)
+            .with_disk(4 << 30)
+    }
+
     /// The process, in `directory`, which it may write, with `flags` after those for the limits of one input. With `names` its reports
     /// name functions and lines, which takes a second for each; without, triage's signature still tells them apart.
     pub(in crate::fuzzing) fn spec(&self, directory: &Path, names: bool, flags: &[OsString]) -> Spec {
@@ -157,14 +167,7 @@ impl Target {
             .env("TSAN_OPTIONS", &symbolize)
             .env("RUST_BACKTRACE", if names { "1" } else { "0" })
             .output_cap(2 << 20)
-            .limits(
-                Limits::new()
-                    .with_memory((self.memory + 512) << 20)
-                    .with_sparse_memory()
-                    .with_processes(256)
-                    .with_file_size(1 << 30)
-                    .with_disk(4 << 30),
-            );
+            .limits(self.limits());
         if let Some(symbolizer) = symbolizer {
             for tool in ["ASAN", "MSAN", "TSAN", "LSAN", "UBSAN"] {
                 spec = spec.env(format!("{tool}_SYMBOLIZER_PATH"), &symbolizer);

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 /// ```
 pub fn function_name(raw: &str) -> String {
     let raw = raw.trim();
-    if raw.starts_with("0x") {
+    if raw.starts_with("0x") || is_unit(raw) {
         return String::new();
     }
     let bounded = &raw[..raw.floor_char_boundary(4096)];
@@ -36,6 +36,16 @@ pub fn function_name(raw: &str) -> String {
     let name = generics(name);
     let name = braces(&name);
     plain(returned(&name)).to_owned()
+}
+
+/// Whether it is the name of a codegen unit, which stands for any function of a program without symbols:
+/// `ron.819a4148269e43f2-cgu.0`.
+fn is_unit(name: &str) -> bool {
+    let Some((unit, number)) = name.rsplit_once("-cgu.") else { return false };
+    let hash = unit.rsplit_once('.').map_or("", |(_, hash)| hash);
+    !hash.is_empty()
+        && hash.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Cuts hashes and the marks of outlined, cloned and specialised copies.
@@ -297,6 +307,9 @@ mod tests {
         for (raw, expect) in [
             ("", ""),
             ("main", "main"),
+            ("ron.819a4148269e43f2-cgu.0", ""),
+            ("a.b.7rcbfp3g-cgu.12", ""),
+            ("x-cgu.y", "x-cgu.y"),
             ("demo::parse::h106c45fd6b3fc578", "demo::parse"),
             ("r::inner::P<T>::go::{{closure}}::h106c45fd6b3fc578", "r::inner::P::go::{closure}"),
             ("<r::main::D as core::ops::drop::Drop>::drop::h7e9d730a5aced2c0", "r::main::D::drop"),

@@ -92,6 +92,7 @@ fn cause(message: &str) -> Option<&'static str> {
         ("start byte index ", "char-boundary"),
         ("end byte index ", "char-boundary"),
         ("begin <= end ", "slice-out-of-bounds"),
+        ("begin > end ", "slice-out-of-bounds"),
         ("attempt to divide by zero", "division-by-zero"),
         ("attempt to calculate the remainder with a divisor of zero", "division-by-zero"),
         ("called `Option::unwrap()` on a `None` value", "unwrap-none"),
@@ -117,6 +118,10 @@ fn cause(message: &str) -> Option<&'static str> {
         ("mid > len", "index-out-of-bounds"),
         ("chunk size must be non-zero", "division-by-zero"),
     ];
+    // The same words begin a slice beyond the end of a string and one in the middle of a character.
+    if message.contains("byte index ") && message.contains(" is out of bounds of ") {
+        return Some("slice-out-of-bounds");
+    }
     if let Some((_, cause)) = STARTS.iter().find(|(start, _)| message.starts_with(start)) {
         return Some(cause);
     }
