@@ -110,8 +110,8 @@ mod update {
         !sum
     }
 
-    /// Serves `/npm/all.zip` with a tag and whatever else with 404; keeps the first lines and the answers.
-    fn serve(content: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
+    /// Serves `/npm/all.zip`, says what it is by a header, and whatever else with 404; keeps the first lines and the answers.
+    fn serve(content: Vec<u8>, said: &'static str, asked: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -128,7 +128,7 @@ mod update {
                     lines.push(line);
                 }
                 let first = lines.first().cloned().unwrap_or_default();
-                let fresh = lines.iter().any(|line| line.eq_ignore_ascii_case("if-none-match: \"one\""));
+                let fresh = lines.iter().any(|line| line.eq_ignore_ascii_case(asked));
                 let (status, body): (_, &[u8]) = match first.as_str() {
                     line if !line.contains("/npm/all.zip") => ("404 Not Found", b"none"),
                     _ if fresh => ("304 Not Modified", b""),
@@ -136,7 +136,7 @@ mod update {
                 };
                 kept.lock().unwrap().push(format!("{first} -> {status}"));
                 let head = format!(
-                    "HTTP/1.1 {status}\r\netag: \"one\"\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    "HTTP/1.1 {status}\r\n{said}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                     body.len()
                 );
                 stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
@@ -147,8 +147,20 @@ mod update {
 
     #[test]
     fn a_mirror_is_fetched_once_and_a_missing_archive_changes_nothing() {
+        for (said, asked) in [
+            ("etag: \"one\"", "if-none-match: \"one\""),
+            (
+                "last-modified: Thu, 01 Jan 2026 00:00:00 GMT",
+                "if-modified-since: Thu, 01 Jan 2026 00:00:00 GMT",
+            ),
+        ] {
+            fetch_from(said, asked);
+        }
+    }
+
+    fn fetch_from(said: &'static str, asked: &'static str) {
         let folder = tempfile::tempdir().unwrap();
-        let (address, log) = serve(archive("X-1.json", &record("X-1", "2026-01-01T00:00:00Z")));
+        let (address, log) = serve(archive("X-1.json", &record("X-1", "2026-01-01T00:00:00Z")), said, asked);
         let update = |more: &[&str]| {
             let arguments =
                 [&["-q", "db", "update", &address, "-o", "a.cwdb", "--cache", "kept"], more].concat();

@@ -3,7 +3,8 @@
 use super::exit::Failure;
 use super::terminal::Terminal;
 use crashwise_core::error_chain;
-use reqwest::{Client, StatusCode, header};
+use reqwest::header::{self, HeaderName};
+use reqwest::{Client, StatusCode};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,21 +45,34 @@ pub(super) fn archives(
     Ok(files)
 }
 
+/// What a mirror says of an archive, and how it is asked whether that still holds, the stronger first.
+const VALIDATORS: [(&str, HeaderName, HeaderName); 2] = [
+    ("etag", header::ETAG, header::IF_NONE_MATCH),
+    ("date", header::LAST_MODIFIED, header::IF_MODIFIED_SINCE),
+];
+
 /// Fetches one archive; `false` if the one that is there is still that of the mirror.
 async fn archive(client: &Client, address: &str, file: &Path) -> Result<bool, String> {
-    let tag_file = file.with_extension("etag");
-    let known = std::fs::read_to_string(&tag_file).ok().filter(|_| file.is_file());
     let mut request = client.get(address);
-    if let Some(known) = &known {
-        request = request.header(header::IF_NONE_MATCH, known.trim());
+    let mut is_known = false;
+    for (ending, _, ask) in VALIDATORS {
+        if let Ok(known) = std::fs::read_to_string(file.with_extension(ending))
+            && file.is_file()
+        {
+            request = request.header(ask, known.trim());
+            is_known = true;
+        }
     }
     let mut response = request.send().await.map_err(|error| error_chain(&error))?;
     match response.status() {
-        StatusCode::NOT_MODIFIED if known.is_some() => return Ok(false),
+        StatusCode::NOT_MODIFIED if is_known => return Ok(false),
         StatusCode::OK => {}
         status => return Err(format!("the mirror answers {status}")),
     }
-    let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    let said = VALIDATORS.map(|(ending, header, _)| {
+        let value = response.headers().get(header).and_then(|value| value.to_str().ok());
+        (file.with_extension(ending), value.map(str::to_owned))
+    });
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut out = tempfile::NamedTempFile::new_in(folder).map_err(|error| error.to_string())?;
     let mut total = 0;
@@ -69,14 +83,18 @@ async fn archive(client: &Client, address: &str, file: &Path) -> Result<bool, St
         }
         out.write_all(&chunk).map_err(|error| error.to_string())?;
     }
-    // The tag of another archive would keep this one from ever being fetched again.
-    match std::fs::remove_file(&tag_file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.to_string()),
-        _ => {}
+    // What was said of another archive would keep this one from ever being fetched again.
+    for (kept, _) in &said {
+        match std::fs::remove_file(kept) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.to_string()),
+            _ => {}
+        }
     }
     out.persist(file).map_err(|error| error.error.to_string())?;
-    if let Some(tag) = tag {
-        std::fs::write(&tag_file, tag).map_err(|error| error.to_string())?;
+    for (kept, value) in said {
+        if let Some(value) = value {
+            std::fs::write(&kept, value).map_err(|error| error.to_string())?;
+        }
     }
     Ok(true)
 }

@@ -28,14 +28,12 @@ pub(super) type Visitor<'a> = dyn FnMut(Result<SourceFile, (String, String)>) + 
 
 /// Passes every file of a source to `visitor`, in a fixed order.
 pub(super) fn visit(path: &Path, visitor: &mut Visitor<'_>) -> Result<(), DatabaseError> {
-    let io = |source| DatabaseError::Io { doing: "read", path: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(io)?;
+    let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
     if metadata.is_dir() {
-        return visit_folder(path, visitor).map_err(io);
+        return visit_folder(path, visitor);
     }
     match extension(path).as_str() {
-        "zip" => visit_zip(File::open(path).map_err(io)?, &name_of(path), visitor)
-            .map_err(|error| io(std::io::Error::other(error))),
+        "zip" => visit_zip(path, &name_of(path), visitor),
         "json" | "yaml" | "yml" | "md" => {
             visitor(read_file(path, &name_of(path)));
             Ok(())
@@ -44,15 +42,21 @@ pub(super) fn visit(path: &Path, visitor: &mut Visitor<'_>) -> Result<(), Databa
     }
 }
 
-fn visit_folder(root: &Path, visitor: &mut Visitor<'_>) -> std::io::Result<()> {
+fn unreadable(path: &Path, source: std::io::Error) -> DatabaseError {
+    DatabaseError::Io { doing: "read", path: path.to_owned(), source }
+}
+
+fn visit_folder(root: &Path, visitor: &mut Visitor<'_>) -> Result<(), DatabaseError> {
     let mut open = vec![(root.to_owned(), 0)];
     let mut files = 0;
     while let Some((folder, depth)) = open.pop() {
-        let mut entries: Vec<PathBuf> =
-            fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        let entries = fs::read_dir(&folder)
+            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+        let mut entries: Vec<PathBuf> = entries.map_err(|error| unreadable(&folder, error))?;
         entries.sort();
         for path in entries {
-            let kind = fs::symlink_metadata(&path)?.file_type();
+            let metadata = fs::symlink_metadata(&path).map_err(|error| unreadable(&path, error))?;
+            let kind = metadata.file_type();
             if kind.is_dir() {
                 let hidden = name_of(&path).starts_with('.');
                 if !hidden && depth < MAX_DEPTH {
@@ -68,16 +72,14 @@ fn visit_folder(root: &Path, visitor: &mut Visitor<'_>) -> std::io::Result<()> {
                 "md" if name_of(&path).contains('-')
                     && name_of(&path).contains(|c: char| c.is_ascii_digit()) => {}
                 "zip" => {
-                    if let Err(error) = visit_zip(File::open(&path)?, &relative, visitor) {
-                        visitor(Err((relative, error.to_string())));
-                    }
+                    visit_zip(&path, &relative, visitor)?;
                     continue;
                 }
                 _ => continue,
             }
             files += 1;
             if files > MAX_FILES {
-                return Err(std::io::Error::other("there are too many files"));
+                return Err(unreadable(root, std::io::Error::other("there are too many files")));
             }
             visitor(read_file(&path, &relative));
         }
@@ -85,8 +87,11 @@ fn visit_folder(root: &Path, visitor: &mut Visitor<'_>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn visit_zip(file: File, name: &str, visitor: &mut Visitor<'_>) -> Result<(), zip::result::ZipError> {
-    let mut archive = zip::ZipArchive::new(file)?;
+/// An archive holds all advisories of an ecosystem: without it a database would be silent about them.
+fn visit_zip(path: &Path, name: &str, visitor: &mut Visitor<'_>) -> Result<(), DatabaseError> {
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    let opened = zip::ZipArchive::new(file).map_err(std::io::Error::other);
+    let mut archive = opened.map_err(|error| unreadable(path, error))?;
     for index in 0..archive.len().min(MAX_FILES) {
         let mut entry = match archive.by_index(index) {
             Ok(entry) => entry,

@@ -175,6 +175,13 @@ fn one_bad_record_is_a_warning() {
     assert!(matches!(DatabaseBuilder::new().write(&file), Err(DatabaseError::Empty)));
     assert!(Database::open(&file).is_ok(), "a failed build leaves the old file");
     assert!(matches!(DatabaseBuilder::new().add(Path::new("/nowhere")), Err(DatabaseError::Io { .. })));
+    fs::create_dir(source.join("npm")).unwrap();
+    fs::write(source.join("npm/all.zip"), b"PK\x03\x04 cut").unwrap();
+    let error = DatabaseBuilder::new().add(&source).unwrap_err();
+    assert!(
+        error.to_string().ends_with("npm/all.zip cannot be read"),
+        "a whole ecosystem is missing: {error}"
+    );
 }
 
 #[test]
