@@ -129,7 +129,8 @@ async fn a_cancelled_run_ends_soon_with_what_it_has() {
         "targets": ["target"], "timeout_seconds": 600, "minimise_seconds": 600, "sandbox": "limits",
     });
     // It leaves a mark at each replay.
-    let marking = TARGET.replace("if [ -n \"$input\" ]; then", "if [ -n \"$input\" ]; then echo >>\"$0.seen\";");
+    let marking =
+        TARGET.replace("if [ -n \"$input\" ]; then", "if [ -n \"$input\" ]; then echo >>\"$0.seen\";");
     assert!(marking != TARGET);
     let (tree, test) = scripted(&marking, &config);
     let cancel = CancellationToken::new();

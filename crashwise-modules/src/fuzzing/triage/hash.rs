@@ -3,6 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, Role};
+use super::scope::is_entry;
 
 /// Frames that tell one crash from another.
 pub(super) const TELLING: usize = 3;
@@ -34,13 +35,21 @@ impl fmt::Display for StackHash {
     }
 }
 
-/// The frames by which a crash is known: the first three of the project, else of its libraries, else of anything. Of
+/// The frames by which a crash is known: the first three of the project but its harness, else of its libraries, else of anything. Of
 /// a recursion, the functions of the cycle in an order that does not depend on where the stack ran out.
 pub(super) fn telling<'a>(frames: &'a [Frame], recursive: bool) -> Vec<&'a Frame> {
     let of = |role: Role| frames.iter().filter(move |frame| frame.role == role && !frame.function.is_empty());
-    let mut chosen: Vec<&'a Frame> = of(Role::Project).collect();
+    // A harness that only calls a library is on every stack, and tells none from another.
+    let harness = harness(frames);
+    let is_harness = |frame: &Frame| {
+        frame.file.as_deref().is_some_and(|file| Some(file) == harness || file.contains("fuzz_targets/"))
+    };
+    let mut chosen: Vec<&'a Frame> = of(Role::Project).filter(|frame| !is_harness(frame)).collect();
     if chosen.is_empty() {
         chosen = of(Role::Dependency).collect();
+    }
+    if chosen.is_empty() {
+        chosen = of(Role::Project).collect();
     }
     if chosen.is_empty() {
         chosen = frames.iter().filter(|frame| !frame.function.is_empty()).collect();
@@ -51,6 +60,16 @@ pub(super) fn telling<'a>(frames: &'a [Frame], recursive: bool) -> Vec<&'a Frame
     chosen.dedup_by(|a, b| a.function == b.function);
     chosen.truncate(TELLING);
     chosen
+}
+
+/// The file of the function that the fuzzer calls.
+fn harness(frames: &[Frame]) -> Option<&str> {
+    frames
+        .iter()
+        .rev()
+        .find(|frame| frame.role == Role::Project && is_entry(&frame.function))?
+        .file
+        .as_deref()
 }
 
 /// The distinct functions that recur, sorted by name; all of them if none does.

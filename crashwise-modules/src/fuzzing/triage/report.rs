@@ -222,18 +222,22 @@ fn judged(raw: &[RawFrame<'_>], scope: &Scope) -> Vec<Frame> {
     let paths: Vec<_> = raw.iter().map(|frame| frame.file.map(normal_path)).collect();
     let places: Vec<Place> =
         raw.iter().zip(&paths).map(|(frame, path)| scope.judge(frame, path.as_deref())).collect();
+    let within = within(&places);
     let own = raw
         .iter()
         .zip(&paths)
         .any(|(_, path)| path.as_deref().is_some_and(|path| scope.relative(path).is_some()));
     let mut entered = false;
     let mut frames = Vec::with_capacity(raw.len());
-    for ((frame, path), place) in raw.iter().zip(paths).zip(places) {
+    for (((frame, path), place), within) in raw.iter().zip(paths).zip(places).zip(within) {
         let function = names.entry(frame.function).or_insert_with(|| function_name(frame.function)).clone();
         let mut role = if entered { Role::Runtime } else { place.role(own, &function) };
         // A copy of an allocator or of a string function that the sanitizer brings along.
         if role == Role::Project && path.is_none() && frame.function.starts_with("__interceptor_") {
             role = Role::Runtime;
+        }
+        if role == Role::Project && within {
+            role = Role::Dependency;
         }
         entered |= is_entry(&function);
         let file = path.map(|path| scope.relative(&path).map_or_else(|| path.to_string(), str::to_owned));
@@ -244,6 +248,26 @@ fn judged(raw: &[RawFrame<'_>], scope: &Scope) -> Vec<Frame> {
         name_by_offset(&mut frames, raw);
     }
     frames
+}
+
+/// Which frames without a path a library calls, and call only the same or the runtime: they are the library's.
+fn within(places: &[Place]) -> Vec<bool> {
+    let mut called = vec![false; places.len()];
+    let mut by_library = false;
+    for (called, place) in called.iter_mut().zip(places).rev() {
+        *called = by_library;
+        if !matches!(place, Place::Nowhere) {
+            by_library = matches!(place, Place::Dependency);
+        }
+    }
+    let mut calls_library = false;
+    for (called, place) in called.iter_mut().zip(places) {
+        *called &= calls_library && matches!(place, Place::Nowhere);
+        if !matches!(place, Place::Nowhere) {
+            calls_library = matches!(place, Place::Dependency | Place::Runtime);
+        }
+    }
+    called
 }
 
 /// Of a program without symbols all that is known of a function is where it lies.
