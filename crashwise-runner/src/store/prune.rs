@@ -21,6 +21,8 @@ pub struct Pruned {
     pub files: u64,
     /// Their size in bytes.
     pub bytes: u64,
+    /// Files that nobody names and that stay for an hour after they were written: a step that runs may be about to name them.
+    pub young: u64,
 }
 
 impl RunStore {
@@ -112,7 +114,12 @@ fn sweep(folder: &Path, named: &BTreeSet<String>, pruned: &mut Pruned) -> Result
                 .ok()
                 .and_then(|changed| SystemTime::now().duration_since(changed).ok())
                 .is_none_or(|age| age < YOUNG);
-            if named.contains(&digest) || young || !metadata.is_file() {
+            if named.contains(&digest) || !metadata.is_file() {
+                continue;
+            }
+            if young {
+                // What is being written lies there as well.
+                pruned.young += u64::from(digest.len() == 64);
                 continue;
             }
             if fs::remove_file(file.path()).is_ok() {

@@ -274,11 +274,16 @@ pub(super) fn run(args: RunsArgs, globals: &Globals, terminal: &Terminal) -> Res
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let before = now.saturating_sub(older_than.duration());
             let pruned = room.store.prune(u64::try_from(before.as_millis()).unwrap_or(0))?;
-            let text = format!(
-                "let go of {} runs and {} files of {} bytes",
-                pruned.runs, pruned.files, pruned.bytes
-            );
+            let several =
+                |number: u64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+            let (runs, files) = (several(pruned.runs, "run"), several(pruned.files, "file"));
+            let text = format!("let go of {runs} and {files} of {}", several(pruned.bytes, "byte"));
             terminal.print(|out| writeln!(out, "{text}"))?;
+            if pruned.young > 0 {
+                let files = several(pruned.young, "file");
+                terminal
+                    .note(&format!("{files} without a run: less than an hour old, left for the next prune"));
+            }
             Ok(Exit::Clean)
         }
         RunsCommand::Own => Ok(Exit::Clean),
@@ -334,6 +339,10 @@ impl Room<'_> {
 
     fn answer(&self, run: &Run, answer: &AnswerArgs, approved: bool) -> Result<Exit, Failure> {
         let id = self.find(run)?;
+        let status = self.store.status(&id)?;
+        if status.is_final() {
+            return Err(RunnerError::WrongState { id, status, wanted: "decided on" }.into());
+        }
         let waiting = self.store.waiting_approvals(&id)?;
         let name = answer.name_of(&id, &waiting)?;
         let word = if approved { "approved" } else { "rejected" };

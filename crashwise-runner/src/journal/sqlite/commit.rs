@@ -249,7 +249,7 @@ pub(super) fn hold_back(batch: &mut Vec<Command>) -> Option<(Vec<Command>, Insta
         // Who asks for something in the middle asks for all that was before it.
         return None;
     }
-    let mut go_on: HashSet<u64> = HashSet::new();
+    let mut go_on: HashSet<u64, foldhash::fast::RandomState> = HashSet::default();
     let waits: Vec<bool> = batch
         .iter()
         .rev()
@@ -281,7 +281,7 @@ pub(super) fn hold_back(batch: &mut Vec<Command>) -> Option<(Vec<Command>, Insta
 
 /// Gives each event that has none its place in the chain of its run. A begin of a step whose end is here as well gets none.
 fn place(batch: &mut [Command]) -> Result<(), JournalError> {
-    let mut begun: HashMap<(u64, &str), usize> = HashMap::new();
+    let mut begun: HashMap<(u64, &str), usize, foldhash::fast::RandomState> = HashMap::default();
     let mut superseded = Vec::new();
     for (at, command) in batch.iter().enumerate() {
         if let Command::Append(append) = command

@@ -6,6 +6,7 @@ mod commit;
 mod later;
 mod log;
 mod owner;
+mod pace;
 mod queue;
 pub(crate) mod read;
 mod schema;

@@ -40,8 +40,8 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     commands: Vec<Command>,
-    /// Somebody waits for one of them.
-    awaited: bool,
+    /// How many of them somebody waits for.
+    awaited: usize,
     /// Since when the first of them waits.
     since: Option<Instant>,
     thread: Thread,
@@ -88,6 +88,11 @@ impl Queue {
         self.lock().ended
     }
 
+    /// How many commands somebody waits for.
+    pub(super) fn awaited(&self) -> usize {
+        self.lock().awaited
+    }
+
     /// Gives what waits, as many as go into one commit.
     pub(super) fn take(&self) -> Vec<Command> {
         self.lock().take()
@@ -99,7 +104,7 @@ impl Queue {
             return;
         }
         let mut state = self.lock();
-        state.awaited |= commands.iter().any(Command::is_awaited);
+        state.awaited += commands.iter().filter(|command| command.is_awaited()).count();
         state.since = Some(since);
         state.commands.splice(0..0, commands);
         self.wake_for(state);
@@ -119,7 +124,7 @@ impl Queue {
         let mut state = self.lock();
         let mut in_vain = false;
         loop {
-            if state.awaited || state.ended || state.commands.len() >= BATCH {
+            if state.awaited > 0 || state.ended || state.commands.len() >= BATCH {
                 return !(state.ended && state.commands.is_empty());
             }
             let left = state.since.map(|since| LINGER.saturating_sub(since.elapsed()));
@@ -145,7 +150,7 @@ impl Queue {
     fn wake_for(&self, mut state: MutexGuard<'_, State>) {
         let wakes = match state.thread {
             Thread::Busy => false,
-            Thread::Dozes => state.awaited || state.commands.len() >= BATCH,
+            Thread::Dozes => state.awaited > 0 || state.commands.len() >= BATCH,
             Thread::Sleeps => true,
         };
         if wakes {
@@ -158,7 +163,7 @@ impl Queue {
 
 impl State {
     fn add(&mut self, command: Command) {
-        self.awaited |= command.is_awaited();
+        self.awaited += usize::from(command.is_awaited());
         if self.commands.is_empty() {
             self.since = Some(Instant::now());
         }
@@ -170,12 +175,12 @@ impl State {
             return self.take_all();
         }
         let rest = self.commands.split_off(BATCH);
-        self.awaited = rest.iter().any(Command::is_awaited);
+        self.awaited = rest.iter().filter(|command| command.is_awaited()).count();
         std::mem::replace(&mut self.commands, rest)
     }
 
     fn take_all(&mut self) -> Vec<Command> {
-        self.awaited = false;
+        self.awaited = 0;
         self.since = None;
         std::mem::take(&mut self.commands)
     }

@@ -6,6 +6,7 @@
 use super::JournalError;
 use super::blobs::Blobs;
 use super::commit::{Append, Desk, hold_back, may_pass};
+use super::pace::Pace;
 use super::queue::{Command, Queue};
 use rusqlite::Connection;
 use std::fmt;
@@ -148,7 +149,9 @@ impl Drop for Inner {
 
 impl Shared {
     fn work(&self) {
+        let mut pace = Pace::default();
         while self.queue.wait() {
+            pace.gather(&self.queue);
             let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
             // Somebody may have committed by itself meanwhile.
             let mut batch = self.queue.take();
@@ -158,7 +161,10 @@ impl Shared {
                 self.queue.put_back(held, since);
             }
             if !batch.is_empty() {
+                let told = batch.iter().filter(|command| command.is_awaited()).count();
+                let began = Instant::now();
                 self.commit(&mut desk, &mut batch);
+                pace.note(told, began.elapsed());
                 self.alone.store(desk.alone(), Ordering::Relaxed);
             }
         }
