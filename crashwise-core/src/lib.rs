@@ -22,6 +22,7 @@
 //! - `testing` (a feature): fakes, virtual time, replay from every prefix, the conformance suite for modules.
 //! - `cache` (feature `workspace`): workspaces of runs, isolated, shared or copy-on-write, and the cache behind them.
 //! - `store` (features `store`, `s3`): targets and results in a directory, in memory or in S3.
+//! - [`TemporaryFolder`]: scratch space that a killed process does not leave behind.
 //! - [`Stats`], [`StatsCallback`]: live statistics.
 //!
 //! # What it does not do
@@ -54,6 +55,7 @@ mod stats;
 #[cfg(feature = "store")]
 pub mod store;
 mod target;
+mod temporary;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod workflow;
@@ -82,6 +84,7 @@ pub use semver::Version;
 pub use severity::{Confidence, Severity, UnknownLevel};
 pub use stats::{Stats, StatsCallback, StatsEvent, StatsFeed};
 pub use target::{InvalidObjectUrl, ObjectUrl, Target};
+pub use temporary::TemporaryFolder;
 pub use tokio_util::sync::CancellationToken;
 #[cfg(feature = "workspace")]
 pub use workspace::CopyOnWrite;

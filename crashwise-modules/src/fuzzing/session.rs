@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crashwise_core::process::ProcessError;
 use crashwise_core::{
-    CancellationToken, Gap, GapReason, ModuleContext, ModuleError, Stats, Summary, ToolMissing, read_regular,
+    CancellationToken, Gap, GapReason, ModuleContext, ModuleError, Stats, Summary, TemporaryFolder,
+    ToolMissing, read_regular,
 };
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -462,10 +463,8 @@ pub(super) fn root(cx: &ModuleContext) -> PathBuf {
 }
 
 /// A folder to work in, which goes away with it.
-pub(super) fn work() -> Result<tempfile::TempDir, ModuleError> {
-    tempfile::Builder::new()
-        .prefix("crashwise-fuzz-")
-        .tempdir()
+pub(super) fn work() -> Result<TemporaryFolder, ModuleError> {
+    TemporaryFolder::new("fuzz")
         .map_err(|error| ModuleError::failed_to("making a working directory failed", error))
 }
 

@@ -1,6 +1,7 @@
 //! A text on standard input as a target.
 
 use super::exit::Failure;
+use crashwise_core::TemporaryFolder;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ const NAME: &str = "stdin";
 #[derive(Debug)]
 pub(super) struct StandardInput {
     folder: PathBuf,
-    _kept: tempfile::TempDir,
+    _kept: TemporaryFolder,
 }
 
 impl StandardInput {
@@ -25,7 +26,7 @@ impl StandardInput {
     }
 
     fn read(input: impl Read, limit: u64) -> io::Result<Self> {
-        let kept = tempfile::Builder::new().prefix("crashwise-stdin-").tempdir()?;
+        let kept = TemporaryFolder::new("stdin")?;
         let folder = kept.path().join(NAME);
         std::fs::create_dir(&folder)?;
         let read = io::copy(&mut input.take(limit + 1), &mut File::create(folder.join(NAME))?)?;

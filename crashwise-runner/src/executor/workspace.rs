@@ -3,18 +3,17 @@
 use async_trait::async_trait;
 use crashwise_core::archive::{ExtractOptions, extract_file};
 use crashwise_core::workflow::StepFailure;
-use crashwise_core::{Fingerprint, Isolation, RunId, Target, Workspace, error_chain};
+use crashwise_core::{Fingerprint, Isolation, RunId, Target, TemporaryFolder, Workspace, error_chain};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use tempfile::TempDir;
 
 /// A tree, and what has to stay as long as somebody looks at it.
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub(crate) workspace: Workspace,
     /// Goes away with the run.
-    _unpacked: Option<Arc<TempDir>>,
+    _unpacked: Option<Arc<TemporaryFolder>>,
 }
 
 impl Prepared {
@@ -85,10 +84,7 @@ impl WorkspaceSource for InPlace {
 
 /// Unpacks an archive into a folder of its own.
 fn unpack(archive: &Path) -> Result<Prepared, String> {
-    let folder = tempfile::Builder::new()
-        .prefix("crashwise-workspace-")
-        .tempdir()
-        .map_err(|error| error.to_string())?;
+    let folder = TemporaryFolder::new("workspace").map_err(|error| error.to_string())?;
     let tree = folder.path().join("tree");
     extract_file(archive, &tree, &ExtractOptions::new()).map_err(|error| error_chain(&error))?;
     Ok(Prepared { workspace: Workspace::owned(tree), _unpacked: Some(Arc::new(folder)) })

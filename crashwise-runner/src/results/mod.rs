@@ -2,10 +2,9 @@
 
 mod room;
 mod sink;
-mod temporary;
 
 use crate::failpoint;
-use crashwise_core::ArtifactRef;
+use crashwise_core::{ArtifactRef, TemporaryFolder};
 use room::Room;
 use sink::{Content, Sink};
 use std::fs::{self, File};
@@ -13,7 +12,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
-use temporary::Temporary;
 
 /// Files by BLAKE3 of their content, `ab/cdef...` below a folder. Clones share it.
 #[derive(Debug, Clone)]
@@ -44,7 +42,7 @@ enum Place {
     Folder(PathBuf),
     /// Goes away with the last clone of the store: small files in memory, the others in a folder that is made when first
     /// needed.
-    Passing(Room, OnceLock<Temporary>),
+    Passing(Room, OnceLock<TemporaryFolder>),
 }
 
 /// What a store that goes away keeps in memory, in bytes.
@@ -98,7 +96,7 @@ impl ResultStore {
                 if let Some(folder) = cell.get() {
                     return Ok(folder.path());
                 }
-                let folder = Temporary::new()?;
+                let folder = TemporaryFolder::new("results")?;
                 fs::create_dir(folder.path().join("tmp"))?;
                 // Of two threads the second one's folder is dropped, and so removed.
                 Ok(cell.get_or_init(|| folder).path())

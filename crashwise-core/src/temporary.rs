@@ -1,29 +1,42 @@
-//! A folder that goes away with the process, however that ends.
+//! Folders that go away with the process, however that ends.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use tempfile::TempDir;
 
-const PREFIX: &str = "crashwise-results-";
+const PREFIX: &str = "crashwise-";
 /// Held locked as long as the folder is in use.
 const LOCK: &str = "lock";
 
-/// A temporary folder. One whose process was killed is removed by the next process that makes one beside it.
+/// A folder in the system's folder for temporary files, open to its owner only, which goes away with this value. One whose
+/// process was killed is removed by the next process that makes one beside it. A file `lock` in it says whose it is.
+///
+/// ```
+/// let folder = crashwise_core::TemporaryFolder::new("example").unwrap();
+/// std::fs::write(folder.path().join("file"), "text").unwrap();
+/// let path = folder.path().to_owned();
+/// drop(folder);
+/// assert!(!path.exists());
+/// ```
 #[derive(Debug)]
-pub(super) struct Temporary {
+pub struct TemporaryFolder {
     folder: TempDir,
     _lock: File,
 }
 
-impl Temporary {
-    /// A new folder in the system's folder for such.
-    pub(super) fn new() -> io::Result<Self> {
-        Self::new_in(&std::env::temp_dir())
+impl TemporaryFolder {
+    /// A new folder; `purpose` is part of its name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made or locked.
+    pub fn new(purpose: &str) -> io::Result<Self> {
+        Self::new_in(&std::env::temp_dir(), purpose)
     }
 
-    fn new_in(place: &Path) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place)?;
+    fn new_in(place: &Path, purpose: &str) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix(&format!("{PREFIX}{purpose}-")).tempdir_in(place)?;
         // Locked before it has the name by which others look for it.
         let unnamed = folder.path().join("locking");
         let lock = File::create_new(&unnamed)?;
@@ -34,11 +47,11 @@ impl Temporary {
         Ok(Self { folder, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 }
-
 /// Removes the folders that nobody holds any more.
 fn sweep(place: &Path, own: &Path) -> io::Result<()> {
     let own_metadata = fs::symlink_metadata(own)?;
@@ -91,10 +104,10 @@ mod tests {
             folder
         };
         let left = make("crashwise-results-left", true);
-        let others = [make("crashwise-results-made-now", false), make("elsewhere", true)];
-        let used = Temporary::new_in(place.path()).unwrap();
+        let others = [make("crashwise-fuzz-made-now", false), make("elsewhere", true)];
+        let used = TemporaryFolder::new_in(place.path(), "test").unwrap();
         fs::write(used.path().join("findings"), "x").unwrap();
-        let next = Temporary::new_in(place.path()).unwrap();
+        let next = TemporaryFolder::new_in(place.path(), "test").unwrap();
         assert!(!left.exists());
         assert!(others.iter().all(|folder| folder.join("file").exists()));
         assert!(used.path().join("findings").exists() && next.path().exists());
