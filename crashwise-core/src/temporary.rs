@@ -5,12 +5,13 @@ use std::io;
 use std::path::Path;
 use tempfile::TempDir;
 
-const PREFIX: &str = "crashwise-";
+/// What the names of all such folders begin with, and of no others: state and caches of users may lie beside.
+const PREFIX: &str = "crashwise-tmp-";
 /// Held locked as long as the folder is in use.
-const LOCK: &str = "lock";
+const LOCK: &str = "crashwise-tmp.lock";
 
 /// A folder in the system's folder for temporary files, open to its owner only, which goes away with this value. One whose
-/// process was killed is removed by the next process that makes one beside it. A file `lock` in it says whose it is.
+/// process was killed is removed by the next process that makes one beside it: a lock on a file in it says that it is used.
 ///
 /// ```
 /// let folder = crashwise_core::TemporaryFolder::new("example").unwrap();
@@ -103,8 +104,13 @@ mod tests {
             }
             folder
         };
-        let left = make("crashwise-results-left", true);
-        let others = [make("crashwise-fuzz-made-now", false), make("elsewhere", true)];
+        let left = make("crashwise-tmp-results-left", true);
+        let others = [
+            make("crashwise-tmp-fuzz-made-now", false),
+            make("crashwise-state", true),
+            make("elsewhere", true),
+        ];
+        fs::write(others[0].join("lock"), "").unwrap();
         let used = TemporaryFolder::new_in(place.path(), "test").unwrap();
         fs::write(used.path().join("findings"), "x").unwrap();
         let next = TemporaryFolder::new_in(place.path(), "test").unwrap();
