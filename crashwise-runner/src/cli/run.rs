@@ -199,8 +199,14 @@ pub(super) fn execute(
     }
     let is_kept = keep == Keep::Durable && !from_input && args.durability != Some(Level::Memory);
     let mut state = if is_kept { StateFolder::usable(globals, terminal)? } else { None };
-    if args.durability == Some(Level::Relaxed) {
-        state = state.map(|state| state.with_durability(Durability::Relaxed));
+    if let Some(level @ (Level::Sync | Level::Relaxed)) = args.durability {
+        let Some(kept) = state else {
+            return Err(Failure::usage(
+                "this run is not kept, so it survives nothing: --durability sync and relaxed take a workflow, a target \
+                 other than standard input, and a state folder that can be written",
+            ));
+        };
+        state = Some(if level == Level::Relaxed { kept.with_durability(Durability::Relaxed) } else { kept });
     }
     if args.detach {
         let Some(state) = state else { return Err(Failure::usage("--detach needs a state folder")) };
