@@ -26,20 +26,7 @@ fn three(notes: &Notes, gate: &Arc<AtomicBool>) -> Script {
             let now = cx.now_ms().await?;
             let random = cx.random().await?;
             let one: u64 = cx.step("one").run(notes.writer("one", now)).await?;
-            let two = cx.step("two").run({
-                let notes = notes.clone();
-                move |_| {
-                    let (notes, gate) = (notes.clone(), Arc::clone(&gate));
-                    async move {
-                        notes.add("two");
-                        while !gate.load(Ordering::SeqCst) {
-                            tokio::time::sleep(Duration::from_millis(2)).await;
-                        }
-                        Ok(2)
-                    }
-                }
-            });
-            let two: u32 = two.await?;
+            let two: u32 = cx.step("two").run(notes.held("two", &gate, 2)).await?;
             let three: u64 = cx.step("three").run(notes.writer("three", random)).await?;
             Ok(json!([one == now, two, three == random]))
         }
@@ -92,17 +79,7 @@ async fn cleanup_that_was_done_is_not_done_again_after_a_restart() {
             async move {
                 let fails = cx.step("fails").cleanup(notes.writer("undone", ()));
                 let failed = fails.run(|_| async { Err::<u32, _>(StepFailure::fatal("as it should")) }).await;
-                let waits = cx.step("waits").run(move |_| {
-                    let (notes, gate) = (notes.clone(), Arc::clone(&gate));
-                    async move {
-                        notes.add("waits");
-                        while !gate.load(Ordering::SeqCst) {
-                            tokio::time::sleep(Duration::from_millis(2)).await;
-                        }
-                        Ok(2)
-                    }
-                });
-                let waited: u32 = waits.await?;
+                let waited: u32 = cx.step("waits").run(notes.held("waits", &gate, 2)).await?;
                 Ok(json!([failed.is_err(), waited]))
             }
         })
@@ -259,17 +236,7 @@ async fn changed_code_is_noticed() {
             async move {
                 let output =
                     cx.step("scan").call_named("probe", serde_json::to_value(&config).unwrap()).await?;
-                let wait = cx.step("wait").run(move |_| {
-                    let (notes, gate) = (notes.clone(), Arc::clone(&gate));
-                    async move {
-                        notes.add("wait");
-                        while !gate.load(Ordering::SeqCst) {
-                            tokio::time::sleep(Duration::from_millis(2)).await;
-                        }
-                        Ok(())
-                    }
-                });
-                wait.await?;
+                let () = cx.step("wait").run(notes.held("wait", &gate, ())).await?;
                 Ok(json!(output.counts.high))
             }
         })

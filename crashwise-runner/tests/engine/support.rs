@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -160,6 +160,31 @@ impl Notes {
 
     pub fn count(&self, word: &str) -> usize {
         self.all().iter().filter(|other| *other == word).count()
+    }
+
+    /// Work that writes a word and then takes until the gate is open.
+    pub fn held<T: Clone + Send + Sync + 'static>(
+        &self,
+        word: &str,
+        gate: &Arc<AtomicBool>,
+        value: T,
+    ) -> impl Fn(
+        ModuleContext,
+    ) -> futures::future::BoxFuture<'static, Result<T, crashwise_core::workflow::StepFailure>>
+    + Send
+    + Sync
+    + 'static {
+        let (write, gate) = (self.writer(word, value), Arc::clone(gate));
+        move |cx| {
+            let (written, gate) = (write(cx), Arc::clone(&gate));
+            Box::pin(async move {
+                let value = written.await?;
+                while !gate.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                Ok(value)
+            })
+        }
     }
 
     /// Work that writes a word.
