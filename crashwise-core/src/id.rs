@@ -169,7 +169,8 @@ impl fmt::Display for Fingerprint {
 }
 
 /// Text of which clones are cheap.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
 pub(crate) struct SharedText(Arc<str>);
 
 impl SharedText {
@@ -217,20 +218,6 @@ impl<'de> Deserialize<'de> for SharedText {
             }
         }
         deserializer.deserialize_str(Text)
-    }
-}
-
-impl JsonSchema for SharedText {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        String::schema_name()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        String::json_schema(generator)
-    }
-
-    fn inline_schema() -> bool {
-        String::inline_schema()
     }
 }
 

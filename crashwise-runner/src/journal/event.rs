@@ -93,6 +93,26 @@ impl<'de> Deserialize<'de> for Params {
 }
 
 impl Submission {
+    /// One that asks for nothing but a workflow on a target.
+    #[cfg(any(feature = "temporal", test))]
+    pub(crate) fn plain(id: RunId, workflow: String, version: String, target: Target, at_ms: u64) -> Self {
+        Self {
+            id,
+            workflow,
+            version,
+            target,
+            params: Value::Null.into(),
+            timeout_ms: None,
+            priority: 0,
+            use_cache: true,
+            isolation: None,
+            idempotency_key: None,
+            parent: None,
+            forked_from: None,
+            at_ms,
+        }
+    }
+
     /// Whether another request with the same key asks for the same.
     pub(crate) fn asks_the_same(&self, other: &Self) -> bool {
         self.workflow == other.workflow && self.target == other.target && self.params == other.params

@@ -215,20 +215,11 @@ pub(super) fn without_record(summary: &RunSummary, error: String) -> RunReport {
         started_ms: summary.submitted_ms,
         duration_ms: summary.ended_ms.unwrap_or(summary.submitted_ms).saturating_sub(summary.submitted_ms),
     };
+    let (id, workflow) = (summary.run_id.clone(), summary.workflow.clone());
+    let version = summary.workflow_version.clone();
     let submission = Submission {
-        id: summary.run_id.clone(),
-        workflow: summary.workflow.clone(),
-        version: summary.workflow_version.clone(),
-        target,
-        params: Value::Null.into(),
-        timeout_ms: None,
-        priority: 0,
-        use_cache: true,
-        isolation: None,
-        idempotency_key: None,
         parent: summary.parent.clone(),
-        forked_from: None,
-        at_ms: summary.submitted_ms,
+        ..Submission::plain(id, workflow, version, target, summary.submitted_ms)
     };
     RunReport::new(&submission, end, Vec::new(), ResultStore::temporary())
 }

@@ -16,23 +16,9 @@ mod random;
 
 use crate::journal::Submission;
 use crashwise_core::{RunId, Target};
-use serde_json::Value;
 
 /// A run for tests that write to a journal themselves.
 fn submission() -> Submission {
-    Submission {
-        id: RunId::generate(),
-        workflow: "any".into(),
-        version: "1.0.0".into(),
-        target: Target::Directory(".".into()),
-        params: Value::Null.into(),
-        timeout_ms: None,
-        priority: 0,
-        use_cache: true,
-        isolation: None,
-        idempotency_key: None,
-        parent: None,
-        forked_from: None,
-        at_ms: 1,
-    }
+    let target = Target::Directory(".".into());
+    Submission::plain(RunId::generate(), "any".into(), "1.0.0".into(), target, 1)
 }
