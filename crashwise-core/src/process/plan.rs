@@ -87,7 +87,8 @@ pub(super) fn prepare(spec: &Spec, program: &std::path::Path) -> Result<Prepared
 
     let group = Group::create(limits);
     let namespaces = if sandboxed { capability::namespaces() } else { Err(0) };
-    let tree = if namespaces.is_ok() {
+    let own_ids = namespaces.is_ok() && !(spec.traced && group.kills && confine::scopes_signals());
+    let tree = if own_ids {
         TreeKill::PidNamespace
     } else if group.kills {
         TreeKill::Cgroup
@@ -120,10 +121,12 @@ pub(super) fn prepare(spec: &Spec, program: &std::path::Path) -> Result<Prepared
         } else {
             Means::Seccomp
         };
-        enforcement.signals = match namespaces {
-            Ok(_) => Means::Namespace,
-            Err(_) if ruleset.is_some() && confine::scopes_signals() => Means::Landlock,
-            Err(_) => Means::Missing("neither a PID namespace nor Landlock scopes".into()),
+        enforcement.signals = if own_ids {
+            Means::Namespace
+        } else if ruleset.is_some() && confine::scopes_signals() {
+            Means::Landlock
+        } else {
+            Means::Missing("neither a PID namespace nor Landlock scopes".into())
         };
         if !online {
             enforcement.network = match namespaces {
@@ -137,11 +140,13 @@ pub(super) fn prepare(spec: &Spec, program: &std::path::Path) -> Result<Prepared
 
     let (lifeline, host_lifeline) = std::io::pipe().map_err(start("making a pipe"))?;
     let (host_report, report) = std::io::pipe().map_err(start("making a pipe"))?;
-    let flags = match namespaces {
-        Ok(_) if online => libc::CLONE_NEWPID | libc::CLONE_NEWIPC,
-        Ok(_) => libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWNET,
-        Err(_) => 0,
-    };
+    let mut flags = if namespaces.is_ok() { libc::CLONE_NEWIPC } else { 0 };
+    if own_ids {
+        flags |= libc::CLONE_NEWPID;
+    }
+    if namespaces.is_ok() && !online {
+        flags |= libc::CLONE_NEWNET;
+    }
     let plan = Plan {
         lifeline,
         report,

@@ -61,6 +61,7 @@ pub struct Spec {
     pub(super) stdin: Stdin,
     pub(super) level: Level,
     pub(super) network: Network,
+    pub(super) traced: bool,
     pub(super) readable: Vec<PathBuf>,
     pub(super) writable: Vec<PathBuf>,
     pub(super) limits: Limits,
@@ -86,6 +87,7 @@ impl Spec {
             stdin: Stdin::Null,
             level: Level::default(),
             network: Network::default(),
+            traced: false,
             readable: Vec::new(),
             writable: Vec::new(),
             limits: Limits::new(),
@@ -153,6 +155,14 @@ impl Spec {
     #[must_use]
     pub fn network(mut self, network: Network) -> Self {
         self.network = network;
+        self
+    }
+
+    /// For a process that looks at its own tree through `/proc`, as debuggers and searches for leaks do: it gets no PID namespace,
+    /// in which process ids are others than `/proc` says, where a cgroup can kill the tree and Landlock keeps signals inside.
+    #[must_use]
+    pub fn traced(mut self) -> Self {
+        self.traced = true;
         self
     }
 

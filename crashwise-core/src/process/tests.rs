@@ -120,6 +120,21 @@ async fn six_ways_to_escape_end_dead() {
 }
 
 #[tokio::test]
+async fn a_traced_process_finds_itself_and_still_dies_as_a_tree() {
+    let nap = nap();
+    let script =
+        format!("read -r own rest < /proc/self/stat; echo $own $$; (setsid sleep {nap} &) ; sleep {nap}");
+    let spec = shell(&script).level(Level::Sandbox).traced().deadline(Duration::from_millis(300));
+    let exit = run(spec).await;
+    assert_eq!((exit.cause, alive(&nap)), (Cause::Deadline, 0), "{exit:?}");
+    let text = exit.stdout.text();
+    let (own, told) = text.trim().split_once(' ').expect("two numbers");
+    // Where it cannot be had the process stays in a namespace of its own.
+    assert_eq!(own == told, exit.enforcement.tree != TreeKill::PidNamespace, "{text} {:?}", exit.enforcement);
+    assert!(!exit.enforcement.signals.is_missing(), "{:?}", exit.enforcement);
+}
+
+#[tokio::test]
 async fn what_the_program_leaves_behind_dies_with_it() {
     for level in LEVELS {
         let nap = nap();
