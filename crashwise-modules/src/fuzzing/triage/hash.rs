@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, Role};
-use super::scope::is_entry;
+use super::scope::{is_entry, is_in_process};
 
 /// Frames that tell one crash from another.
 pub(super) const TELLING: usize = 3;
@@ -62,14 +62,13 @@ pub(super) fn telling<'a>(frames: &'a [Frame], recursive: bool) -> Vec<&'a Frame
     chosen
 }
 
-/// The file of the function that the fuzzer calls.
+/// The file of the function that the fuzzer calls: one of a known name, or what the fuzzer of the program itself calls.
 fn harness(frames: &[Frame]) -> Option<&str> {
-    frames
-        .iter()
-        .rev()
-        .find(|frame| frame.role == Role::Project && is_entry(&frame.function))?
-        .file
-        .as_deref()
+    let project = |frame: &&Frame| frame.role == Role::Project;
+    let entry = || frames.iter().rev().filter(project).find(|frame| is_entry(&frame.function));
+    let inside = frames.iter().position(|frame| frame.file.as_deref().is_some_and(is_in_process));
+    let called = inside.and_then(|at| frames[..at].iter().rev().find(project));
+    called.or_else(entry)?.file.as_deref()
 }
 
 /// The distinct functions that recur, sorted by name; all of them if none does.

@@ -152,7 +152,8 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
         AccessKind::Execute => "execute",
         AccessKind::Unknown => "",
     });
-    let mut parts = vec![clue.kind.as_ref(), clue.cause.as_deref().unwrap_or(""), access];
+    let (kind, cause) = counted(&clue.kind, clue.cause.as_deref());
+    let mut parts = vec![kind, cause, access];
     // A free text tells crashes apart only where nothing better does.
     let place = frames.first().map(|frame| frame.file.as_deref().unwrap_or("")).unwrap_or_default();
     if telling.is_empty() {
@@ -183,6 +184,16 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
         major,
         minor,
         frames,
+    }
+}
+
+/// Kind and cause as crashes are told apart by them. A size that nobody checks makes an allocation fail in one of several ways,
+/// by how large it is.
+fn counted<'a>(kind: &'a str, cause: Option<&'a str>) -> (&'a str, &'a str) {
+    match (kind, cause) {
+        ("out-of-memory" | "allocation-size-too-big" | "rss-limit-exceeded", _)
+        | (_, Some("capacity-overflow")) => ("allocation", ""),
+        (kind, cause) => (kind, cause.unwrap_or("")),
     }
 }
 

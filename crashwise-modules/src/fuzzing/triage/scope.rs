@@ -92,7 +92,6 @@ fn runtime(path: &str) -> bool {
         "compiler-rt/",
         "/libfuzzer-sys-",
         "/libafl",
-        "/fuzzing/in_process/",
         "/honggfuzz-",
         "/afl-",
         "/libFuzzer/",
@@ -166,7 +165,13 @@ fn runtime(path: &str) -> bool {
     ];
     PARTS.iter().any(|part| path.contains(part))
         || STARTS.iter().any(|start| path.starts_with(start))
+        || is_in_process(path)
         || stdlib(path)
+}
+
+/// The fuzzer that a program has in itself.
+pub(super) fn is_in_process(path: &str) -> bool {
+    path.contains("/fuzzing/in_process/")
 }
 
 /// glibc's sources are named relative to its own build: `stdlib/./stdlib/abort.c`, `signal/../sysdeps/posix/raise.c`.

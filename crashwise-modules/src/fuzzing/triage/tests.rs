@@ -163,6 +163,43 @@ fn a_recursion_is_one_bug_wherever_the_stack_ran_out() {
 }
 
 #[test]
+fn a_size_that_nobody_checks_is_one_bug_however_it_fails() {
+    let stack =
+        "    #0 0x1 in demo::read /src/demo/read.rs:7:3\n    #1 0x2 in demo::load /src/demo/load.rs:9:3\n\n";
+    let majors = [
+        "==1==ERROR: AddressSanitizer: requested allocation size 0x6f00 (0x7000 after adjustments) exceeds maximum supported size",
+        "==1== ERROR: libFuzzer: out-of-memory (malloc(2147483648))",
+        "thread 'main' panicked at library/alloc/src/raw_vec.rs:28:5:\ncapacity overflow",
+    ]
+    .map(|head| triage(format!("{head}\n{stack}").as_bytes(), &Scope::new()).expect("a crash").major);
+    assert!(majors.iter().all(|major| *major == majors[0]), "{majors:?}");
+    let other = format!("==1== ERROR: libFuzzer: timeout after 10 seconds\n{stack}");
+    assert_ne!(triage(other.as_bytes(), &Scope::new()).expect("a crash").major, majors[0]);
+}
+
+#[test]
+fn bugs_of_a_library_are_apart_below_one_harness() {
+    const CRATES: &str = "/home/u/.cargo/registry/src/index.example.org-1949";
+    let crash = |function: &str, entry: &str| {
+        let log = format!(
+            "==1==ERROR: AddressSanitizer: SEGV on unknown address 0x000000000000 (pc 0x5 bp 0x7 sp 0x7 T0)\n\
+             \x20   #0 0x1 in der::{function} {CRATES}/der-0.6.1/src/lib.rs:10:2\n\
+             \x20   #1 0x2 in demo::main::{{closure#0}} /home/u/demo/src/main.rs:20:3\n\
+             \x20   #2 0x3 in core::ops::function::Fn::call /rustc/5980/library/core/src/ops/function.rs:79:5\n{entry}\n"
+        );
+        triage(log.as_bytes(), &Scope::new().with_root("/home/u/demo")).expect("a crash").major
+    };
+    let inside = format!(
+        "    #3 0x4 in once {CRATES}/crashwise-modules-0.1.0/src/fuzzing/in_process/child.rs:9:1\n\
+         \x20   #4 0x5 in demo::main /home/u/demo/src/main.rs:30:1\n"
+    );
+    let outside = "    #3 0x4 in LLVMFuzzerTestOneInput /home/u/demo/src/main.rs:40:1\n";
+    for entry in [inside.as_str(), outside] {
+        assert_ne!(crash("tag", entry), crash("length", entry), "{entry}");
+    }
+}
+
+#[test]
 fn a_signature_needs_no_names() {
     let log = |base: u64, offset: u64| {
         format!(
