@@ -99,6 +99,7 @@ impl AflFuzzerConfig {
         Ok(Ready {
             seeds: vec![beside.join(format!("{stem}_seed_corpus"))],
             dictionary: Some(beside.join(format!("{stem}.dict"))).filter(|path| path.is_file()),
+            place: RelPath::new(name).ok(),
             ..self.ready(root, &stem, &program, args.to_vec(), command)
         })
     }
@@ -131,6 +132,7 @@ impl AflFuzzerConfig {
                         one.target.args = vec!["@@".into()];
                     }
                     one.base = relative.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+                    one.place = session::place(cx, &group[0]);
                     one.seeds = vec![beside.join(format!("{name}_seed_corpus"))];
                     one.dictionary = Some(beside.join(format!("{name}.dict"))).filter(|path| path.is_file());
                     ready.push(one);

@@ -24,9 +24,9 @@ fuzzer_config! {
     pub struct AtherisFuzzerConfig, 1800 seconds {
         /// The only script to fuzz, relative to the workspace; all that are found if none is named.
         pub target_file: Option<String> = None,
-        /// Inputs to execute for each script.
+        /// Inputs to execute for each script; as many as the time allows without.
         #[schemars(range(min = 1))]
-        pub max_iterations: u64 = 1_000_000,
+        pub max_iterations: Option<u64> = None,
     }
 }
 
@@ -50,8 +50,7 @@ impl Module for AtherisFuzzer {
         let ready = prepare(cx, &names).await?;
         let ready =
             ready.into_iter().map(|ready| Ready { target: config.confine(ready.target), ..ready }).collect();
-        let options =
-            Options { executions: Some(config.max_iterations), ..config.options(self.store.as_ref()) };
+        let options = Options { executions: config.max_iterations, ..config.options(self.store.as_ref()) };
         let work = session::work()?;
         session::fuzz(cx, ready, options, work.path().to_owned()).await
     }
@@ -96,6 +95,7 @@ pub(super) async fn prepare(cx: &ModuleContext, names: &[String]) -> Result<Vec<
         Ready {
             base: script.parent().map(|parent| parent.to_string()).unwrap_or_default(),
             seeds: vec![beside.join("corpus"), beside.join("seeds")],
+            place: Some(script.clone()),
             dictionary: dictionaries.into_iter().find(|path| path.is_file()),
             ..Ready::new(
                 python.readable.iter().fold(target, Target::with_readable),

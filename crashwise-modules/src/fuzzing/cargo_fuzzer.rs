@@ -23,9 +23,9 @@ fuzzer_config! {
     pub struct CargoFuzzerConfig, 1800 seconds {
         /// The only target to fuzz; all of them if none is named.
         pub target_name: Option<String> = None,
-        /// Inputs to execute for each target.
+        /// Inputs to execute for each target; as many as the time allows without.
         #[schemars(range(min = 1))]
-        pub max_iterations: u64 = 1_000_000,
+        pub max_iterations: Option<u64> = None,
         /// What watches the targets.
         pub sanitizer: Sanitizer = Sanitizer::Address,
         /// Makes a report of the lines that the corpus reaches at the end: a second build, which needs LLVM's tools.
@@ -66,8 +66,7 @@ impl Module for CargoFuzzer {
         if let Some(tools) = tools {
             count(cx, &mut ready, &tools, level, work.path()).await?;
         }
-        let options =
-            Options { executions: Some(config.max_iterations), ..config.options(self.store.as_ref()) };
+        let options = Options { executions: config.max_iterations, ..config.options(self.store.as_ref()) };
         session::fuzz(cx, ready, options, work.path().to_owned()).await
     }
 }
@@ -119,6 +118,8 @@ pub(super) async fn prepare(
             ],
             dictionary: dictionaries.into_iter().find(|path| path.is_file()),
             base: base.clone(),
+            place: session::place(cx, &project.directory.join(format!("fuzz_targets/{name}.rs")))
+                .or_else(|| session::place(cx, &project.directory.join("Cargo.toml"))),
             recursion: true,
             ..Ready::new(target, "libFuzzer (cargo-fuzz)", format!("{} {name} --", built.command))
         }

@@ -7,8 +7,14 @@ use crashwise_core::{
 use super::triage::{AccessKind, CrashReport, Exploitability, Frame, Role};
 
 /// The finding of a crash, without its artifacts. Frames in files of the workspace become locations; `bases` are the
-/// directories, below its root, that relative paths may start from.
-pub(super) fn of(report: &CrashReport, workspace: &Workspace, bases: &[&str]) -> Result<Finding, InvalidId> {
+/// directories, below its root, that relative paths may start from. A crash without such a frame to blame is where its nearest
+/// one is, else at `target`.
+pub(super) fn of(
+    report: &CrashReport,
+    workspace: &Workspace,
+    bases: &[&str],
+    target: Option<&RelPath>,
+) -> Result<Finding, InvalidId> {
     let mut finding =
         Finding::new(RuleId::new(format!("fuzz/{}", report.kind))?, report.title(), severity(report))
             .with_message(report.message.clone())
@@ -18,8 +24,10 @@ pub(super) fn of(report: &CrashReport, workspace: &Workspace, bases: &[&str]) ->
     if let Some(cwe) = weakness(report) {
         finding = finding.with_cwe(cwe);
     }
-    if let Some(location) = report.blame().and_then(|frame| location(frame, workspace, bases)) {
-        finding = finding.with_location(location);
+    let nearest = || report.frames.iter().find_map(|frame| location(frame, workspace, bases));
+    let place = report.blame().and_then(|frame| location(frame, workspace, bases)).or_else(nearest);
+    if let Some(place) = place.or_else(|| target.cloned().map(Location::new)) {
+        finding = finding.with_location(place);
     }
     let mut flow: Vec<Location> = report
         .frames

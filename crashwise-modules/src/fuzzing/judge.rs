@@ -104,8 +104,8 @@ impl Session<'_> {
         {
             return Ok(true);
         }
-        let slow = kind == Some(ArtifactKind::Timeout) && self.state().kin.hung(&ready.target.name);
-        if let (true, Some(input)) = (slow, &input) {
+        let slow = kind == Some(ArtifactKind::Timeout);
+        if let (true, Some(input)) = (slow && self.state().kin.hung(&ready.target.name), &input) {
             // One that takes this long in a loop that is known need not be waited for to its end.
             let report = replay.briefly(BRIEF).run(input, cancel).await.map_err(module_error)?.report;
             if report.is_none_or(|report| self.state().kin.hangs(&ready.target.name, &report)) {
@@ -115,7 +115,7 @@ impl Session<'_> {
         let mut confirmed = None;
         let mut tries = 0;
         if let Some(input) = &input {
-            while confirmed.is_none() && tries < 3 && !cancel.is_cancelled() {
+            while confirmed.is_none() && tries < if slow { 1 } else { 3 } && !cancel.is_cancelled() {
                 tries += 1;
                 let replayed = replay.run(input, cancel).await.map_err(module_error)?;
                 confirmed = replayed.report.map(|report| (report, replayed.log));
@@ -140,7 +140,7 @@ impl Session<'_> {
         }
         let sure = confirmed.is_some();
         if slow && !sure {
-            // It took longer than inputs may since the first hang, and not longer than they may.
+            // It took longer than inputs may before they are looked at, and not longer than they may.
             return Ok(true);
         }
         let found = confirmed.or_else(|| Some((triage(&log, &self.scope)?, log.clone())));
@@ -154,46 +154,66 @@ impl Session<'_> {
             Some(input)
                 if sure && report.kind == "timeout" && !self.state().known.contains(&report.major) =>
             {
-                replay.run(input, cancel).await.map_err(module_error)?.report
+                replay.briefly(BRIEF).run(input, cancel).await.map_err(module_error)?.report
             }
             _ => None,
         };
         if !self.is_new(ready, &report, again.as_ref()) {
             return Ok(true);
         }
-        let quick = !matches!(kind, Some(ArtifactKind::Timeout | ArtifactKind::Oom));
         // Kept before it is made smaller, which takes a while.
         if let Some(input) = input.as_ref().filter(|_| sure) {
             kept.keep(&report, input).await;
         }
-        let small = match &input {
-            Some(input) if sure && quick => {
-                let until = Instant::now() + self.options.minimise;
-                let mut first = input.clone();
-                if let Some(afl) = ready.afl().filter(|_| input.len() > 64) {
-                    let half = self.options.minimise / 2;
-                    let small = afl.tmin(input, &self.place(ready).join("tmin"), half, cancel).await;
-                    if let Ok(Some(small)) = small
-                        && let Ok(replayed) = replay.run(&small, cancel).await
-                        && replayed.report.is_some_and(|other| other.major == report.major)
-                    {
-                        first = small;
-                    }
-                }
-                let left = until.saturating_duration_since(Instant::now());
-                let small = replay.minimise(&first, left, cancel).await.map_err(module_error)?;
-                if small != *input {
+        let small = match input {
+            Some(input) if sure => {
+                let small = self.smaller(ready, replay, &report, &input).await?;
+                if small != input {
                     kept.keep(&report, &small).await;
                 }
                 Some(small)
             }
-            Some(input) => Some(input.clone()),
-            None => None,
+            input => input,
         };
         let telling =
             Telling { log: &log, input: small.as_deref(), sure, executions: Some(executions), known: None };
         self.report(ready, &report, &telling)?;
         Ok(true)
+    }
+
+    /// A smaller input with the same crash, if there is time to find one.
+    async fn smaller(
+        &self,
+        ready: &Ready,
+        replay: &Replay,
+        report: &CrashReport,
+        input: &[u8],
+    ) -> Result<Vec<u8>, ModuleError> {
+        let (cancel, budget) = (self.cx.cancel_token(), self.options.minimise);
+        let same = async |input: &[u8]| {
+            let again = replay.run(input, cancel).await.ok().and_then(|replayed| replayed.report);
+            again.is_some_and(|other| {
+                other.major == report.major || (other.kind == report.kind && other.kind == "timeout")
+            })
+        };
+        if report.kind == "timeout" {
+            // Each one that still hangs takes a second; at the end it must hang for as long as an input may take.
+            let small = replay.briefly(1).minimise(input, budget, cancel).await.map_err(module_error)?;
+            let hangs = small.len() < input.len() && same(&small).await;
+            return Ok(if hangs { small } else { input.to_vec() });
+        }
+        let until = Instant::now() + budget;
+        let mut first = input.to_vec();
+        if let Some(afl) = ready.afl().filter(|_| input.len() > 64) {
+            let small = afl.tmin(input, &self.place(ready).join("tmin"), budget / 2, cancel).await;
+            if let Ok(Some(small)) = small
+                && same(&small).await
+            {
+                first = small;
+            }
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        replay.minimise(&first, left, cancel).await.map_err(module_error)
     }
 
     /// Records a crash; whether it is not one that was seen.
@@ -208,7 +228,8 @@ impl Session<'_> {
     fn report(&self, ready: &Ready, report: &CrashReport, telling: &Telling<'_>) -> Result<(), ModuleError> {
         let name = format!("crashes/{}-{}", ready.target.name, &report.major.as_str()[..12]);
         let bases = ["", ready.base.as_str()];
-        let mut finding = finding::of(report, self.cx.workspace(), &bases).map_err(ModuleError::failed)?;
+        let mut finding = finding::of(report, self.cx.workspace(), &bases, ready.place.as_ref())
+            .map_err(ModuleError::failed)?;
         finding = finding
             .with_evidence("target", ready.target.name.as_str())
             .with_evidence("engine", ready.engine)

@@ -26,9 +26,9 @@ fuzzer_config! {
     pub struct LibfuzzerFuzzerConfig, 1800 seconds {
         /// Programs to fuzz, relative to the workspace; all that are found if none is named.
         pub targets: Vec<String> = Vec::new(),
-        /// Inputs to execute for each target.
+        /// Inputs to execute for each target; as many as the time allows without.
         #[schemars(range(min = 1))]
-        pub max_iterations: u64 = 1_000_000,
+        pub max_iterations: Option<u64> = None,
         /// Makes a report of the lines that the corpus reaches at the end. The program itself, or one beside it named
         /// `NAME_coverage`, must be built with `-fprofile-instr-generate -fcoverage-mapping`.
         pub coverage: bool = false,
@@ -66,8 +66,7 @@ impl Module for LibfuzzerFuzzer {
                 count(cx, one, &tools);
             }
         }
-        let options =
-            Options { executions: Some(config.max_iterations), ..config.options(self.store.as_ref()) };
+        let options = Options { executions: config.max_iterations, ..config.options(self.store.as_ref()) };
         let work = session::work()?;
         session::fuzz(cx, ready, options, work.path().to_owned()).await
     }
@@ -96,6 +95,7 @@ pub(super) async fn prepare(cx: &ModuleContext, names: &[String]) -> Result<Vec<
             base: relative.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned(),
             seeds: vec![beside.join(format!("{name}_seed_corpus"))],
             dictionary: Some(beside.join(format!("{name}.dict"))).filter(|path| path.is_file()),
+            place: session::place(cx, &program),
             recursion: true,
             ..Ready::new(target, "libFuzzer", format!("./{}", relative.display()))
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crashwise_core::process::ProcessError;
 use crashwise_core::{
-    CancellationToken, Gap, GapReason, ModuleContext, ModuleError, Stats, Summary, TemporaryFolder,
+    CancellationToken, Gap, GapReason, ModuleContext, ModuleError, RelPath, Stats, Summary, TemporaryFolder,
     ToolMissing, read_regular,
 };
 use futures::StreamExt;
@@ -50,6 +50,8 @@ pub(super) struct Ready {
     pub(super) command: String,
     /// Where relative paths of its stacks may start, below the workspace.
     pub(super) base: String,
+    /// Where crashes are whose stacks lead nowhere in the workspace.
+    pub(super) place: Option<RelPath>,
     /// The arguments under AFL++, for a target that it drives.
     pub(super) afl: Option<Vec<String>>,
     /// The build that counts the lines which the corpus reaches.
@@ -74,6 +76,7 @@ impl Ready {
             dictionary: None,
             command,
             base: String::new(),
+            place: None,
             afl: None,
             counted: None,
         }
@@ -121,12 +124,14 @@ pub(super) async fn fuzz(
     let scope = roots.fold(Scope::new(), |scope, root| scope.with_root(root.to_string_lossy().into_owned()));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let at_once = (cores / options.jobs.max(1)).clamp(1, ready.len().max(1));
-    let shares = ready.len().div_ceil(at_once).max(1);
-    let share = options.budget / u32::try_from(shares).unwrap_or(u32::MAX);
     let session = Session { cx, options, scope, work, begin: Instant::now(), state: Mutex::default() };
     let count = ready.len();
     let outcomes: Vec<Result<(), ModuleError>> = futures::stream::iter(ready)
-        .map(|ready| session.target(ready, share))
+        .enumerate()
+        .map(|(index, ready)| {
+            let session = &session;
+            async move { session.target(ready, session.share(count - index, at_once)).await }
+        })
         .buffer_unordered(at_once)
         .collect()
         .await;
@@ -174,6 +179,12 @@ impl Session<'_> {
     /// Where the files of a target are.
     pub(super) fn place(&self, ready: &Ready) -> PathBuf {
         self.work.join(format!("fuzz-{}", ready.target.name))
+    }
+
+    /// What a target gets of the time that is left, when `waiting` ones, itself among them, have not begun.
+    fn share(&self, waiting: usize, at_once: usize) -> Duration {
+        let shares = u32::try_from(waiting.div_ceil(at_once)).unwrap_or(u32::MAX).max(1);
+        self.options.budget.saturating_sub(self.begin.elapsed()) / shares
     }
 
     async fn target(&self, mut ready: Ready, share: Duration) -> Result<(), ModuleError> {
@@ -277,18 +288,22 @@ impl Session<'_> {
         Replay::new(ready.target.clone(), self.place(ready).join(folder), self.scope.clone())
     }
 
-    /// Turns the search for leaks off where it ends each process.
+    /// Finds out how the search for leaks works, and turns it off where it ends each process.
     async fn probe_leaks(&self, ready: &mut Ready) -> Result<(), ModuleError> {
         if !ready.target.leaks || ready.target.flags != FlagsBy::Arguments {
             return Ok(());
         }
-        let works = self.replay(ready, "replay").finds_leaks(self.cx.cancel_token()).await;
-        if !works.map_err(module_error)? {
-            ready.target.leaks = false;
-            let why = "its LeakSanitizer does not work in the sandbox; with `sandbox: limits` it may";
-            let what = format!("leaks of {}", ready.target.name);
-            self.cx.not_covered(Gap::new(what, GapReason::Unsupported, why));
+        for traced in [false, true] {
+            ready.target.traced = traced;
+            let works = self.replay(ready, "replay").finds_leaks(self.cx.cancel_token()).await;
+            if works.map_err(module_error)? {
+                return Ok(());
+            }
         }
+        (ready.target.traced, ready.target.leaks) = (false, false);
+        let why = "its LeakSanitizer does not work in the sandbox; with `sandbox: limits` it may";
+        let what = format!("leaks of {}", ready.target.name);
+        self.cx.not_covered(Gap::new(what, GapReason::Unsupported, why));
         Ok(())
     }
 
@@ -460,6 +475,11 @@ pub(super) fn module_error(error: ProcessError) -> ModuleError {
 pub(super) fn root(cx: &ModuleContext) -> PathBuf {
     let root = cx.workspace().root();
     std::path::absolute(root).unwrap_or_else(|_| root.to_owned())
+}
+
+/// `path` as a place in the workspace, if it is a file there.
+pub(super) fn place(cx: &ModuleContext, path: &Path) -> Option<RelPath> {
+    RelPath::below(&root(cx), path).ok().filter(|_| path.is_file())
 }
 
 /// A folder to work in, which goes away with it.

@@ -21,6 +21,10 @@ use super::target::Target;
 
 /// Rounds in a row that may end without an input beyond the corpus before a job gives up.
 const FRUITLESS: u32 = 50;
+/// The shortest time of a process, unless it ends by itself, and what part of a campaign it may take.
+const SLICE: (Duration, u32) = (Duration::from_secs(6), 6);
+/// Bytes of the inputs of every other process.
+const SHORT: u64 = 64;
 /// Flags of the in-process engine for [`Campaign::small_stack`].
 const SMALL_STACK: [&str; 2] = ["-stack_kib=256", "-repeat=1"];
 
@@ -127,8 +131,8 @@ struct Shared {
     /// When the corpus was last counted, and had last changed then.
     counted: Option<(Instant, Option<SystemTime>)>,
     rounds: u64,
-    /// Inputs that took too long.
-    hangs: u32,
+    /// Seconds that one input may take before it is told of as a hang.
+    patience: u64,
     heat: Heat,
     cut_short: Option<String>,
 }
@@ -220,7 +224,11 @@ impl Campaign {
             directory(&self.place(job))?;
         }
         let begin = Instant::now();
-        let shared = Mutex::new(Shared { running: vec![(0, 0, None); self.jobs], ..Shared::default() });
+        let shared = Mutex::new(Shared {
+            running: vec![(0, 0, None); self.jobs],
+            patience: self.patience(),
+            ..Shared::default()
+        });
         let ended = CancellationToken::new();
         let jobs = async {
             let jobs = (0..self.jobs).map(|job| self.job(job, begin, &shared, cancel, events));
@@ -272,7 +280,7 @@ impl Campaign {
                 return Ok(());
             }
             let round = self.next_round(&mut lock(shared));
-            let spec = self.spec(&work, left, runs, round);
+            let spec = self.spec(&work, left.min(self.slice()), runs, round);
             let mut caught = Vec::new();
             let round = job::run(spec, until + Duration::from_secs(2), cancel, |said| match said {
                 Said::Caught { artifact, log } => {
@@ -322,11 +330,12 @@ impl Campaign {
                 Ending::Crashed | Ending::Memory => {
                     let log = [round.exit.stdout.bytes(), round.exit.stderr.bytes()].concat();
                     let kind = round.artifact.as_deref().and_then(ArtifactKind::of);
-                    lock(shared).note(kind, &log);
+                    let fruitful = round.fuzzed && round.executions > 2;
+                    lock(shared).note(kind, &log, fruitful, self.target.patience);
                     // An input that no handler wrote down may still lie where the process and this one share a file.
                     let input = round.artifact.as_ref().and_then(|path| read(path).ok());
                     let input = input.or_else(|| super::left::left_behind(&work));
-                    fruitless = if round.fuzzed && round.executions > 2 { 0 } else { fruitless + 1 };
+                    fruitless = if fruitful { 0 } else { fruitless + 1 };
                     let small = self.small_stack.load(Ordering::Relaxed);
                     let empty = !round.fuzzed && !small && input.as_deref().is_none_or(<[u8]>::is_empty);
                     if !round.fuzzed {
@@ -358,11 +367,26 @@ impl Campaign {
         self.work.join(format!("job-{job}"))
     }
 
-    /// The number of the next process, and how many inputs took too long before it.
-    fn next_round(&self, shared: &mut Shared) -> (u64, u32) {
+    /// Seconds that an input may take at first. Whether one that takes longer hangs is seen when it is replayed, with all the
+    /// time that it may take.
+    fn patience(&self) -> u64 {
+        if self.replay { self.target.patience } else { (self.target.patience / 4).max(1) }
+    }
+
+    /// How long one process fuzzes. How soon libFuzzer finds a bug is a matter of luck with a long tail, so a campaign is of
+    /// several processes: every other one has short inputs only, and every fourth keeps inputs for what they compare.
+    fn slice(&self) -> Duration {
+        if self.replay || self.target.flags.is_variable() {
+            return self.budget;
+        }
+        SLICE.0.max(self.budget / SLICE.1)
+    }
+
+    /// The number of the next process, and the seconds that one of its inputs may take.
+    fn next_round(&self, shared: &mut Shared) -> (u64, u64) {
         shared.rounds += 1;
         self.arrange(&mut shared.heat, shared.rounds.is_multiple_of(2));
-        (shared.rounds, shared.hangs)
+        (shared.rounds, shared.patience)
     }
 
     /// Leaves out inputs that known crashes are made of, or puts them back. Not in a folder of somebody else, from which they
@@ -374,7 +398,7 @@ impl Campaign {
         }
     }
 
-    fn spec(&self, work: &Path, left: Duration, runs: Option<u64>, (number, hangs): (u64, u32)) -> Spec {
+    fn spec(&self, work: &Path, left: Duration, runs: Option<u64>, (number, patience): (u64, u64)) -> Spec {
         let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
         let mut flags: Vec<OsString> = vec![
             format!("-artifact_prefix={}/", work.display()).into(),
@@ -391,11 +415,13 @@ impl Campaign {
             let number = u32::try_from(number - 1).unwrap_or(u32::MAX);
             flags.push(format!("-seed={}", self.seed.wrapping_add(number).max(1)).into());
         }
-        if hangs > 0 {
-            // The next ones need not take as long to be noticed; whether they hang is seen when they are replayed.
-            flags.push(format!("-timeout={}", (self.target.patience >> hangs.min(4)).max(1)).into());
+        flags.push(format!("-timeout={patience}").into());
+        let sliced = self.slice() < self.budget;
+        if sliced && number % 4 == 3 {
+            flags.push("-use_value_profile=1".into());
         }
-        if let Some(longest) = self.longest {
+        let short = (sliced && number % 2 == 0).then_some(SHORT);
+        if let Some(longest) = self.longest.into_iter().chain(short).min() {
             flags.push(format!("-max_len={longest}").into());
         }
         if self.small_stack.load(Ordering::Relaxed) {
@@ -428,9 +454,13 @@ impl Campaign {
 }
 
 impl Shared {
-    fn note(&mut self, kind: Option<ArtifactKind>, log: &[u8]) {
+    fn note(&mut self, kind: Option<ArtifactKind>, log: &[u8], fruitful: bool, longest: u64) {
         self.progress.crashes += 1;
-        self.hangs += u32::from(kind == Some(ArtifactKind::Timeout));
+        if kind == Some(ArtifactKind::Timeout) {
+            // The next hang need not take as long to be noticed, unless all inputs of a target do.
+            self.patience =
+                if fruitful { (self.patience / 2).max(1) } else { (self.patience * 2).min(longest) };
+        }
         self.heat.note(kind, log);
     }
 }

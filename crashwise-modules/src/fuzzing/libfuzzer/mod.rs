@@ -5,6 +5,7 @@
 //! counts and artifacts disagree. [`Replay`] runs one input, and makes it smaller while it stays the same crash.
 
 mod campaign;
+mod debugger;
 mod heat;
 mod job;
 mod left;

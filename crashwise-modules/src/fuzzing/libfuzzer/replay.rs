@@ -1,7 +1,8 @@
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crashwise_core::process::{Cause, Exit, Level, ProcessError, Status, Stdin};
@@ -9,9 +10,10 @@ use memchr::memmem;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::debugger;
 use super::left::LONGEST;
 use super::target::{FlagsBy, Target};
-use crate::fuzzing::triage::{CrashReport, Scope, StackHash, signature, triage};
+use crate::fuzzing::triage::{CrashReport, Scope, signature, triage};
 
 /// Runs single inputs of a target.
 #[derive(Debug, Clone)]
@@ -87,7 +89,7 @@ impl Replay {
         let plain = self.target.flags == FlagsBy::Input;
         let patience = Duration::from_secs(self.target.patience + if plain { 0 } else { 20 });
         let prefix = format!("-artifact_prefix={}/again-", self.work.display());
-        let flags = [prefix.into(), "-runs=1".into(), path.into_os_string()];
+        let flags: [OsString; 3] = [prefix.into(), "-runs=1".into(), path.into_os_string()];
         let mut spec = self.target.spec(&self.work, names, &flags).deadline(patience);
         if plain && !self.target.args.iter().any(|arg| arg.contains("@@")) {
             spec = spec.stdin(Stdin::Bytes(input.to_vec()));
@@ -97,6 +99,9 @@ impl Replay {
         if plain {
             log.extend(ending(&exit, self.target.patience));
         }
+        if exit.cause == Cause::Own && matches!(exit.status, Status::Signal(_)) {
+            log.extend(self.stack(&log, names, &flags, cancel).await?);
+        }
         let crashed = match exit.cause {
             Cause::Cancelled => false,
             Cause::Own if plain => fatal(&exit, &log),
@@ -105,6 +110,26 @@ impl Replay {
         };
         let report = if crashed && names { triage(&log, &self.scope) } else { None };
         Ok(Replayed { crashed, report, log, status: exit.status })
+    }
+
+    /// The stack of a program that died of a signal, if its log has none and a debugger knows: without it all its crashes would
+    /// be one.
+    async fn stack(
+        &self,
+        log: &[u8],
+        names: bool,
+        flags: &[OsString],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<u8>, ProcessError> {
+        let told = triage(log, &self.scope).is_some_and(|report| !report.frames.is_empty());
+        let plain = self.target.flags == FlagsBy::Input;
+        let stdin = flags.last().filter(|_| plain && !self.target.args.iter().any(|arg| arg.contains("@@")));
+        let Some(target) = debugger::below(&self.target, stdin.map(Path::new)).filter(|_| !told) else {
+            return Ok(Vec::new());
+        };
+        let patience = Duration::from_secs(self.target.patience + 20);
+        let exit = target.spec(&self.work, names, flags).deadline(patience).run(cancel).await?;
+        Ok(debugger::told(&exit.stdout.text()).unwrap_or_default().into_bytes())
     }
 
     /// A smaller input with the same crash, found within `budget` by leaving out and simplifying parts; the input
@@ -119,7 +144,7 @@ impl Replay {
         cancel: &CancellationToken,
     ) -> Result<Vec<u8>, ProcessError> {
         let until = Instant::now() + budget;
-        let Some(crash) = &signature(&self.once(input, false, cancel).await?.log) else {
+        let Some(crash) = &self.known(&self.once(input, false, cancel).await?.log) else {
             return Ok(input.to_vec());
         };
         let mut best = input.to_vec();
@@ -199,11 +224,17 @@ impl Replay {
     async fn same(
         &self,
         input: &[u8],
-        crash: &StackHash,
+        crash: &str,
         cancel: &CancellationToken,
     ) -> Result<bool, ProcessError> {
         let replayed = self.once(input, false, cancel).await?;
-        Ok(replayed.crashed && signature(&replayed.log).as_ref() == Some(crash))
+        Ok(replayed.crashed && self.known(&replayed.log).as_deref() == Some(crash))
+    }
+
+    /// What a crash is known by: of a hang, which is interrupted anywhere, nothing but that it hangs.
+    fn known(&self, log: &[u8]) -> Option<String> {
+        let kind = triage(log, &self.scope)?.kind;
+        if kind == "timeout" { Some(kind) } else { Some(signature(log)?.as_str().to_owned()) }
     }
 
     /// How one types the replay of `input`, a path.

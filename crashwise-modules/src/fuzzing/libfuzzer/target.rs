@@ -26,6 +26,8 @@ pub struct Target {
     pub patience: u64,
     /// Whether leaks are looked for, where it can do that.
     pub leaks: bool,
+    /// Whether it looks at its own tree of processes, as [`Spec::traced`] says.
+    pub traced: bool,
     /// How it takes its flags.
     pub flags: FlagsBy,
 }
@@ -85,6 +87,7 @@ impl Target {
             memory: 2048,
             patience: 10,
             leaks: true,
+            traced: false,
             flags: FlagsBy::Arguments,
         }
     }
@@ -168,6 +171,9 @@ impl Target {
             .env("RUST_BACKTRACE", if names { "1" } else { "0" })
             .output_cap(2 << 20)
             .limits(self.limits());
+        if self.traced {
+            spec = spec.traced();
+        }
         if let Some(symbolizer) = symbolizer {
             for tool in ["ASAN", "MSAN", "TSAN", "LSAN", "UBSAN"] {
                 spec = spec.env(format!("{tool}_SYMBOLIZER_PATH"), &symbolizer);

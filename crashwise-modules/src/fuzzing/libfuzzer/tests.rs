@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crashwise_core::process::{Spec, find_tool};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{ArtifactKind, Campaign, CampaignEvent, Progress, Replay, Target, Totals};
+use super::{ArtifactKind, Campaign, CampaignEvent, FlagsBy, Progress, Replay, Target, Totals};
 use crate::fuzzing::triage::Scope;
 
 /// Prints what libFuzzer prints. An input or corpus file that contains `boom` crashes.
@@ -200,4 +201,40 @@ async fn a_crash_is_replayed_and_made_smaller() {
     assert_eq!(small, b"boom");
     assert!(replay.command("crash-1").ends_with("target.sh crash-1"));
     assert!(Path::new(&bench.target.program).exists());
+}
+
+/// Faults in two functions, by what it reads, and says nothing.
+const FAULTS: &str = "#include <stdio.h>\n\
+    int *volatile nowhere;\n\
+    __attribute__((noinline)) void first(void) { *nowhere = 1; }\n\
+    __attribute__((noinline)) void second(void) { *nowhere = 2; }\n\
+    int main(void) { int c = getchar(); if (c == 'a') first(); if (c == 'b') second(); return 0; }\n";
+
+#[tokio::test]
+async fn faults_of_a_program_that_says_nothing_are_told_apart_by_a_debugger() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (source, program) = (directory.path().join("faults.c"), directory.path().join("faults"));
+    fs::write(&source, FAULTS).expect("write");
+    let cancel = CancellationToken::new();
+    let compiler = Spec::new("cc").args(["-g", "-O1", "-o"]).arg(&program).arg(&source);
+    let built = compiler.run(&cancel).await.expect("a compiler");
+    assert!(built.status.success(), "{}", built.stderr.text());
+    let target = Target::new("faults", &program).with_flags(FlagsBy::Input);
+    let replay = Replay::new(target, directory.path().join("work"), Scope::new());
+    let mut reports = Vec::new();
+    for input in [&b"a"[..], b"ax", b"b"] {
+        let replayed = replay.run(input, &cancel).await.expect("starts");
+        assert!(replayed.crashed);
+        reports.push(replayed.report.expect("a report"));
+    }
+    let debugger = find_tool("gdb").is_ok();
+    assert_eq!(reports[0].major, reports[1].major);
+    assert_eq!(reports[0].major != reports[2].major, debugger, "{:?}", reports[2]);
+    assert_eq!(
+        reports[0].blame().is_some_and(|frame| frame.function == "first"),
+        debugger,
+        "{:?}",
+        reports[0]
+    );
+    assert!(!replay.run(b"c", &cancel).await.expect("starts").crashed);
 }
