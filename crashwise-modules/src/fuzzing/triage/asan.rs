@@ -169,6 +169,7 @@ fn kind(text: &str) -> Option<&'static str> {
         ("soft rss limit exhausted", "rss-limit-exceeded"),
         ("failed to allocate", "out-of-memory"),
         ("allocator is out of memory", "out-of-memory"),
+        ("out of memory: allocator is trying to allocate", "out-of-memory"),
     ];
     let word = text.split([' ', ':', '(', '\n']).next().unwrap_or("");
     if let Ok(at) = FIRST_WORDS.binary_search_by(|(name, _)| (*name).cmp(word)) {

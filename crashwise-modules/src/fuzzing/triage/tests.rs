@@ -168,6 +168,7 @@ fn a_size_that_nobody_checks_is_one_bug_however_it_fails() {
         "    #0 0x1 in demo::read /src/demo/read.rs:7:3\n    #1 0x2 in demo::load /src/demo/load.rs:9:3\n\n";
     let majors = [
         "==1==ERROR: AddressSanitizer: requested allocation size 0x6f00 (0x7000 after adjustments) exceeds maximum supported size",
+        "==1==ERROR: AddressSanitizer: out of memory: allocator is trying to allocate 0xff6180fc00 bytes",
         "==1== ERROR: libFuzzer: out-of-memory (malloc(2147483648))",
         "thread 'main' panicked at library/alloc/src/raw_vec.rs:28:5:\ncapacity overflow",
     ]
