@@ -313,6 +313,7 @@ impl Campaign {
             };
             match round.ending {
                 Ending::Done => {
+                    lock(shared).heat.cool();
                     if round.executions == 0 {
                         lock(shared).cut_short = Some("the target executed nothing".into());
                         return Ok(());

@@ -1,6 +1,7 @@
 //! Inputs from which known crashes are made again and again. A process ends with each crash, so a target with an easy bug
 //! would never be fuzzed for longer than it takes to find that bug once more. Every other process therefore begins without
-//! them.
+//! them, and when nothing else happens any more, with a single input: beside few others a way that leads elsewhere has a chance to be
+//! taken before the bug is found again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -17,6 +18,10 @@ use crate::fuzzing::triage::signature;
 
 /// Known crashes that are made of one input before it is left out.
 const HOT: u32 = 2;
+/// Known crashes in a row after which processes begin with one input.
+const CROWDED: u32 = 6;
+/// Corpora of more inputs than this are not taken apart into single ones.
+const MOST: usize = 4096;
 /// Inputs longer than this are never left out.
 const LONGEST: u64 = 1 << 20;
 
@@ -29,6 +34,10 @@ pub(super) struct Heat {
     made: BTreeMap<String, u32>,
     /// SHA-1 of the files of the corpus.
     hashes: BTreeMap<OsString, String>,
+    /// Known crashes since the last new one, or process that ended without any.
+    in_a_row: u32,
+    /// How often a process began with an input alone.
+    alone: BTreeMap<OsString, u32>,
     /// Inputs that are left out at the moment.
     pub(super) left_out: u64,
 }
@@ -42,11 +51,18 @@ impl Heat {
             _ => signature(log).map_or_else(String::new, |hash| hash.as_str().to_owned()),
         };
         if self.seen.insert(crash) {
+            self.in_a_row = 0;
             return;
         }
+        self.in_a_row += 1;
         if let Some(base) = base(log) {
             *self.made.entry(base).or_default() += 1;
         }
+    }
+
+    /// Notes a process that ended without a crash.
+    pub(super) fn cool(&mut self) {
+        self.in_a_row = 0;
     }
 
     /// Moves hot inputs from `corpus` to `aside` for a process that is to begin without them, and back for others.
@@ -64,19 +80,30 @@ impl Heat {
             return Ok(());
         }
         fs::create_dir_all(aside)?;
-        for entry in fs::read_dir(corpus)?.flatten() {
-            let name = entry.file_name();
-            if !self.hashes.contains_key(&name) {
-                let Ok(input) = read_regular(&entry.path(), LONGEST) else { continue };
-                self.hashes.insert(name.clone(), hash(&input));
-            }
-            let made = self.hashes.get(&name).and_then(|hash| self.made.get(hash));
-            if made.is_some_and(|count| *count >= HOT) && fs::rename(entry.path(), aside.join(&name)).is_ok()
-            {
-                self.left_out += 1;
-            }
+        let names: Vec<OsString> = fs::read_dir(corpus)?.flatten().map(|entry| entry.file_name()).collect();
+        let (hot, cold): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| self.is_hot(corpus, name));
+        let only = if self.in_a_row >= CROWDED && cold.len() <= MOST {
+            cold.iter().min_by_key(|name| (self.alone.get(*name).copied().unwrap_or(0), *name)).cloned()
+        } else {
+            None
+        };
+        if let Some(only) = &only {
+            *self.alone.entry(only.clone()).or_default() += 1;
+        }
+        let others = cold.iter().filter(|name| only.as_ref().is_some_and(|only| only != *name));
+        for name in hot.iter().chain(others) {
+            self.left_out += u64::from(fs::rename(corpus.join(name), aside.join(name)).is_ok());
         }
         Ok(())
+    }
+
+    /// Whether known crashes were made of an input often enough.
+    fn is_hot(&mut self, corpus: &Path, name: &OsString) -> bool {
+        if !self.hashes.contains_key(name) {
+            let Ok(input) = read_regular(&corpus.join(name), LONGEST) else { return false };
+            self.hashes.insert(name.clone(), hash(&input));
+        }
+        self.hashes.get(name).and_then(|hash| self.made.get(hash)).is_some_and(|count| *count >= HOT)
     }
 }
 
@@ -139,6 +166,18 @@ mod tests {
         assert_eq!((heat.left_out, names(&aside).as_str()), (1, "name-hot"));
         heat.arrange(&corpus, &aside, false).expect("moved");
         assert_eq!((heat.left_out, names(&corpus).as_str()), (0, "name-cold name-hot name-new"));
+
+        // Nothing but known crashes any more: one input at a time, each in its turn.
+        for _ in 0..CROWDED {
+            heat.note(crash, &log(1, b"gone"));
+        }
+        for expect in ["name-cold", "name-new", "name-cold"] {
+            heat.arrange(&corpus, &aside, true).expect("moved");
+            assert_eq!((heat.left_out, names(&corpus).as_str()), (2, expect));
+        }
+        heat.cool();
+        heat.arrange(&corpus, &aside, true).expect("moved");
+        assert_eq!((heat.left_out, names(&corpus).as_str()), (1, "name-cold name-new"));
     }
 
     #[test]
