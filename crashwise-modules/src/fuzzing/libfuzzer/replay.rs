@@ -96,7 +96,7 @@ impl Replay {
         }
         let exit = spec.run(cancel).await?;
         let mut log = [exit.stdout.bytes(), exit.stderr.bytes()].concat();
-        if plain {
+        if plain || exit.cause == Cause::Deadline {
             log.extend(ending(&exit, self.target.patience));
         }
         if exit.cause == Cause::Own && matches!(exit.status, Status::Signal(_)) {
@@ -251,7 +251,7 @@ fn fatal(exit: &Exit, log: &[u8]) -> bool {
     matches!(exit.status, Status::Signal(_)) || (!exit.status.success() && signature(log).is_some())
 }
 
-/// What libFuzzer would have said about the end of a program that does without it.
+/// What libFuzzer would have said about the end of a program that does without it, or on a machine too busy for it to say so.
 fn ending(exit: &Exit, patience: u64) -> Vec<u8> {
     let text = match (exit.cause, exit.status) {
         (Cause::Deadline, _) => format!("\n==1== ERROR: libFuzzer: timeout after {patience} seconds\n"),
