@@ -400,7 +400,7 @@ fn nothing_is_lost_in_300_kills() {
 }
 
 /// The points at which processes die, and at which passages: one life after the other, in the same folder.
-const POINTS: [(&str, &[u32]); 41] = [
+const POINTS: [(&str, &[u32]); 43] = [
     ("before tables", &[1, 1, 1]),
     ("within tables", &[1, 1, 1]),
     ("after tables", &[1]),
@@ -424,6 +424,8 @@ const POINTS: [(&str, &[u32]); 41] = [
     ("after insert", &[1, 2, 5, 11, 30]),
     ("before commit", &[1, 2, 5, 11, 30]),
     ("after commit", &[1, 2, 5, 11, 30]),
+    ("before sync", &[1, 2, 5, 11, 30]),
+    ("after sync", &[1, 2, 5, 11, 30]),
     ("before ack", &[1, 2, 5, 11, 30]),
     ("after ack", &[1, 2, 5, 11, 30]),
     ("before blob", &[1, 1, 1, 2]),

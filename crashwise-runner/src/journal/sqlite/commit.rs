@@ -1,15 +1,16 @@
-//! Commits what has come together, then tells everybody who waits.
+//! Commits what has come together.
 
 use super::blobs::{Blobs, Kept};
 use super::chain::{End, Hash};
 use super::log::{Change, Row, fenced, is_fenced};
-use super::queue::{Command, LINGER, Work};
+use super::queue::{Command, Work};
 use super::{JournalError, storage};
 use crate::failpoint;
 use crate::journal::Event;
 use crashwise_core::RunId;
+use crashwise_core::workflow::StepKey;
 use rusqlite::Connection;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -23,7 +24,7 @@ pub(crate) struct Append {
     /// The end of the run's chain, to which it is added.
     pub(crate) end: Arc<Mutex<End>>,
     pub(crate) at_ms: u64,
-    pub(crate) step: Option<String>,
+    pub(crate) step: Option<StepKey>,
     pub(crate) kind: &'static str,
     pub(crate) body: Body,
     pub(crate) status: Option<Change>,
@@ -34,13 +35,8 @@ pub(crate) struct Append {
 
 /// The content of an event on its way.
 pub(crate) enum Body {
-    /// The begin of a step that has not been written. Where its end comes first, that says all that this does.
-    Begin {
-        event: Event,
-        since: Instant,
-    },
-    /// The begin of a step that has ended meanwhile.
-    Superseded,
+    /// The begin of a step that was held back.
+    Begin(Event),
     Bytes(Kept),
     /// The same, and it has to become a file first.
     Large(Kept),
@@ -95,14 +91,18 @@ impl Desk {
         if self.alone.commits >= Alone::ENOUGH { self.alone.hold } else { 0 }
     }
 
-    /// Commits a batch and tells who waits. When that fails, the batch is as it was.
-    pub(super) fn commit(&mut self, batch: &mut Vec<Command>) -> Result<(), JournalError> {
+    /// Commits a batch; the last sync took so long. When that fails, the batch is as it was.
+    pub(super) fn commit(
+        &mut self,
+        batch: &mut Vec<Command>,
+        sync: Duration,
+    ) -> Result<Written, JournalError> {
         let began = Instant::now();
         match self.try_commit(batch) {
             Ok(results) => {
-                self.alone.note(batch, began.elapsed());
-                self.tell(batch, results);
-                Ok(())
+                let took = began.elapsed();
+                self.alone.note(batch, took + sync);
+                Ok(self.written(batch, results, took))
             }
             Err(error) => {
                 // The connection is out of its transaction whatever happened.
@@ -114,28 +114,23 @@ impl Desk {
     }
 
     /// Gives a batch up.
-    pub(super) fn give_up(&mut self, batch: &mut Vec<Command>, error: &JournalError) {
+    pub(super) fn give_up(&mut self, batch: &mut Vec<Command>, error: &JournalError) -> Written {
         let results = batch.iter().map(|_| Err(error.clone())).collect();
-        self.tell(batch, results);
+        self.written(batch, results, Duration::ZERO)
     }
 
-    fn tell(&mut self, batch: &mut Vec<Command>, results: Vec<Result<(), JournalError>>) {
-        failpoint::pass("before ack");
-        for (command, result) in batch.drain(..).zip(results) {
-            match command {
-                Command::Append(append) => {
-                    if let Err(error) = &result {
-                        self.failed.entry(append.hold).or_insert_with(|| error.clone());
-                    }
-                    if let Some(done) = append.done {
-                        drop(done.send(result));
-                    }
-                }
-                Command::Exec { told: Some(told), .. } => told(result),
-                Command::Exec { .. } => {}
+    fn written(
+        &mut self,
+        batch: &mut Vec<Command>,
+        results: Vec<Result<(), JournalError>>,
+        took: Duration,
+    ) -> Written {
+        for (command, result) in batch.iter().zip(&results) {
+            if let (Command::Append(append), Err(error)) = (command, result) {
+                self.failed.entry(append.hold).or_insert_with(|| error.clone());
             }
         }
-        failpoint::pass("after ack");
+        Written::new(batch.drain(..).zip(results).collect(), took)
     }
 
     fn try_commit(&mut self, batch: &mut [Command]) -> Result<Vec<Result<(), JournalError>>, JournalError> {
@@ -208,6 +203,60 @@ impl Desk {
     }
 }
 
+/// What was committed, of which nobody has been told.
+#[derive(Default)]
+pub(super) struct Written {
+    commands: Vec<(Command, Result<(), JournalError>)>,
+    took: Duration,
+}
+
+impl Written {
+    pub(super) fn new(commands: Vec<(Command, Result<(), JournalError>)>, took: Duration) -> Self {
+        Self { commands, took }
+    }
+
+    /// How many wait.
+    pub(super) fn awaited(&self) -> usize {
+        self.commands.iter().filter(|(command, _)| command.is_awaited()).count()
+    }
+
+    /// How long it took to commit.
+    pub(super) fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// With what was committed after it.
+    pub(super) fn and(mut self, next: Self) -> Self {
+        self.commands.extend(next.commands);
+        self.took += next.took;
+        self
+    }
+
+    /// Says that nobody knows whether it lasts.
+    pub(super) fn fail(&mut self, error: &JournalError) {
+        for (_, result) in &mut self.commands {
+            *result = Err(error.clone());
+        }
+    }
+}
+
+/// Tells everybody who waits.
+pub(super) fn tell(written: Written) {
+    failpoint::pass("before ack");
+    for (command, result) in written.commands {
+        match command {
+            Command::Append(append) => {
+                if let Some(done) = append.done {
+                    drop(done.send(result));
+                }
+            }
+            Command::Exec { told: Some(told), .. } => told(result),
+            Command::Exec { .. } => {}
+        }
+    }
+    failpoint::pass("after ack");
+}
+
 impl Append {
     fn insert(
         &self,
@@ -220,7 +269,7 @@ impl Append {
             seq,
             at_ms: self.at_ms,
             hash,
-            step: self.step.as_deref(),
+            step: self.step.as_ref().map(StepKey::as_str),
             kind: self.kind,
             body,
         };
@@ -230,81 +279,13 @@ impl Append {
             None => Ok(()),
         }
     }
-
-    fn begin(&self) -> Option<Instant> {
-        match self.body {
-            Body::Begin { since, .. } => Some(since),
-            _ => None,
-        }
-    }
 }
 
-/// Takes begins of steps out of a batch that may wait: those after which nothing of their run follows, as long as they are
-/// young. Mostly the end of the step comes soon and says all that they do. Gives them, and since when the oldest waits.
-pub(super) fn hold_back(batch: &mut Vec<Command>) -> Option<(Vec<Command>, Instant)> {
-    let begins =
-        batch.iter().any(|command| matches!(command, Command::Append(append) if append.begin().is_some()));
-    let asked = batch.iter().any(|command| matches!(command, Command::Exec { told: Some(_), .. }));
-    if !begins || asked {
-        // Who asks for something in the middle asks for all that was before it.
-        return None;
-    }
-    let mut go_on: HashSet<u64, foldhash::fast::RandomState> = HashSet::default();
-    let waits: Vec<bool> = batch
-        .iter()
-        .rev()
-        .map(|command| {
-            let Command::Append(append) = command else { return false };
-            let young = append.begin().is_some_and(|since| since.elapsed() < LINGER);
-            let waits = young && !go_on.contains(&append.hold);
-            if !waits {
-                go_on.insert(append.hold);
-            }
-            waits
-        })
-        .collect();
-    let mut oldest = None;
-    let mut held = Vec::new();
-    let mut waits = waits.into_iter().rev();
-    for command in std::mem::take(batch) {
-        if waits.next() == Some(true) {
-            if let Command::Append(append) = &command {
-                oldest = oldest.min(append.begin()).or(append.begin());
-            }
-            held.push(command);
-        } else {
-            batch.push(command);
-        }
-    }
-    oldest.map(|oldest| (held, oldest))
-}
-
-/// Gives each event that has none its place in the chain of its run. A begin of a step whose end is here as well gets none.
+/// Gives each event that has none its place in the chain of its run.
 fn place(batch: &mut [Command]) -> Result<(), JournalError> {
-    let mut begun: HashMap<(u64, &str), usize, foldhash::fast::RandomState> = HashMap::default();
-    let mut superseded = Vec::new();
-    for (at, command) in batch.iter().enumerate() {
-        if let Command::Append(append) = command
-            && let Some(step) = append.step.as_deref()
-        {
-            if append.begin().is_some() {
-                begun.insert((append.hold, step), at);
-            } else if append.kind == "step_ended"
-                && append.place.is_none()
-                && let Some(begin) = begun.remove(&(append.hold, step))
-            {
-                superseded.push(begin);
-            }
-        }
-    }
-    for at in superseded {
-        if let Command::Append(append) = &mut batch[at] {
-            append.body = Body::Superseded;
-        }
-    }
     for command in batch {
         let Command::Append(append) = command else { continue };
-        if let Body::Begin { event, .. } = &append.body {
+        if let Body::Begin(event) = &append.body {
             append.body = Body::Bytes(Kept::Inline(super::chain::encode(event)?));
         }
         if let (None, Body::Bytes(body) | Body::Large(body)) = (append.place, &append.body) {

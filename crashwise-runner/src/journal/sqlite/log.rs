@@ -1,5 +1,6 @@
 //! The end of one run's journal.
 
+use super::begins::Begins;
 use super::blobs::{INLINE, Kept};
 use super::chain::{self, End, Hash};
 use super::commit::{Append, Body};
@@ -11,7 +12,6 @@ use crate::journal::{Ack, Event, RunLog};
 use crashwise_core::RunId;
 use rusqlite::{CachedStatement, Connection, params};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The end of one run's journal.
@@ -22,12 +22,23 @@ pub(crate) struct SqliteLog {
     /// Tells this hold on the run from later ones.
     hold: u64,
     end: Arc<Mutex<End>>,
+    begins: Arc<Begins>,
 }
 
 impl SqliteLog {
     pub(crate) fn new(writer: Writer, id: RunId, no: i64, end: End) -> Self {
         let hold = writer.next_hold();
-        Self { writer, id, no, hold, end: Arc::new(Mutex::new(end)) }
+        Self { writer, id, no, hold, end: Arc::new(Mutex::new(end)), begins: Arc::default() }
+    }
+
+    /// Hands an event over, after the begins that it follows. Those of other steps need not come before what steps do.
+    fn hand_over(&self, event: &Event, append: Append) {
+        match event {
+            Event::StepEnded(end) => self.begins.supersede(&end.key),
+            Event::StepStarted { .. } => {}
+            _ => self.begins.take().for_each(|begin| self.writer.append(begin)),
+        }
+        self.writer.append(append);
     }
 
     /// An event without its content.
@@ -38,10 +49,10 @@ impl SqliteLog {
             hold: self.hold,
             end: Arc::clone(&self.end),
             at_ms,
-            step: event.step().map(|key| key.as_str().to_owned()),
+            step: event.step().cloned(),
             kind: event.kind(),
             status: Change::of(event),
-            body: Body::Superseded,
+            body: Body::Bytes(Kept::Inline(Vec::new())),
             done: None,
             place: None,
         }
@@ -54,7 +65,7 @@ impl RunLog for SqliteLog {
         match encoded(event) {
             Ok(body) => {
                 failpoint::pass("before append");
-                self.writer.append(Append { body, done: Some(done), ..self.draft(at_ms, event) });
+                self.hand_over(event, Append { body, done: Some(done), ..self.draft(at_ms, event) });
                 failpoint::pass("after append");
             }
             Err(error) => drop(done.send(Err(error))),
@@ -64,11 +75,13 @@ impl RunLog for SqliteLog {
 
     fn note(&mut self, at_ms: u64, event: Event) {
         let draft = self.draft(at_ms, &event);
-        if let Event::StepStarted { .. } = event {
-            let body = Body::Begin { event, since: Instant::now() };
-            self.writer.append(Append { body, ..draft });
+        if let Event::StepStarted { key, .. } = &event {
+            let key = key.clone();
+            if self.begins.hold(key, Append { body: Body::Begin(event), ..draft }) {
+                self.writer.watch(Arc::clone(&self.begins));
+            }
         } else if let Ok(body) = encoded(&event) {
-            self.writer.append(Append { body, ..draft });
+            self.hand_over(&event, Append { body, ..draft });
         }
     }
 }

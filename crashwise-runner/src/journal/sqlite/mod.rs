@@ -1,5 +1,6 @@
 //! The journal as an SQLite database: one writer thread, append-only events, a hash chain per run, large payloads beside.
 
+mod begins;
 mod blobs;
 mod chain;
 mod commit;
@@ -10,6 +11,7 @@ mod pace;
 mod queue;
 pub(crate) mod read;
 mod schema;
+mod sync;
 mod writer;
 
 pub(crate) use blobs::Blobs;
@@ -56,7 +58,7 @@ impl SqliteJournal {
         let connection = open(folder, Access::Write(durability))?;
         let blobs = Blobs::new(folder, durability == Durability::Sync)?;
         let owner = Owner::new(folder)?;
-        let writer = Writer::start(connection, blobs.clone())?;
+        let writer = Writer::start(connection, blobs.clone(), durability)?;
         let reader = LaterReader::new(folder);
         Ok(Self { writer, reader, blobs, owner, folder: folder.to_owned() })
     }

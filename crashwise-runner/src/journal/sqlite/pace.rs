@@ -7,7 +7,7 @@ use super::queue::Queue;
 use std::time::{Duration, Instant};
 
 /// What the last commit says of the next.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Pace {
     /// How many were told.
     told: usize,
@@ -28,9 +28,9 @@ impl Pace {
     /// Nobody waits longer for the others than this, nor longer than a commit takes.
     const LONGEST: Duration = Duration::from_millis(2);
 
-    /// Takes note of a commit.
-    pub(super) fn note(&mut self, told: usize, took: Duration) {
-        *self = Self { told, took };
+    /// After a commit of which so many were told, and which took so long until then.
+    pub(super) fn of(told: usize, took: Duration) -> Self {
+        Self { told, took }
     }
 
     /// Waits for those whom the last commit let go on, as long as more of them come.

@@ -1,16 +1,21 @@
 //! What waits to be written, in order.
 
 use super::JournalError;
+use super::begins::{Begins, HELD, Watched};
 use super::commit::Append;
 use rusqlite::Connection;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most commands in one commit.
 const BATCH: usize = 4096;
 
+/// So many that somebody waits for are committed while what was before them is being synced. Fewer wait for the end of the
+/// sync, because each commit writes pages that the next writes again.
+const CHUNK: usize = 64;
+
 /// How long events wait that nobody waits for.
-pub(super) const LINGER: Duration = Duration::from_millis(20);
+const LINGER: Duration = Duration::from_millis(20);
 
 pub(super) type Work = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
 pub(super) type Told = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
@@ -35,6 +40,8 @@ impl Command {
 pub(super) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
+    /// Locked before the state.
+    watched: Mutex<Watched>,
 }
 
 #[derive(Default)]
@@ -44,7 +51,11 @@ struct State {
     awaited: usize,
     /// Since when the first of them waits.
     since: Option<Instant>,
+    /// When begins of steps that are held back are looked at, if there are any.
+    look: Option<Instant>,
     thread: Thread,
+    /// What was committed before is being synced.
+    syncing: bool,
     ended: bool,
 }
 
@@ -93,9 +104,48 @@ impl Queue {
         self.lock().awaited
     }
 
-    /// Gives what waits, as many as go into one commit.
+    /// Gives what waits, as many as go into one commit. Where somebody asks for something to be done, or nothing follows,
+    /// with all begins of steps that are held back; else with those that have waited long enough.
     pub(super) fn take(&self) -> Vec<Command> {
-        self.lock().take()
+        let (mut batch, all, due) = {
+            let mut state = self.lock();
+            let batch = state.take();
+            let asked = batch.iter().any(|command| matches!(command, Command::Exec { told: Some(_), .. }));
+            (batch, asked || state.ended, state.look.is_some_and(|look| look <= Instant::now()))
+        };
+        if all || due {
+            let mut watched = self.watched();
+            watched.release(all, &mut batch);
+            self.lock().look = (!watched.is_empty()).then(|| Instant::now() + HELD);
+        }
+        batch
+    }
+
+    /// Has begins of steps that are held back looked at in time.
+    pub(super) fn watch(&self, begins: Arc<Begins>) {
+        let mut watched = self.watched();
+        watched.add(begins);
+        let mut state = self.lock();
+        state.look.get_or_insert_with(|| Instant::now() + HELD);
+        self.wake_for(state);
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what was committed before is being synced.
+    pub(super) fn is_syncing(&self) -> bool {
+        self.lock().syncing
+    }
+
+    /// Says whether it is.
+    pub(super) fn set_syncing(&self, syncing: bool) {
+        let mut state = self.lock();
+        state.syncing = syncing;
+        if state.is_ripe() {
+            self.wake_for(state);
+        }
     }
 
     /// Puts commands back where they came from. The oldest waits since a moment.
@@ -124,10 +174,10 @@ impl Queue {
         let mut state = self.lock();
         let mut in_vain = false;
         loop {
-            if state.awaited > 0 || state.ended || state.commands.len() >= BATCH {
-                return !(state.ended && state.commands.is_empty());
+            if state.is_ripe() || state.ended {
+                return !(state.ended && state.commands.is_empty() && state.look.is_none());
             }
-            let left = state.since.map(|since| LINGER.saturating_sub(since.elapsed()));
+            let left = state.left();
             if left == Some(Duration::ZERO) {
                 return true;
             }
@@ -150,7 +200,7 @@ impl Queue {
     fn wake_for(&self, mut state: MutexGuard<'_, State>) {
         let wakes = match state.thread {
             Thread::Busy => false,
-            Thread::Dozes => state.awaited > 0 || state.commands.len() >= BATCH,
+            Thread::Dozes => state.is_ripe(),
             Thread::Sleeps => true,
         };
         if wakes {
@@ -162,12 +212,25 @@ impl Queue {
 }
 
 impl State {
+    /// Whether there is enough for a commit.
+    fn is_ripe(&self) -> bool {
+        let enough = if self.syncing { CHUNK } else { 1 };
+        self.awaited >= enough || self.commands.len() >= BATCH
+    }
+
     fn add(&mut self, command: Command) {
         self.awaited += usize::from(command.is_awaited());
         if self.commands.is_empty() {
             self.since = Some(Instant::now());
         }
         self.commands.push(command);
+    }
+
+    /// How long nothing has to be done, unless more comes; none for ever.
+    fn left(&self) -> Option<Duration> {
+        let linger = self.since.map(|since| LINGER.saturating_sub(since.elapsed()));
+        let look = self.look.map(|look| look.saturating_duration_since(Instant::now()));
+        linger.into_iter().chain(look).min()
     }
 
     fn take(&mut self) -> Vec<Command> {

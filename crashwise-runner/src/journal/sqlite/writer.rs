@@ -1,13 +1,14 @@
-//! Writing: one thread commits what has come together, then tells everybody who waits.
+//! Writing: one thread commits what has come together, another syncs it and tells everybody who waits.
 //!
-//! A run that has the journal for itself commits with its own thread: to hand each event over and to be woken afterwards
-//! takes as long as a quick disk does. As soon as somebody else writes as well, the thread does it for all of them at once.
+//! A run that has the journal for itself does both with its own thread: to hand each event over and to be woken afterwards
+//! takes as long as a quick disk does. As soon as somebody else writes as well, the threads do it for all of them at once.
 
-use super::JournalError;
+use super::begins::Begins;
 use super::blobs::Blobs;
-use super::commit::{Append, Desk, hold_back, may_pass};
-use super::pace::Pace;
+use super::commit::{Append, Desk, Written, may_pass};
 use super::queue::{Command, Queue};
+use super::sync::Syncs;
+use super::{Durability, JournalError};
 use rusqlite::Connection;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,13 +31,14 @@ pub(crate) struct Writer {
 
 struct Inner {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the thread and those who write share.
+/// What the threads and those who write share.
 struct Shared {
     queue: Queue,
     desk: Mutex<Desk>,
+    syncs: Syncs,
     /// The hold that may commit by itself; 0 for none.
     alone: AtomicU64,
     holds: AtomicU64,
@@ -44,20 +46,34 @@ struct Shared {
 }
 
 impl Writer {
-    pub(crate) fn start(connection: Connection, blobs: Blobs) -> Result<Self, JournalError> {
+    pub(crate) fn start(
+        connection: Connection,
+        blobs: Blobs,
+        durability: Durability,
+    ) -> Result<Self, JournalError> {
+        let syncs = Syncs::of(&connection, durability)?;
         let shared = Arc::new(Shared {
             queue: Queue::default(),
             desk: Mutex::new(Desk::new(connection, blobs)),
+            syncs,
             alone: AtomicU64::new(0),
             holds: AtomicU64::new(1),
             patience_ms: AtomicU64::new(crate::engine::millis(PATIENCE)),
         });
-        let writing = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("crashwise-journal".into())
-            .spawn(move || writing.work())
-            .map_err(|error| JournalError::storage("starting the journal's thread failed", error))?;
-        Ok(Self { inner: Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }) })
+        let inner = Arc::new(Inner { shared: Arc::clone(&shared), threads: Mutex::default() });
+        let start = |name: &str, work: fn(&Shared)| {
+            let shared = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(&shared));
+            thread.map_err(|error| JournalError::storage("starting a thread of the journal failed", error))
+        };
+        let mut threads = vec![start("crashwise-journal", Shared::work)?];
+        if shared.syncs.are_wanted() {
+            threads.push(start("crashwise-sync", |shared| {
+                shared.syncs.work(&shared.queue, || shared.commit_rest());
+            })?);
+        }
+        *inner.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        Ok(Self { inner })
     }
 
     fn shared(&self) -> &Shared {
@@ -79,17 +95,18 @@ impl Writer {
         let by_itself = append.done.is_some() && shared.alone.load(Ordering::Relaxed) == append.hold;
         let command = Command::Append(Box::new(append));
         if by_itself && let Ok(mut desk) = shared.desk.try_lock() {
-            let mut batch = shared.queue.push_and_take(command);
-            let began = Instant::now();
-            let result = desk.commit(&mut batch);
-            shared.alone.store(desk.alone(), Ordering::Relaxed);
-            if result.is_err() {
-                // The thread has the patience for it.
-                shared.queue.put_back(batch, began);
+            let batch = shared.queue.push_and_take(command);
+            if let Some(written) = shared.commit_once(&mut desk, batch) {
+                shared.syncs.settle(written);
             }
         } else {
             shared.queue.push(command);
         }
+    }
+
+    /// Has begins of steps that are held back written in time.
+    pub(super) fn watch(&self, begins: Arc<Begins>) {
+        self.shared().queue.watch(begins);
     }
 
     /// Does something in the next commit and waits for it. It may be done several times, until one commit holds.
@@ -137,44 +154,65 @@ impl fmt::Debug for Writer {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.queue.end();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
-        {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let current = std::thread::current().id();
+        if threads.iter().all(|thread| thread.thread().id() != current) {
             // What was handed over is on the disk when the journal is closed.
-            let _ = thread.join();
+            for thread in threads {
+                drop(thread.join());
+            }
         }
     }
 }
 
 impl Shared {
     fn work(&self) {
-        let mut pace = Pace::default();
         while self.queue.wait() {
-            pace.gather(&self.queue);
+            if !self.queue.is_syncing() {
+                self.syncs.pace().gather(&self.queue);
+            }
             let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
             // Somebody may have committed by itself meanwhile.
             let mut batch = self.queue.take();
-            if !self.queue.is_ended()
-                && let Some((held, since)) = hold_back(&mut batch)
-            {
-                self.queue.put_back(held, since);
-            }
             if !batch.is_empty() {
-                let told = batch.iter().filter(|command| command.is_awaited()).count();
-                let began = Instant::now();
-                self.commit(&mut desk, &mut batch);
-                pace.note(told, began.elapsed());
+                let written = self.commit(&mut desk, &mut batch);
                 self.alone.store(desk.alone(), Ordering::Relaxed);
+                self.syncs.push(written, &self.queue);
             }
         }
+        self.syncs.end();
         self.desk.lock().unwrap_or_else(PoisonError::into_inner).shorten();
     }
 
-    /// Commits a batch, with patience.
-    fn commit(&self, desk: &mut Desk, batch: &mut Vec<Command>) {
+    /// Commits what waits right before a sync.
+    fn commit_rest(&self) -> Option<Written> {
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.queue.awaited() == 0 {
+            return None;
+        }
+        let batch = self.queue.take();
+        self.commit_once(&mut desk, batch)
+    }
+
+    /// Commits a batch, or puts it back where that fails: the journal's thread has the patience for it.
+    fn commit_once(&self, desk: &mut Desk, mut batch: Vec<Command>) -> Option<Written> {
         let began = Instant::now();
-        while let Err(error) = desk.commit(batch) {
+        let result = desk.commit(&mut batch, self.syncs.took());
+        self.alone.store(desk.alone(), Ordering::Relaxed);
+        if result.is_err() {
+            self.queue.put_back(batch, began);
+        }
+        result.ok()
+    }
+
+    /// Commits a batch, with patience.
+    fn commit(&self, desk: &mut Desk, batch: &mut Vec<Command>) -> Written {
+        let began = Instant::now();
+        loop {
+            let error = match desk.commit(batch, self.syncs.took()) {
+                Ok(written) => return written,
+                Err(error) => error,
+            };
             let patience = Duration::from_millis(self.patience_ms.load(Ordering::Relaxed));
             if may_pass(&error) && began.elapsed() < patience {
                 std::thread::sleep(Duration::from_millis(50));

@@ -37,6 +37,11 @@ pub(crate) fn payload(name: &str) {
     record::note(Entry::Payload(name.to_owned()));
 }
 
+/// Notes that a file is being synced.
+pub(crate) fn synced(path: &Path) {
+    record::synced(path);
+}
+
 struct Writes;
 
 impl Workflow for Writes {

@@ -89,6 +89,16 @@ pub(super) fn note(entry: Entry) {
     }
 }
 
+/// Notes that a file of the folder is being synced by another hand than SQLite's. What is written from here on may not be
+/// part of it.
+pub(super) fn synced(path: &Path) {
+    if let Some(Recorder { folder: Some(folder), entries, .. }) = &mut *recorder()
+        && let Some(file) = path.strip_prefix(&*folder).ok()
+    {
+        entries.push(Entry::Sync { file: file.to_string_lossy().into_owned() });
+    }
+}
+
 fn register() {
     // SAFETY: the default layer lives as long as the process, and so does the copy, which is leaked.
     unsafe {
