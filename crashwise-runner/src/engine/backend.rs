@@ -79,7 +79,7 @@ fn execute(run: Rc<RunState>, request: Request) -> LocalBoxFuture<'static, Resul
     let check_wakers = run.core.check_wakers;
     let step = Begin { kind: command.kind(), key, fingerprint, detached };
     let work = perform(run, step, command, module, options);
-    if check_wakers { Own(work).boxed_local() } else { work }
+    if check_wakers { Own::new(work).boxed_local() } else { work }
 }
 
 /// Carries out a command of which the journal holds no result. Each kind is a future of its own, so that a step that waits

@@ -41,7 +41,7 @@ pub(super) async fn child(run: Rc<RunState>, step: Begin, call: ChildCall) -> Re
     run.note(|| Event::StepStarted {
         key: underway.step.key.clone(),
         fp: underway.step.fingerprint.clone(),
-        kind: underway.step.kind.to_owned(),
+        kind: underway.step.kind.into(),
         module: underway.module.clone(),
     });
     run.tell(|| RunEventKind::ChildStarted {

@@ -176,7 +176,7 @@ impl Driver<'_> {
         let run = self.run;
         let params = run.live.submission.params.value();
         let mut body = AssertUnwindSafe(self.session.run(params)).catch_unwind().boxed_local();
-        let watched = run.core.check_wakers.then(Watched::new);
+        let mut watched = run.core.check_wakers.then(Watched::new);
         let mut give_up: Option<Instant> = None;
         run.count_time(true);
         loop {
@@ -211,7 +211,7 @@ impl Driver<'_> {
                     give_up = after(Duration::from_millis(50));
                 }
                 result = poll_fn(|task| {
-                    let poll = match &watched {
+                    let poll = match &mut watched {
                         Some(watched) => watched.poll(body.as_mut(), task),
                         None => body.as_mut().poll(task),
                     };

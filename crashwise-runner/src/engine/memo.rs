@@ -1,13 +1,14 @@
 //! What the journal says of a run when it is carried on.
 
 use super::mailbox::Mailbox;
+use super::step::object;
 use crate::RunStatus;
 use crate::journal::{Event, Outcome, Payload, Record, RunEnd, StepEnd, Text};
 use crate::steps::StepLine;
 use crashwise_core::Fingerprint;
 use crashwise_core::workflow::{Command, StepError, StepErrorKind, StepKey};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ fn read(text: &str, command: &Command) -> serde_json::Result<Value> {
     }
     if let Command::Inline(_) = command {
         let OfClosure { summary } = serde_json::from_str(text)?;
-        return Ok(Value::Object(Map::from_iter([("summary".to_owned(), summary)])));
+        return Ok(object("summary", summary));
     }
     serde_json::from_str(text)
 }

@@ -15,6 +15,7 @@ use crashwise_core::workflow::{RunInfo, StepFailure};
 use crashwise_core::{
     CancellationToken, Fingerprint, Isolation, Metadata, ModuleOutput, StatsFeed, Workspace,
 };
+use futures::FutureExt;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -29,7 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) struct RunState {
     pub(crate) core: Arc<Core>,
     pub(crate) live: Arc<Live>,
-    pub(crate) info: RunInfo,
+    pub(crate) info: Arc<RunInfo>,
     /// The kind of worker that runs its steps, unless a step says otherwise.
     pub(crate) vertical: String,
     pub(crate) memo: RefCell<Memo>,
@@ -84,7 +85,7 @@ impl RunState {
         past: Past,
     ) -> Rc<Self> {
         let submission = &live.submission;
-        let info = RunInfo::new(submission.id.clone(), submission.workflow.clone());
+        let info = Arc::new(RunInfo::new(submission.id.clone(), submission.workflow.clone()));
         let limit = submission.timeout_ms.map(Duration::from_millis);
         *live.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = past.steps;
         Rc::new(Self {
@@ -138,6 +139,13 @@ impl RunState {
 
     /// The tree that the run looks at, made when it is first asked for.
     pub(crate) async fn workspace(&self) -> Result<Workspace, StepFailure> {
+        if let Some(prepared) = self.workspace.get() {
+            return Ok(prepared.workspace.clone());
+        }
+        self.prepare().boxed_local().await
+    }
+
+    async fn prepare(&self) -> Result<Workspace, StepFailure> {
         self.workspace
             .get_or_try_init(async || {
                 let (core, live, isolation) =
@@ -255,18 +263,25 @@ impl RunState {
         self.until(|run| run.changed.replace(false).then_some(())).await;
     }
 
+    /// Whether the run may work right now; takes one of the places if that is free.
+    pub(crate) fn works(&self) -> bool {
+        if self.may_go_on() != Some(true) {
+            return false;
+        }
+        if self.place.borrow().is_none() {
+            let Some(place) = self.core.places.try_take() else { return false };
+            self.place.replace(Some(place));
+        }
+        true
+    }
+
     /// Waits until the run may work: it is not paused and has one of the places. `false` when it is being stopped.
     pub(crate) async fn may_work(&self) -> bool {
         loop {
             if !self.until(Self::may_go_on).await {
                 return false;
             }
-            if self.place.borrow().is_some() {
-                return true;
-            }
-            let taken = self.core.places.try_take();
-            if let Some(place) = taken {
-                self.place.replace(Some(place));
+            if self.works() {
                 return true;
             }
             tokio::select! {
@@ -381,7 +396,7 @@ impl Stage for RunState {
         &self.core.stats
     }
 
-    fn info(&self) -> &RunInfo {
+    fn info(&self) -> &Arc<RunInfo> {
         &self.info
     }
 

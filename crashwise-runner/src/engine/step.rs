@@ -157,6 +157,13 @@ impl Drop for Underway {
     }
 }
 
+/// A value with one name in it.
+pub(super) fn object(name: &str, value: Value) -> Value {
+    let mut map = Map::new();
+    map.insert(name.to_owned(), value);
+    Value::Object(map)
+}
+
 /// The output of a closure as it is journaled: of one that found nothing, which most do, only its result.
 fn of_closure(output: &mut ModuleOutput) -> serde_json::Result<Value> {
     let is_plain = output.module.is_empty()
@@ -169,6 +176,5 @@ fn of_closure(output: &mut ModuleOutput) -> serde_json::Result<Value> {
     if !is_plain {
         return serde_json::to_value(&*output);
     }
-    let of = |name: &str, value| Value::Object(Map::from_iter([(name.to_owned(), value)]));
-    Ok(of("summary", of("output", output.summary.output.take())))
+    Ok(object("summary", object("output", output.summary.output.take())))
 }

@@ -56,7 +56,7 @@ pub(super) fn signal(run: &Rc<RunState>, step: Begin, name: String) -> Waiting {
     run.note(|| Event::StepStarted {
         key: step.key.clone(),
         fp: step.fingerprint.clone(),
-        kind: step.kind.to_owned(),
+        kind: step.kind.into(),
         module: name.clone(),
     });
     let underway = Underway::new(run, step, name);

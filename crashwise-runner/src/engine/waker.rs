@@ -29,16 +29,46 @@ impl Drop for Mark {
     }
 }
 
+/// A waker around that of a task, made again only for another task: what is polled often registers the same one.
+#[derive(Default)]
+pub(super) struct Around(Option<(Waker, Waker)>);
+
+impl Around {
+    /// The waker around that of a task.
+    pub(super) fn of<W: Wake + Send + Sync + 'static>(
+        &mut self,
+        task: &Context<'_>,
+        make: impl FnOnce(Waker) -> Arc<W>,
+    ) -> &Waker {
+        let inner = task.waker();
+        if self.0.as_ref().is_some_and(|(known, _)| !known.will_wake(inner)) {
+            self.0 = None;
+        }
+        let (_, around) = self.0.get_or_insert_with(|| (inner.clone(), Waker::from(make(inner.clone()))));
+        around
+    }
+}
+
 /// A future of the context: what it wakes, it wakes with the mark.
-pub(crate) struct Own<F>(pub(crate) F);
+pub(crate) struct Own<F> {
+    future: F,
+    waker: Around,
+}
+
+impl<F> Own<F> {
+    pub(crate) fn new(future: F) -> Self {
+        Self { future, waker: Around::default() }
+    }
+}
 
 impl<F: Future + Unpin> Future for Own<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
-        let waker = Waker::from(Arc::new(Marked(task.waker().clone())));
+        let Self { future, waker } = &mut *self;
+        let waker = waker.of(task, |inner| Arc::new(Marked(inner)));
         let _mark = Mark::new();
-        Pin::new(&mut self.0).poll(&mut Context::from_waker(&waker))
+        Pin::new(future).poll(&mut Context::from_waker(waker))
     }
 }
 
@@ -58,23 +88,24 @@ impl Wake for Marked {
 /// Polls workflow code and notes wakes without the mark.
 pub(crate) struct Watched {
     foreign: Arc<AtomicBool>,
+    waker: Around,
 }
 
 impl Watched {
     pub(crate) fn new() -> Self {
-        Self { foreign: Arc::default() }
+        Self { foreign: Arc::default(), waker: Around::default() }
     }
 
     pub(crate) fn poll<F: Future + ?Sized>(
-        &self,
+        &mut self,
         future: Pin<&mut F>,
         task: &mut Context<'_>,
     ) -> Poll<F::Output> {
-        let watch = Watch { inner: task.waker().clone(), foreign: Arc::clone(&self.foreign) };
-        let waker = Waker::from(Arc::new(watch));
+        let foreign = &self.foreign;
+        let waker = self.waker.of(task, |inner| Arc::new(Watch { inner, foreign: Arc::clone(foreign) }));
         // A combinator may wake its own task while it is polled.
         let _mark = Mark::new();
-        future.poll(&mut Context::from_waker(&waker))
+        future.poll(&mut Context::from_waker(waker))
     }
 
     pub(crate) fn saw_foreign(&self) -> bool {

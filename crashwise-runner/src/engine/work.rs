@@ -8,6 +8,7 @@ use crate::journal::{Cached, Event, Outcome};
 use crate::{CacheHit, RunEventKind};
 use crashwise_core::workflow::{StepError, StepErrorKind, StepOptions};
 use crashwise_core::{CoverageStatus, Fingerprint, ModuleOutput, Summary};
+use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::Value;
 use std::rc::Rc;
@@ -21,9 +22,9 @@ pub(super) async fn module_step(
     options: StepOptions,
 ) -> Result<Value, StepError> {
     // A step that does not begin leaves no trace: asked again after a restart, it may begin.
-    if step.detached {
-        // Cleanup is not held up by a pause or by other runs.
-    } else if !run.may_work().await {
+    // Cleanup is not held up by a pause or by other runs. What is rare is on the heap, here and below: many steps go on at
+    // once, and each would keep room for it.
+    if !step.detached && !run.works() && !run.may_work().boxed_local().await {
         return Err(step.cancelled(&run));
     }
     let _busy = run.doing(if step.detached { Doing::Cleanup } else { Doing::Step });
@@ -46,17 +47,21 @@ pub(super) async fn module_step(
     let event = || Event::StepStarted {
         key: underway.step.key.clone(),
         fp: underway.step.fingerprint.clone(),
-        kind: underway.step.kind.to_owned(),
+        kind: underway.step.kind.into(),
         module: underway.module.clone(),
     };
     if options.at_most_once {
-        run.keep(&event()).await;
+        run.keep(&event()).boxed_local().await;
     } else {
         run.note(event);
     }
-    let cache_key = cache_key(&run, &underway.step, &work, &options).await;
+    let cache_key = if options.cached {
+        cache_key(&run, &underway.step, &work, &options).boxed_local().await
+    } else {
+        None
+    };
     if let Some(key) = &cache_key
-        && let Some(hit) = cached(&run, key).await
+        && let Some(hit) = cached(&run, key).boxed_local().await
     {
         underway.cached = Some(CacheHit::new(hit.made_ms, hit.cost_ms));
         underway.attempts = 0;
@@ -102,7 +107,7 @@ pub(super) async fn module_step(
                 kind: error.kind,
                 error: error.message.clone(),
             });
-            underway.finish(Outcome::Error { error, partial, child: None }).await
+            underway.finish(Outcome::Error { error, partial, child: None }).boxed_local().await
         }
     }
 }
@@ -110,7 +115,7 @@ pub(super) async fn module_step(
 /// Under which key other runs find the result. Closures have none: what they capture cannot be told.
 async fn cache_key(run: &RunState, step: &Begin, work: &Work, options: &StepOptions) -> Option<Fingerprint> {
     let Work::Module(module, config) = work else { return None };
-    if !options.cached || options.at_most_once || !run.live.submission.use_cache {
+    if options.at_most_once || !run.live.submission.use_cache {
         return None;
     }
     executor::cache_key(&step.key, module, config, run.content(), &*run.core.workspaces).await

@@ -2,7 +2,7 @@
 
 use super::host::{Beat, Host};
 use super::stage::Stage;
-use crate::engine::{at, panic_text};
+use crate::engine::{after, at, panic_text};
 use crashwise_core::workflow::{InlineStep, StepErrorKind, StepFailure, StepKey};
 use crashwise_core::{
     AnyModule, CancellationToken, ModuleContext, ModuleHost, ModuleInfo, ModuleKind, ModuleOutput,
@@ -83,19 +83,22 @@ impl<S: Stage> Attempt<'_, S> {
         let host = Arc::new(Host::new(
             self.stage.results().clone(),
             self.stage.stats().clone(),
-            self.stage.info().run.clone(),
-            self.stage.info().workflow.clone(),
-            self.key.as_str().to_owned(),
+            Arc::clone(self.stage.info()),
+            self.key.clone(),
             Arc::clone(&self.beat),
         ));
+        let cx = self.context(workspace, Arc::clone(&host) as Arc<dyn ModuleHost>);
         // Not a child of the stop token: what stops an attempt also cuts it off in the end, see below.
-        let token = CancellationToken::new();
-        let cx = self.context(workspace, Arc::clone(&host) as Arc<dyn ModuleHost>, token.clone());
+        let token = cx.cancel_token().clone();
         let task = self.spawn(work, cx.clone(), Arc::clone(&host), found.clone());
         let mut task = Running { task: Some(task), token, pool: self.stage.pool().clone() };
         let why = tokio::select! {
             biased;
-            joined = task.join() => return self.joined(joined, cx, &host, found).await,
+            joined = task.join() => match finished(joined, &host) {
+                Ok(finished) => return finished,
+                // What follows here and below is rare, and would make the future of every step large.
+                Err(failure) => return Box::pin(self.salvage(Err(failure), cx, &host, found)).await,
+            },
             () = self.stop.cancelled() => StepFailure::new(StepErrorKind::Cancelled, self.stage.why_stopped()),
             () = at(self.limit) => StepFailure::new(StepErrorKind::TimedOut, self.limit_text.as_ref()),
             silence = silent(&host, self.silence) => StepFailure::new(
@@ -103,10 +106,25 @@ impl<S: Stage> Attempt<'_, S> {
                 format!("no heartbeat for {}", crashwise_core::Span::new(silence)),
             ),
         };
+        Box::pin(self.cut_off(why, task, cx, &host, found)).await
+    }
+
+    /// Asks the work to stop, and leaves it behind when it does not.
+    async fn cut_off(
+        &self,
+        why: StepFailure,
+        mut task: Running,
+        cx: ModuleContext,
+        host: &Arc<Host>,
+        found: ModuleOutput,
+    ) -> Finished {
         task.token.cancel();
         if let Ok(joined) = tokio::time::timeout(GRACE, task.join()).await {
             // It handed in what it has; that it was stopped is still what came of it.
-            let mut finished = self.joined(joined, cx, &host, found).await;
+            let mut finished = match finished(joined, host) {
+                Ok(finished) => finished,
+                Err(failure) => self.salvage(Err(failure), cx, host, found).await,
+            };
             if !matches!(&finished.result, Err(failure) if failure.kind() == StepErrorKind::Panicked) {
                 finished.result = Err(why);
             }
@@ -117,7 +135,7 @@ impl<S: Stage> Attempt<'_, S> {
             why.kind(),
             format!("{}; it did not stop within {} s and was left behind", why.message(), GRACE.as_secs()),
         );
-        self.salvage(Err(why), cx, &host, found).await
+        self.salvage(Err(why), cx, host, found).await
     }
 
     async fn workspace(&self, work: &Work) -> Result<Workspace, StepFailure> {
@@ -128,12 +146,7 @@ impl<S: Stage> Attempt<'_, S> {
         }
     }
 
-    fn context(
-        &self,
-        workspace: Workspace,
-        host: Arc<dyn ModuleHost>,
-        token: CancellationToken,
-    ) -> ModuleContext {
+    fn context(&self, workspace: Workspace, host: Arc<dyn ModuleHost>) -> ModuleContext {
         let identity = StepIdentity::new(
             self.stage.info().run.clone(),
             self.stage.info().workflow.clone(),
@@ -142,7 +155,6 @@ impl<S: Stage> Attempt<'_, S> {
         .with_attempt(self.number)
         .with_project(self.stage.project());
         ModuleContext::new(identity, self.info, workspace, host)
-            .with_cancel(token)
             .with_deadline(super::earlier(self.limit, self.stage.deadline()))
             .with_last_heartbeat(self.heartbeat.clone())
     }
@@ -178,25 +190,6 @@ impl<S: Stage> Attempt<'_, S> {
         }
     }
 
-    async fn joined(
-        &self,
-        joined: Result<Done, JoinError>,
-        cx: ModuleContext,
-        host: &Arc<Host>,
-        found: ModuleOutput,
-    ) -> Finished {
-        match joined {
-            Ok((result, found)) => Finished { result, found, heartbeat: host.take_details() },
-            Err(error) => {
-                let failure = match error.try_into_panic() {
-                    Ok(panic) => StepFailure::new(StepErrorKind::Panicked, panic_text(panic.as_ref())),
-                    Err(_) => StepFailure::fatal("the runtime of the steps was shut down"),
-                };
-                self.salvage(Err(failure), cx, host, found).await
-            }
-        }
-    }
-
     /// Keeps what was found before the work ended without handing it in.
     async fn salvage(
         &self,
@@ -218,6 +211,17 @@ impl<S: Stage> Attempt<'_, S> {
             Err(_) => (result, found),
         };
         Finished { result, found, heartbeat: host.take_details() }
+    }
+}
+
+/// What work handed in, or why it did not.
+fn finished(joined: Result<Done, JoinError>, host: &Host) -> Result<Finished, StepFailure> {
+    match joined {
+        Ok((result, found)) => Ok(Finished { result, found, heartbeat: host.take_details() }),
+        Err(error) => Err(match error.try_into_panic() {
+            Ok(panic) => StepFailure::new(StepErrorKind::Panicked, panic_text(panic.as_ref())),
+            Err(_) => StepFailure::fatal("the runtime of the steps was shut down"),
+        }),
     }
 }
 
@@ -252,7 +256,7 @@ async fn silent(host: &Host, limit: Option<Duration>) -> Duration {
         if quiet >= limit {
             return limit;
         }
-        tokio::time::sleep(limit.saturating_sub(quiet)).await;
+        at(after(limit.saturating_sub(quiet))).await;
     }
 }
 

@@ -1,8 +1,9 @@
 //! Takes what a running step pushes.
 
 use crate::results::ResultStore;
+use crashwise_core::workflow::{RunInfo, StepKey};
 use crashwise_core::{
-    ArtifactRef, Finding, FindingSpool, ModuleHost, ModuleOutput, RunId, Stats, StatsEvent, StatsFeed,
+    ArtifactRef, Finding, FindingSpool, ModuleHost, ModuleOutput, Stats, StatsEvent, StatsFeed,
 };
 use serde_json::Value;
 use std::io::{self, Read};
@@ -21,9 +22,8 @@ pub(crate) fn first_beat() -> Beat {
 pub(crate) struct Host {
     results: ResultStore,
     stats: StatsFeed,
-    run: RunId,
-    workflow: String,
-    step: String,
+    run: Arc<RunInfo>,
+    step: StepKey,
     spool: RwLock<Spool>,
     beat: Beat,
 }
@@ -39,12 +39,11 @@ impl Host {
     pub(crate) fn new(
         results: ResultStore,
         stats: StatsFeed,
-        run: RunId,
-        workflow: String,
-        step: String,
+        run: Arc<RunInfo>,
+        step: StepKey,
         beat: Beat,
     ) -> Self {
-        Self { results, stats, run, workflow, step, spool: RwLock::new(Spool::Empty), beat }
+        Self { results, stats, run, step, spool: RwLock::new(Spool::Empty), beat }
     }
 
     /// When the step last said that it is alive.
@@ -103,9 +102,9 @@ impl ModuleHost for Host {
 
     fn stats(&self, stats: Stats) {
         self.stats.push(StatsEvent {
-            run_id: self.run.clone(),
-            workflow_type: self.workflow.clone(),
-            step: self.step.clone(),
+            run_id: self.run.run.clone(),
+            workflow_type: self.run.workflow.clone(),
+            step: self.step.as_str().to_owned(),
             stats,
         });
     }

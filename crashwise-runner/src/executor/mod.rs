@@ -24,6 +24,7 @@ use crashwise_core::workflow::{
     Command, ModuleCall, Request, StepErrorKind, StepFailure, StepKey, StepOptions,
 };
 use crashwise_core::{AnyModule, CancellationToken, Fingerprint, ModuleOutput, Target};
+use futures::FutureExt;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -48,7 +49,7 @@ pub(crate) struct Ended {
 
 /// Carries out a step.
 pub(crate) async fn run(run: &Rc<RunState>, place: Place<'_>, work: &Work, options: &StepOptions) -> Ended {
-    let stop = if place.detached { CancellationToken::new() } else { run.stop.child_token() };
+    let stop = if place.detached { CancellationToken::new() } else { run.stop.clone() };
     let info = work.info(&**run);
     let mut ended = Ended {
         result: Err(StepFailure::new(StepErrorKind::Cancelled, why_stopped(run))),
@@ -62,7 +63,7 @@ pub(crate) async fn run(run: &Rc<RunState>, place: Place<'_>, work: &Work, optio
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return ended,
-                taken = places.take(options.priority) => Some(taken),
+                taken = places.take(options.priority).boxed_local() => Some(taken),
             }
         }
         _ => None,

@@ -3,6 +3,7 @@
 use crate::results::ResultStore;
 use crashwise_core::workflow::{RunInfo, StepFailure};
 use crashwise_core::{StatsFeed, Workspace};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
 
@@ -13,7 +14,7 @@ pub(crate) trait Stage {
     /// Where statistics go.
     fn stats(&self) -> &StatsFeed;
     /// The run.
-    fn info(&self) -> &RunInfo;
+    fn info(&self) -> &Arc<RunInfo>;
     /// The version of its workflow.
     fn workflow_version(&self) -> &str;
     /// What the target is called over runs.

@@ -163,7 +163,13 @@ pub(crate) enum Event<V = Value> {
         used_ms: Option<u64>,
     },
     /// A step was begun.
-    StepStarted { key: StepKey, fp: Fingerprint, kind: String, module: String },
+    StepStarted {
+        key: StepKey,
+        fp: Fingerprint,
+        #[serde(deserialize_with = "word")]
+        kind: Cow<'static, str>,
+        module: String,
+    },
     /// An attempt failed and another one follows.
     StepRetried { key: StepKey, error: StepError, wait_ms: u64 },
     /// A step ended.
@@ -199,7 +205,8 @@ pub(crate) enum Event<V = Value> {
 struct StepStarted {
     key: StepKey,
     fp: Fingerprint,
-    kind: String,
+    #[serde(deserialize_with = "word")]
+    kind: Cow<'static, str>,
     module: String,
 }
 

@@ -61,7 +61,7 @@ fn open(records: Vec<Record>) -> Vec<OpenStep> {
     for Record { at_ms, event, .. } in records {
         let step = match event {
             Event::StepStarted { key, kind, module, .. } => {
-                OpenStep { key, kind, module, since_ms: at_ms, until_ms: None }
+                OpenStep { key, kind: kind.into_owned(), module, since_ms: at_ms, until_ms: None }
             }
             Event::Waiting { key, until_ms } => OpenStep {
                 key,

@@ -176,7 +176,7 @@ impl Shop {
         let stage = RoomStage {
             shop: self,
             room,
-            info: RunInfo::new(place.run.clone(), &*place.workflow),
+            info: Arc::new(RunInfo::new(place.run.clone(), &*place.workflow)),
             place: &place,
             away: AtomicBool::new(false),
         };
@@ -329,7 +329,7 @@ fn limit_text(place: &Place, limit: Option<Instant>, last: Option<Instant>) -> S
 struct RoomStage<'a> {
     shop: &'a Shop,
     room: &'a Room,
-    info: RunInfo,
+    info: Arc<RunInfo>,
     place: &'a Place,
     /// Whether the store was away when the tree was to be made.
     away: AtomicBool,
@@ -344,7 +344,7 @@ impl Stage for RoomStage<'_> {
         &self.shop.stats
     }
 
-    fn info(&self) -> &RunInfo {
+    fn info(&self) -> &Arc<RunInfo> {
         &self.info
     }
 
