@@ -56,15 +56,25 @@ def write_rustsec(archive, folder):
             lines.append(f'date = "{record["published"][:10]}"')
             if record.get("withdrawn"):
                 lines.append(f'withdrawn = "{record["withdrawn"][:10]}"')
-            informational = affected.get("database_specific", {}).get("informational")
-            if informational:
-                lines.append(f"informational = {json.dumps(informational)}")
-            if record.get("aliases"):
-                lines.append(f'aliases = {json.dumps(record["aliases"])}')
+            specific = affected.get("database_specific") or {}
+            for key in ("informational", "cvss"):
+                if specific.get(key):
+                    lines.append(f"{key} = {json.dumps(specific[key])}")
+            links = [link["url"] for link in record["references"] if link["type"] not in ("PACKAGE", "ADVISORY")]
+            if links:
+                lines.append(f"url = {json.dumps(links[0])}")
+            for key, texts in [("references", links[1:]), ("categories", specific.get("categories")),
+                               ("aliases", record.get("aliases")), ("related", record.get("related"))]:
+                if texts:
+                    lines.append(f"{key} = {json.dumps(texts)}")
+            place_of_use = {key: texts for key, texts in affected["ecosystem_specific"]["affects"].items()
+                            if texts and key != "functions"}
+            if place_of_use:
+                lines += ["", "[affected]", *(f"{key} = {json.dumps(texts)}" for key, texts in place_of_use.items())]
             lines += ["", "[versions]", f"patched = {json.dumps(patched)}", f"unaffected = {json.dumps(unaffected)}"]
             place = folder / "crates" / package
             place.mkdir(parents=True, exist_ok=True)
-            text = "```toml\n" + "\n".join(lines) + f'\n```\n\n# {record.get("summary") or "none"}\n\nSee the record.\n'
+            text = "```toml\n" + "\n".join(lines) + f'\n```\n\n# {record["summary"]}\n\n{record["details"]}\n'
             (place / f'{record["id"]}.md').write_text(text)
 
 
