@@ -4,6 +4,7 @@ use crate::RunId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -94,7 +95,7 @@ pub struct StatsEvent {
 ///
 /// Delivery is lossy: when a callback is slower than the events, the oldest waiting ones are given up.
 pub trait StatsCallback: Send + Sync {
-    /// One event. Called on a thread of its own, one event at a time.
+    /// One event. Called on a thread of its own, one event at a time, unless the feed is a [`StatsFeed::direct`] one.
     fn on_stats(&self, event: &StatsEvent);
 }
 
@@ -117,11 +118,30 @@ impl StatsCallback for Arc<dyn StatsCallback> {
     }
 }
 
-/// Hands events to a callback on a thread of its own and never waits for it.
+/// Hands events to a callback and never waits for a slow one.
 #[derive(Debug, Clone)]
 pub struct StatsFeed {
-    queue: Option<mpsc::SyncSender<Message>>,
+    to: Destination,
     lost: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+enum Destination {
+    Nowhere,
+    /// The thread that pushes calls.
+    Here(Arc<dyn StatsCallback>),
+    /// A thread of the feed's own calls.
+    Thread(mpsc::SyncSender<Message>),
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nowhere => "Nowhere",
+            Self::Here(_) => "Here",
+            Self::Thread(_) => "Thread",
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -130,13 +150,23 @@ enum Message {
     Flush(mpsc::Sender<()>),
 }
 
+/// A panic of the callback is its own affair: the run goes on, the next event is delivered.
+fn deliver(callback: &dyn StatsCallback, event: &StatsEvent) {
+    drop(catch_unwind(AssertUnwindSafe(|| callback.on_stats(event))));
+}
+
 impl StatsFeed {
     /// How many events wait for a slow callback before new ones are given up.
     pub const CAPACITY: usize = 256;
 
     /// A feed that goes nowhere.
     pub fn none() -> Self {
-        Self { queue: None, lost: Arc::default() }
+        Self::to(Destination::Nowhere)
+    }
+
+    /// A feed for a callback that only takes a note: it is called where the event is pushed, which takes no thread.
+    pub fn direct(callback: impl StatsCallback + 'static) -> Self {
+        Self::to(Destination::Here(Arc::new(callback)))
     }
 
     /// Starts the thread that calls `callback`; it ends when the last clone of the feed is dropped.
@@ -145,30 +175,35 @@ impl StatsFeed {
         std::thread::Builder::new().name("crashwise-stats".into()).spawn(move || {
             for message in events {
                 match message {
-                    // A panic of the callback is its own affair: the run goes on, the next event is delivered.
-                    Message::Event(event) => {
-                        drop(catch_unwind(AssertUnwindSafe(|| callback.on_stats(&event))));
-                    }
+                    Message::Event(event) => deliver(&callback, &event),
                     Message::Flush(done) => drop(done.send(())),
                 }
             }
         })?;
-        Ok(Self { queue: Some(queue), lost: Arc::default() })
+        Ok(Self::to(Destination::Thread(queue)))
+    }
+
+    fn to(to: Destination) -> Self {
+        Self { to, lost: Arc::default() }
     }
 
     /// Queues an event; gives it up when the queue is full.
     pub fn push(&self, event: StatsEvent) {
-        if let Some(queue) = &self.queue
-            && queue.try_send(Message::Event(Box::new(event))).is_err()
-        {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        match &self.to {
+            Destination::Nowhere => {}
+            Destination::Here(callback) => deliver(&**callback, &event),
+            Destination::Thread(queue) => {
+                if queue.try_send(Message::Event(Box::new(event))).is_err() {
+                    self.lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
         }
     }
 
     /// Waits until all queued events are delivered, at most `limit`.
     pub fn flush(&self, limit: std::time::Duration) {
         let (done, waiting) = mpsc::channel();
-        if let Some(queue) = &self.queue
+        if let Destination::Thread(queue) = &self.to
             && queue.try_send(Message::Flush(done)).is_ok()
         {
             let _ = waiting.recv_timeout(limit);

@@ -501,13 +501,15 @@ impl RunnerBuilder {
         let latest = Arc::new(crate::engine::Latest::default());
         let stats_wanted = !self.stats.is_empty();
         #[cfg(feature = "local")]
-        if self.state_dir.is_some() {
-            self.stats.push(Arc::new(crate::engine::ToLatest(Arc::clone(&latest), clock.clone())));
-        }
-        let stats = if self.stats.is_empty() {
-            StatsFeed::none()
-        } else {
-            StatsFeed::new(AllStats(self.stats)).map_err(threads)?
+        let noted =
+            self.state_dir.is_some().then(|| crate::engine::ToLatest(Arc::clone(&latest), clock.clone()));
+        #[cfg(not(feature = "local"))]
+        let noted: Option<AllStats> = None;
+        let stats = match (stats_wanted, noted) {
+            (false, None) => StatsFeed::none(),
+            (false, Some(noted)) => StatsFeed::direct(noted),
+            (true, None) => StatsFeed::new(AllStats(self.stats)).map_err(threads)?,
+            (true, Some(noted)) => StatsFeed::new((AllStats(self.stats), noted)).map_err(threads)?,
         };
         #[cfg(feature = "local")]
         let mut former = BTreeMap::new();
@@ -573,7 +575,7 @@ impl RunnerBuilder {
         let runner = Runner { guard: Arc::new(Guard(Arc::new(core))) };
         #[cfg(feature = "local")]
         if let Some(durable) = &runner.core().durable {
-            crate::engine::start_keeper(runner.core(), &durable.journal, latest).map_err(threads)?;
+            crate::engine::start_keeper(runner.core(), &durable.journal, latest);
             if self.recover {
                 runner.recover()?;
             }

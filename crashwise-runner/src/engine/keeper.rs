@@ -9,7 +9,6 @@ use crate::store::Answer;
 use crashwise_core::{RunId, Stats, StatsCallback, StatsEvent};
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -48,27 +47,41 @@ impl StatsCallback for ToLatest {
     }
 }
 
-/// Starts the thread. It ends with the runner.
-pub(crate) fn start(core: &Arc<Core>, journal: &Arc<SqliteJournal>, latest: Arc<Latest>) -> io::Result<()> {
-    let (core, journal) = (Arc::downgrade(core), Arc::downgrade(journal));
-    let work = move || {
-        let mut busy = BTreeSet::new();
-        let mut last = Instant::now();
-        loop {
-            std::thread::sleep(COMMANDS);
-            let (Some(core), Some(journal)) = (Weak::upgrade(&core), Weak::upgrade(&journal)) else { return };
-            if core.closing.is_cancelled() {
-                write(&journal, &latest);
-                return;
+/// Starts the thread when it has something to do for the first time: a run that is over sooner needs none. It ends with the
+/// runner.
+pub(crate) fn start(core: &Arc<Core>, journal: &Arc<SqliteJournal>, latest: Arc<Latest>) {
+    let closing = core.closing.clone();
+    let (core_later, journal) = (Arc::downgrade(core), Arc::downgrade(journal));
+    core.shards.spawn(move || {
+        Box::pin(async move {
+            // Without the thread other processes are not heard, so it is tried again.
+            while closing.run_until_cancelled(tokio::time::sleep(COMMANDS)).await.is_some() {
+                let (core, journal, latest) = (core_later.clone(), journal.clone(), Arc::clone(&latest));
+                let thread = std::thread::Builder::new().name("crashwise-keeper".into());
+                if thread.spawn(move || keep(&core, &journal, &latest)).is_ok() {
+                    return;
+                }
             }
-            obey(&core, &journal, &mut busy);
-            if last.elapsed() >= STATISTICS {
-                write(&journal, &latest);
-                last = Instant::now();
-            }
+        })
+    });
+}
+
+fn keep(core: &Weak<Core>, journal: &Weak<SqliteJournal>, latest: &Latest) {
+    let mut busy = BTreeSet::new();
+    let mut last = Instant::now();
+    while let (Some(core), Some(journal)) = (core.upgrade(), journal.upgrade()) {
+        if core.closing.is_cancelled() {
+            write(&journal, latest);
+            return;
         }
-    };
-    std::thread::Builder::new().name("crashwise-keeper".into()).spawn(work).map(drop)
+        obey(&core, &journal, &mut busy);
+        if last.elapsed() >= STATISTICS {
+            write(&journal, latest);
+            last = Instant::now();
+        }
+        drop((core, journal));
+        std::thread::sleep(COMMANDS);
+    }
 }
 
 fn obey(core: &Arc<Core>, journal: &Arc<SqliteJournal>, busy: &mut BTreeSet<i64>) {
