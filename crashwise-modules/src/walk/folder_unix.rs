@@ -177,7 +177,12 @@ impl OpenFile {
     pub(super) fn read(&self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<bool> {
         let expected = usize::try_from(self.size).unwrap_or(usize::MAX);
         // One byte more than expected, so that a file that stays as it is needs a single call.
-        buffer.reserve(expected.saturating_add(1).min(limit.saturating_add(1)).max(64));
+        let room = expected.saturating_add(1).min(limit.saturating_add(1)).max(64);
+        if buffer.is_empty() && buffer.capacity() < room {
+            // Growing would copy what an empty buffer does not hold.
+            *buffer = Vec::with_capacity(room);
+        }
+        buffer.reserve(room);
         loop {
             if buffer.len() > limit {
                 buffer.truncate(limit);

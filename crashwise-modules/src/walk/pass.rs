@@ -14,8 +14,9 @@ use super::{Visitor, Walk, WalkOptions, WalkTotals};
 use crashwise_core::{ModuleContext, ModuleError};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::thread::Builder;
 
 /// Folders after which nobody may join. Their descriptors are kept until then.
 const EARLY: usize = 32;
@@ -34,6 +35,8 @@ pub(super) struct Pass<'v> {
     pub(super) entries_left: AtomicUsize,
     /// How much of the whole is done, in units of [`Share::ALL`].
     pub(super) done: AtomicU64,
+    /// Whether threads may yet be started to help.
+    may_call: AtomicBool,
     state: Mutex<State<'v>>,
     #[cfg(test)]
     pub(super) fault: Option<fn(&str) -> Option<std::io::Error>>,
@@ -107,21 +110,28 @@ impl<'v> Pass<'v> {
             queue: Queue::new(task),
             entries_left: AtomicUsize::new(walk.options.max_entries),
             done: AtomicU64::new(0),
+            may_call: AtomicBool::new(walk.options.thread_count() > 1),
             state: Mutex::new(State { members: vec![first], early: None }),
             #[cfg(test)]
             fault: walk.fault,
         })
     }
 
-    /// Works for the pass until the member has seen everything or leaves, and says what the walk did.
-    pub(super) fn attend(&self, member: &Member<'v>) -> Result<WalkTotals, ModuleError> {
-        Worker::new(self).work(|| member.is_active());
+    /// Works for the pass until the member has seen everything or leaves, and says what the walk did. `call` starts the
+    /// threads that help, once there is work for them: a small tree is seen sooner than a thread is started.
+    fn attend(&self, member: &Member<'v>, call: impl Fn()) -> Result<WalkTotals, ModuleError> {
+        Worker::new(self, Some(&call)).work(|| member.is_active());
         member.leave();
         let is_whole = self.queue.is_finished();
         if lock(&self.state).members.iter().all(|member| member.has_left()) {
             self.queue.stop();
         }
         member.settle(&self.done, is_whole)
+    }
+
+    /// Whether it is up to the caller to start the threads that help.
+    pub(super) fn take_call(&self) -> bool {
+        self.may_call.swap(false, Ordering::Relaxed)
     }
 
     /// The members after the `known` first ones.
@@ -202,14 +212,11 @@ pub(super) fn alone(
 ) -> Result<WalkTotals, ModuleError> {
     let member = Arc::new(Member::new(walk, cx, Seer::Lent(visitor)));
     let pass = Pass::new(walk, Arc::clone(&member))?;
+    let pass = &pass;
     std::thread::scope(|scope| {
-        for _ in 1..walk.options.thread_count() {
-            let thread = std::thread::Builder::new().name(THREAD.into());
-            if thread.spawn_scoped(scope, || Worker::new(&pass).work(|| true)).is_err() {
-                break;
-            }
-        }
-        pass.attend(&member)
+        pass.attend(&member, || {
+            call(walk, |thread| thread.spawn_scoped(scope, || Worker::new(pass, None).work(|| true)).is_ok());
+        })
     })
 }
 
@@ -226,7 +233,7 @@ pub(super) fn together(
             passes.iter().filter_map(Weak::upgrade).find(|pass| pass.suits(walk) && pass.join(&member));
         if let Some(pass) = found {
             drop(passes);
-            return pass.attend(&member);
+            return pass.attend(&member, || help(walk, &pass));
         }
         let pass = Arc::new(Pass::new(walk, Arc::clone(&member))?);
         lock(&pass.state).early = Some(Early::default());
@@ -234,13 +241,18 @@ pub(super) fn together(
         passes.push(Arc::downgrade(&pass));
         pass
     };
-    for _ in 1..walk.options.thread_count() {
-        let own = Arc::clone(&pass);
-        let thread = std::thread::Builder::new().name(THREAD.into());
-        // With fewer threads than asked for the walk takes longer, and that is all.
-        if thread.spawn(move || Worker::new(&own).work(|| true)).is_err() {
-            break;
-        }
-    }
-    pass.attend(&member)
+    pass.attend(&member, || help(walk, &pass))
+}
+
+fn help(walk: &Walk, pass: &Arc<Pass<'static>>) {
+    call(walk, |thread| {
+        let own = Arc::clone(pass);
+        thread.spawn(move || Worker::new(&own, None).work(|| true)).is_ok()
+    });
+}
+
+/// Starts threads beside the one that calls. With fewer than asked for the walk takes longer, and that is all.
+fn call(walk: &Walk, start: impl Fn(Builder) -> bool) {
+    let mut others = 1..walk.options.thread_count();
+    while others.next().is_some() && start(Builder::new().name(THREAD.into())) {}
 }

@@ -54,6 +54,11 @@ impl<T> Queue<T> {
         self.lock().finished
     }
 
+    /// How many tasks wait for a thread.
+    pub(super) fn len(&self) -> usize {
+        self.lock().tasks.len()
+    }
+
     /// Whether some thread has nothing to do.
     pub(super) fn is_hungry(&self) -> bool {
         let state = self.lock();

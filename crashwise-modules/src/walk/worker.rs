@@ -31,6 +31,8 @@ pub(super) struct Worker<'p, 'v> {
     /// What this thread did for each of them.
     accounts: Vec<Arc<Mutex<Account>>>,
     buffer: Vec<u8>,
+    /// Starts the threads that help, if this one may.
+    call: Option<&'p dyn Fn()>,
 }
 
 /// What came of reading a file.
@@ -45,8 +47,9 @@ enum Content {
 type Concerning<T> = (T, Members);
 
 impl<'p, 'v> Worker<'p, 'v> {
-    pub(super) fn new(pass: &'p Pass<'v>) -> Self {
-        Self { pass, members: Vec::new(), accounts: Vec::new(), buffer: Vec::with_capacity(64 << 10) }
+    pub(super) fn new(pass: &'p Pass<'v>, call: Option<&'p dyn Fn()>) -> Self {
+        let buffer = Vec::with_capacity(64 << 10);
+        Self { pass, members: Vec::new(), accounts: Vec::new(), buffer, call }
     }
 
     /// Works until all is done, or until `goes_on` says no after a task.
@@ -68,6 +71,20 @@ impl<'p, 'v> Worker<'p, 'v> {
     fn meet(&mut self, members: &[Arc<Member<'v>>]) {
         self.accounts.extend(members.iter().map(|member| member.open_account()));
         self.members.extend_from_slice(members);
+    }
+
+    /// Has others help with what waits, once that and the files at hand are more than one task.
+    fn share_work(&mut self, files: usize) -> bool {
+        let Some(call) = self.call else { return false };
+        if self.pass.queue.len() + files.div_ceil(BATCH) < 2 {
+            return false;
+        }
+        self.call = None;
+        let is_first = self.pass.take_call();
+        if is_first {
+            call();
+        }
+        is_first
     }
 
     fn account(&self, member: usize) -> MutexGuard<'_, Account> {
@@ -188,7 +205,7 @@ impl<'p, 'v> Worker<'p, 'v> {
                 })
             }));
         }
-        if files.len() > BATCH && pass.queue.is_hungry() {
+        if (self.share_work(files.len()) || pass.queue.is_hungry()) && files.len() > BATCH {
             let path: Arc<Path> = task.path.as_path().into();
             let batches = files.chunks(BATCH);
             let share = share.divide(batches.len());
