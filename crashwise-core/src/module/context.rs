@@ -23,6 +23,11 @@ pub trait ModuleHost: Send + Sync {
     /// Stores a file and returns its reference.
     fn store(&self, name: &str, content: &mut dyn Read) -> io::Result<ArtifactRef>;
 
+    /// Stores a file that is in memory as a whole.
+    fn store_bytes(&self, name: &str, content: Vec<u8>) -> io::Result<ArtifactRef> {
+        self.store(name, &mut content.as_slice())
+    }
+
     /// Opens a stored file, also one of an earlier step.
     fn open(&self, artifact: &ArtifactRef) -> io::Result<Box<dyn Read + Send>>;
 }
@@ -207,10 +212,18 @@ impl ModuleContext {
 
     /// Stores a file with the results of the run.
     pub fn store(&self, name: &str, mut content: impl Read) -> Result<ArtifactRef, ModuleError> {
-        let artifact =
-            self.inner.host.store(name, &mut content).map_err(|error| {
-                ModuleError::failed_to(format!("storing artifact {name:?} failed"), error)
-            })?;
+        self.stored(name, self.inner.host.store(name, &mut content))
+    }
+
+    /// Stores a file that is in memory as a whole with the results of the run: nothing is written where its content is
+    /// stored already.
+    pub fn store_bytes(&self, name: &str, content: Vec<u8>) -> Result<ArtifactRef, ModuleError> {
+        self.stored(name, self.inner.host.store_bytes(name, content))
+    }
+
+    fn stored(&self, name: &str, stored: io::Result<ArtifactRef>) -> Result<ArtifactRef, ModuleError> {
+        let artifact = stored
+            .map_err(|error| ModuleError::failed_to(format!("storing artifact {name:?} failed"), error))?;
         self.inner.artifacts.lock().unwrap_or_else(PoisonError::into_inner).push(artifact.clone());
         Ok(artifact)
     }

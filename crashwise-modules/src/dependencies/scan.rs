@@ -111,7 +111,7 @@ impl Module for DependencyScanner {
                 *licenses.entry(package.license.as_deref().unwrap_or("not stated")).or_default() += 1;
             }
             let text = inventory.to_json().map_err(ModuleError::failed)?;
-            let artifact = cx.store(INVENTORY_ARTIFACT, text.as_slice())?;
+            let artifact = cx.store_bytes(INVENTORY_ARTIFACT, text)?;
             let direct = inventory.packages.iter().filter(|package| package.direct).count();
             let development = inventory.packages.iter().filter(|package| package.scope.is_dev()).count();
             let summary = Summary::new()

@@ -117,6 +117,10 @@ impl ModuleHost for Host {
         self.results.put(name, content)
     }
 
+    fn store_bytes(&self, name: &str, content: Vec<u8>) -> io::Result<ArtifactRef> {
+        self.results.put_bytes(name, content)
+    }
+
     fn open(&self, artifact: &ArtifactRef) -> io::Result<Box<dyn Read + Send>> {
         self.results.open(artifact)
     }

@@ -144,25 +144,23 @@ impl ResultStore {
         };
         let (content, digest, size) = out.finish();
         let artifact = ArtifactRef { name: name.to_owned(), digest, size };
-        self.keep(&artifact.digest, content)?;
+        self.keep(&artifact, content)?;
         Ok((artifact, value))
     }
 
     /// Gives what was written its name.
-    fn keep(&self, digest: &str, content: Content) -> io::Result<()> {
+    fn keep(&self, artifact: &ArtifactRef, content: Content) -> io::Result<()> {
         let content = match (content, self.room()) {
-            (Content::Memory(bytes), Some(room)) => match room.keep(digest, bytes) {
+            (Content::Memory(bytes), Some(room)) => match room.keep(&artifact.digest, bytes) {
                 Ok(()) => return Ok(()),
                 Err(bytes) => Content::Memory(bytes),
             },
             (content, _) => content,
         };
-        let file = content.into_file(self)?;
-        let path = self.path(digest)?;
+        let path = self.path(&artifact.digest)?;
         let folder = path.parent().unwrap_or(&path);
-        // One that is there counts as new: nobody tidies it up before somebody names it.
-        let there = File::open(&path).and_then(|file| file.set_modified(std::time::SystemTime::now()));
-        if there.is_err() {
+        if !is_there(&path, artifact.size) {
+            let file = content.into_file(self)?;
             fs::create_dir_all(folder)?;
             failpoint::pass("before file sync");
             if self.inner.sync {
@@ -184,6 +182,17 @@ impl ResultStore {
     /// Stores what a reader gives.
     pub(crate) fn put(&self, name: &str, content: &mut dyn Read) -> io::Result<ArtifactRef> {
         let (artifact, _) = self.put_with(name, |out| io::copy(content, out))?;
+        if let Some(elsewhere) = &self.inner.elsewhere {
+            elsewhere.stored(&artifact);
+        }
+        Ok(artifact)
+    }
+
+    /// Stores bytes; does not write them where they are stored already.
+    pub(crate) fn put_bytes(&self, name: &str, content: Vec<u8>) -> io::Result<ArtifactRef> {
+        let (digest, size) = (blake3::hash(&content).to_hex().to_string(), content.len() as u64);
+        let artifact = ArtifactRef { name: name.to_owned(), digest, size };
+        self.keep(&artifact, Content::Memory(content))?;
         if let Some(elsewhere) = &self.inner.elsewhere {
             elsewhere.stored(&artifact);
         }
@@ -230,6 +239,15 @@ impl ResultStore {
     }
 }
 
+/// Whether a file is there as a whole. If so it counts as new: nobody tidies it up before somebody names it.
+fn is_there(path: &Path, size: u64) -> bool {
+    let touched = File::open(path).and_then(|file| {
+        file.set_modified(std::time::SystemTime::now())?;
+        file.metadata()
+    });
+    touched.is_ok_and(|metadata| metadata.len() == size)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,7 +264,9 @@ mod tests {
         for store in [ResultStore::temporary(), ResultStore::at(folder.path(), true).unwrap()] {
             let one = store.put("a.txt", &mut &b"same"[..]).unwrap();
             let two = store.put("b.txt", &mut &b"same"[..]).unwrap();
+            let three = store.put_bytes("c.txt", b"same".to_vec()).unwrap();
             assert_eq!((one.digest.len(), one.size, &one.digest), (64, 4, &two.digest));
+            assert_eq!((three.size, &three.digest), (4, &one.digest));
             assert_eq!(content(&store, &one).unwrap(), "same");
             assert_eq!(fs::read_dir(store.scratch().unwrap()).unwrap().count(), 0);
         }
@@ -288,6 +308,8 @@ mod tests {
         fs::write(path, b"cut").unwrap();
         let error = content(&store, &good).unwrap_err().to_string();
         assert!(error.contains("has 3 bytes, expected 7"), "{error}");
+        store.put_bytes("a.txt", b"content".to_vec()).unwrap();
+        assert_eq!(content(&store, &good).unwrap(), "content", "what was cut is written anew");
     }
 
     #[test]

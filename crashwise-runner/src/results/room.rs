@@ -43,7 +43,8 @@ impl Room {
     /// Keeps a file; gives it back where there is no room for it.
     pub(super) fn keep(&self, digest: &str, content: Vec<u8>) -> Result<(), Vec<u8>> {
         let mut state = self.lock();
-        let left = state.left.checked_sub(content.len());
+        let fits = state.left > 0 && content.len() <= SMALL;
+        let left = state.left.checked_sub(content.len()).filter(|_| fits);
         match (state.files.entry(digest.to_owned()), left) {
             (Entry::Occupied(_), _) => Ok(()),
             (Entry::Vacant(_), None) => Err(content),

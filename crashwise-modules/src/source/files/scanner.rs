@@ -55,7 +55,7 @@ fn scan(cx: &ModuleContext, config: FileScannerConfig) -> Result<Summary, Module
     let totals = walk.run_shared(cx, scan.clone())?;
     let mut inventory = std::mem::take(&mut *scan.inventory.lock().unwrap_or_else(PoisonError::into_inner));
     let lines = inventory.lines().map_err(ModuleError::failed)?;
-    cx.store("inventory.jsonl", lines.as_slice())?;
+    cx.store_bytes("inventory.jsonl", lines)?;
     let types = serde_json::to_value(inventory.types()).map_err(ModuleError::failed)?;
     let sensitive = inventory.entries.iter().filter(|entry| !entry.sensitive.is_empty()).count();
     Ok(Summary::new()
