@@ -33,13 +33,13 @@ pub(super) fn clean(log: &[u8]) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// The lines of a log, without their ends.
+/// The lines of a log, without their ends and without the times that a service puts in front of them.
 #[derive(Debug)]
 pub(super) struct Lines<'a>(Vec<&'a str>);
 
 impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self(text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect())
+        Self(text.split('\n').map(|line| without_time(line.strip_suffix('\r').unwrap_or(line))).collect())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -55,6 +55,21 @@ impl<'a> Lines<'a> {
     pub(super) fn from(&self, index: usize) -> impl Iterator<Item = (usize, &'a str)> + '_ {
         self.0.iter().copied().enumerate().skip(index)
     }
+}
+
+/// What follows a time such as `2026-11-22T16:40:00.1234567Z ` at the beginning of a line.
+fn without_time(line: &str) -> &str {
+    const SECONDS: &[u8; 19] = b"0000-00-00T00:00:00";
+    let fits = |(byte, shape): (&u8, &u8)| byte == shape || (*shape == b'0' && byte.is_ascii_digit());
+    if line.len() <= SECONDS.len() || !line.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
+        return line;
+    }
+    if !line.as_bytes().iter().zip(SECONDS).all(fits) {
+        return line;
+    }
+    let rest = &line[SECONDS.len()..];
+    let zone = rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ':' | '+' | '-'));
+    zone.strip_prefix('Z').unwrap_or(zone).strip_prefix([' ', '\t']).unwrap_or(line)
 }
 
 /// What follows `marker` in `line`.
@@ -74,12 +89,25 @@ pub(super) fn number(text: &str) -> Option<(u64, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, number};
+    use super::{clean, number, without_time};
 
     #[test]
     fn colours_go() {
         assert_eq!(clean(b"\x1b[1m\x1b[31m==1==ERROR\x1b[0m x\x1b\x1b[").as_ref(), "==1==ERROR x");
         assert_eq!(clean(b"a\xffb").as_ref(), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn times_go() {
+        for (line, expect) in [
+            ("2026-11-22T16:40:00.1234567Z READ of size 1", "READ of size 1"),
+            ("2026-11-22T16:40:00+01:00     #0 0x1 in f", "    #0 0x1 in f"),
+            ("2026-11-22T16:40:00Z", "2026-11-22T16:40:00Z"),
+            ("2026-11-22 16:40:00 kept", "2026-11-22 16:40:00 kept"),
+            ("12 kept", "12 kept"),
+        ] {
+            assert_eq!(without_time(line), expect);
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Scope {
                 _ => Place::Nowhere,
             };
         };
-        if runtime(path) || frame.file.is_some_and(glibc) {
+        if runtime(path) || frame.file.is_some_and(glibc) || go_stdlib(frame.function, path) {
             return Place::Runtime;
         }
         if !path.contains('/') && [".java", ".kt", ".scala"].iter().any(|suffix| path.ends_with(suffix)) {
@@ -204,6 +204,69 @@ fn stdlib(path: &str) -> bool {
     path.contains("/usr/local/go/src/") || path.contains("/usr/lib/go") || path.contains("/go/src/vendor/")
 }
 
+/// Go's standard library, wherever its sources are: `math/rand.Int` in `.../src/math/rand/rand.go`.
+fn go_stdlib(function: &str, path: &str) -> bool {
+    const PACKAGES: &[&str] = &[
+        "archive",
+        "bufio",
+        "bytes",
+        "cmp",
+        "compress",
+        "container",
+        "context",
+        "crypto",
+        "database",
+        "debug",
+        "encoding",
+        "errors",
+        "expvar",
+        "flag",
+        "fmt",
+        "go",
+        "hash",
+        "html",
+        "image",
+        "index",
+        "internal",
+        "io",
+        "iter",
+        "log",
+        "maps",
+        "math",
+        "mime",
+        "net",
+        "os",
+        "path",
+        "plugin",
+        "reflect",
+        "regexp",
+        "runtime",
+        "slices",
+        "sort",
+        "strconv",
+        "strings",
+        "structs",
+        "sync",
+        "syscall",
+        "testing",
+        "text",
+        "time",
+        "unicode",
+        "unique",
+        "unsafe",
+        "weak",
+    ];
+    let folder = function.rfind('/').map_or(0, |slash| slash + 1);
+    let Some(dot) = function[folder..].find('.') else { return false };
+    let package = &function[..folder + dot];
+    let first = package.split('/').next().unwrap_or(package);
+    PACKAGES.contains(&first)
+        && path.ends_with(".go")
+        && path.rsplit_once('/').is_some_and(|(folder, _)| {
+            folder.strip_suffix(package).is_some_and(|sources| sources.ends_with("/src/"))
+        })
+}
+
 fn dependency(path: &str) -> bool {
     const PARTS: &[&str] = &[
         "/.cargo/registry/src/",
@@ -281,17 +344,20 @@ pub(super) fn is_entry(function: &str) -> bool {
     )
 }
 
-/// `path` with `/./` and `x/..` resolved, and a leading `./` or `/proc/self/cwd/` dropped.
+/// `path` with `//`, `/./` and `x/..` resolved, and a leading `./` or `/proc/self/cwd/` dropped.
 pub(super) fn normal_path(path: &str) -> Cow<'_, str> {
     let path = path.strip_prefix("/proc/self/cwd/").unwrap_or(path);
     let inner = path.strip_prefix("./").unwrap_or(path);
-    if !inner.contains("/.") || inner.starts_with("csu/") || inner.starts_with("..") {
+    if !(inner.contains("/.") || inner.contains("//")) || inner.starts_with("csu/") || inner.starts_with("..")
+    {
         return Cow::Borrowed(inner);
     }
     let mut parts: Vec<&str> = Vec::new();
     for part in inner.split('/') {
         match part {
             "." => {}
+            // The slashes of `file://` stay.
+            "" if parts.last().is_some_and(|last| !last.is_empty() && !last.ends_with(':')) => {}
             ".." if parts.last().is_some_and(|last| !last.is_empty() && *last != "..") => {
                 parts.pop();
             }
@@ -330,6 +396,14 @@ mod tests {
         ] {
             assert_eq!(scope.judge(&RawFrame::at("f", path), Some(path)), expect, "{path}");
         }
+        for (function, path, expect) in [
+            ("math/rand.(*Rand).Int63", "/opt/tools/go/src/math/rand/rand.go", Place::Runtime),
+            ("testing.tRunner", "C:/tools/1.22/src/testing/testing.go", Place::Runtime),
+            ("math/rand.Own", "/home/u/demo/math/rand/own.go", Place::Project),
+            ("example.org/log.Print", "/home/u/demo/src/example.org/log/log.go", Place::Project),
+        ] {
+            assert_eq!(scope.judge(&RawFrame::at(function, path), Some(path)), expect, "{function}");
+        }
         assert_eq!(Scope::new().judge(&RawFrame::default(), Some("/src/x.c")), Place::Project);
         let frame = RawFrame { module: Some("/lib/x86_64-linux-gnu/libc.so.6"), ..RawFrame::default() };
         assert_eq!(scope.judge(&frame, None), Place::Runtime);
@@ -340,6 +414,8 @@ mod tests {
         for (path, expect) in [
             ("./src/x.rs", "src/x.rs"),
             ("/a/b/../c/./d.c", "/a/c/d.c"),
+            ("/a/b/..//c//d.c", "/a/c/d.c"),
+            ("file:///a/b.js", "file:///a/b.js"),
             ("../../base/x.cc", "../../base/x.cc"),
             ("/..", "/.."),
             ("/proc/self/cwd/src/x.cc", "src/x.cc"),
