@@ -261,7 +261,6 @@ fn go_stdlib(function: &str, path: &str) -> bool {
     let package = &function[..folder + dot];
     let first = package.split('/').next().unwrap_or(package);
     PACKAGES.contains(&first)
-        && path.ends_with(".go")
         && path.rsplit_once('/').is_some_and(|(folder, _)| {
             folder.strip_suffix(package).is_some_and(|sources| sources.ends_with("/src/"))
         })
@@ -399,6 +398,7 @@ mod tests {
         for (function, path, expect) in [
             ("math/rand.(*Rand).Int63", "/opt/tools/go/src/math/rand/rand.go", Place::Runtime),
             ("testing.tRunner", "C:/tools/1.22/src/testing/testing.go", Place::Runtime),
+            ("runtime.goexit", "/opt/tools/go/src/runtime/asm_amd64.s", Place::Runtime),
             ("math/rand.Own", "/home/u/demo/math/rand/own.go", Place::Project),
             ("example.org/log.Print", "/home/u/demo/src/example.org/log/log.go", Place::Project),
         ] {
