@@ -151,6 +151,9 @@ const ALWAYS: [&str; 5] = [
 const PASSED: [&str; 7] =
     ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_BUILD_JOBS", "CC", "CXX"];
 
+/// The source of what is linked into targets without a sanitizer.
+const GUARD: &str = include_str!("cargo/guard.rs");
+
 impl Build<'_> {
     /// Fetches dependencies, then builds without network in the sandbox, for build scripts are the project's code.
     pub(super) async fn run(
@@ -175,14 +178,14 @@ impl Build<'_> {
 
         std::fs::create_dir_all(self.output.join("tmp"))
             .map_err(|error| ModuleError::failed_to("making the build directory failed", error))?;
+        let guard = self.guard(host, cancel).await;
+        let how = (sysroot.as_path(), host, guard.as_deref());
         let mut failed = Vec::new();
-        if let Err(error) = self.build(&sysroot, host, names, cancel).await? {
+        if let Err(error) = self.build(how, names, cancel).await? {
             for name in names {
                 if names.len() == 1 {
                     failed.push((name.clone(), error.clone()));
-                } else if let Err(error) =
-                    self.build(&sysroot, host, std::slice::from_ref(name), cancel).await?
-                {
+                } else if let Err(error) = self.build(how, std::slice::from_ref(name), cancel).await? {
                     failed.push((name.clone(), error));
                 }
             }
@@ -232,17 +235,32 @@ impl Build<'_> {
             .output_cap(1 << 20)
     }
 
-    /// `Ok(Err(_))` is what the compiler said.
+    /// The object file that makes up for the handlers of a sanitizer; none where there is one, or where it does not compile.
+    async fn guard(&self, host: &str, cancel: &CancellationToken) -> Option<PathBuf> {
+        if self.counts || self.sanitizer != Sanitizer::None {
+            return None;
+        }
+        let [source, object] = ["guard.rs", "guard.o"].map(|name| self.output.join(name));
+        std::fs::write(&source, GUARD).ok()?;
+        let options = ["--edition=2021", "--crate-type=lib", "--emit=obj", "-Copt-level=2", "-Cpanic=abort"];
+        let spec = Spec::new("rustc").args(options).args(["--target", host, "-o"]).arg(&object).arg(&source);
+        let spec = spec.pass(PASSED).directory(&self.project.directory).deadline(Duration::from_mins(5));
+        let exit = spec.run(cancel).await.ok()?;
+        exit.status.success().then_some(object)
+    }
+
+    /// `Ok(Err(_))` is what the compiler said. `how` are the compiler's folder, the machine and what is linked.
     async fn build(
         &self,
-        sysroot: &Path,
-        host: &str,
+        how: (&Path, &str, Option<&Path>),
         names: &[String],
         cancel: &CancellationToken,
     ) -> Result<Result<(), String>, ModuleError> {
+        let (sysroot, host, guard) = how;
         let only: &[&str] = if self.counts { &COUNTING } else { &GUIDING };
         let mut flags: Vec<String> = only.iter().chain(&ALWAYS).map(|flag| (*flag).to_owned()).collect();
         flags.extend(self.sanitizer.flag().map(|flag| format!("-Zsanitizer={flag}")));
+        flags.extend(guard.map(|guard| format!("-Clink-arg={}", guard.display())));
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
         let mut spec = self
@@ -299,4 +317,53 @@ pub(super) fn unknown(name: &str, targets: &[String]) -> ModuleError {
 /// The name of a missing program, for those that cannot run without.
 pub(super) fn require(program: &str) -> Result<PathBuf, ModuleError> {
     crashwise_core::process::find_tool(program).map_err(|error: ProcessError| module_error(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Marks its action as libFuzzer does, overflows its stack, and says where.
+    const OVERFLOWS: &str = "#define _GNU_SOURCE\n#include <signal.h>\n#include <unistd.h>\n\
+        void __sanitizer_print_stack_trace(void);\n\
+        static void handler(int s) { __sanitizer_print_stack_trace(); _exit(77); }\n\
+        __attribute__((noinline)) int deeper(volatile char *last) {\n  \
+        volatile char here[4096]; here[0] = *last + 1; return deeper(here) + here[0];\n}\n\
+        int main(void) {\n  struct sigaction old, new = {0};\n  sigaction(SIGSEGV, 0, &old);\n  \
+        new.sa_handler = handler; new.sa_flags = old.sa_flags & SA_ONSTACK;\n  \
+        sigaction(SIGSEGV, &new, 0);\n  char none = 0; return deeper(&none);\n}\n";
+
+    #[tokio::test]
+    async fn an_overflow_without_a_sanitizer_is_told_of() {
+        let place = tempfile::tempdir().expect("a folder");
+        let cancel = CancellationToken::new();
+        let project = FuzzProject { directory: place.path().to_owned(), targets: Vec::new() };
+        let mut build = Build {
+            root: place.path(),
+            project: &project,
+            sanitizer: Sanitizer::Address,
+            counts: false,
+            level: Level::None,
+            output: place.path().to_owned(),
+        };
+        let version = build.ask(&["-vV"], &cancel).await.expect("a compiler");
+        let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+        assert_eq!(build.guard(host, &cancel).await, None);
+        build.sanitizer = Sanitizer::None;
+        let guard = build.guard(host, &cancel).await.expect("it compiles");
+
+        let (source, program) = (place.path().join("overflows.c"), place.path().join("overflows"));
+        std::fs::write(&source, OVERFLOWS).expect("written");
+        let compiler = Spec::new("cc").args(["-O1", "-g", "-o"]).args([&program, &source, &guard]);
+        let linked = compiler.arg("-lgcc_s").run(&cancel).await.expect("a compiler");
+        assert!(linked.status.success(), "{}", linked.stderr.text());
+        let exit = Spec::new(&program).run(&cancel).await.expect("starts");
+        let said = exit.stderr.text();
+        assert_eq!(exit.status, crashwise_core::process::Status::Code(77), "{said}");
+        let frames: Vec<&str> = said.lines().collect();
+        assert!(frames.len() > 100 && frames[0].starts_with("    #0 0x"), "{said}");
+        assert!(frames.iter().all(|frame| frame.contains(" (/") && frame.contains("+0x")), "{said}");
+        let place = |frame: &str| frame.split_once("+0x").map(|(_, offset)| offset.to_owned());
+        assert_eq!(place(frames[20]), place(frames[60]), "one function recurs");
+    }
 }

@@ -11,7 +11,7 @@ use super::cargo::{self, Build, Sanitizer};
 use super::config::{Options, fuzzer_config, fuzzer_module};
 use super::coverage::{self, Counted, CoverageTools};
 use super::libfuzzer::Target;
-use super::session::{self, Ready};
+use super::session::{self, Native, Ready};
 
 fuzzer_module! {
     /// Builds and fuzzes the targets of a cargo-fuzz project, with the compiler that is installed.
@@ -28,6 +28,9 @@ fuzzer_config! {
         pub max_iterations: Option<u64> = None,
         /// What watches the targets.
         pub sanitizer: Sanitizer = Sanitizer::Address,
+        /// Builds the targets without the sanitizer too, and lets both builds take turns over one corpus: one is many times as
+        /// fast, the other sees what only a sanitizer can see.
+        pub decouple_sanitizer: bool = true,
         /// Makes a report of the lines that the corpus reaches at the end: a second build, which needs LLVM's tools.
         pub coverage: bool = false,
     }
@@ -60,6 +63,9 @@ impl Module for CargoFuzzer {
         };
         let level = config.sandbox.level();
         let mut ready = prepare(cx, &names, config.sanitizer, level, work.path()).await?;
+        if config.decouple_sanitizer && config.sanitizer != Sanitizer::None {
+            add_native(cx, &mut ready, |_| true, level, work.path()).await?;
+        }
         for one in &mut ready {
             one.target = config.confine(one.target.clone());
         }
@@ -125,6 +131,41 @@ pub(super) async fn prepare(
         }
     });
     Ok(ready.collect())
+}
+
+/// Builds the targets that `wants` is true of once more, without a sanitizer. What does not build so is a gap, and fuzzed with the
+/// sanitizer alone.
+pub(super) async fn add_native(
+    cx: &ModuleContext,
+    ready: &mut [Ready],
+    wants: impl Fn(&Ready) -> bool,
+    level: Level,
+    work: &Path,
+) -> Result<(), ModuleError> {
+    let root = &session::root(cx);
+    let project = cargo::find(root)?;
+    let names: Vec<String> =
+        ready.iter().filter(|one| wants(one)).map(|one| one.target.name.clone()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let output = work.join("native");
+    let recipe = Build { root, project: &project, sanitizer: Sanitizer::None, counts: false, level, output };
+    let built = recipe.run(&names, cx.cancel_token()).await?;
+    if cx.is_cancelled() {
+        return Ok(());
+    }
+    for (name, said) in &built.failed {
+        let why = format!("it does not build without a sanitizer: {said}");
+        cx.not_covered(Gap::new(format!("{name} without a sanitizer"), GapReason::Failed, why));
+    }
+    for (name, program) in built.programs {
+        for one in ready.iter_mut().filter(|one| one.target.name == name) {
+            let command = format!("{} {name} --", built.command);
+            one.native = Some(Native { program: program.clone(), command });
+        }
+    }
+    Ok(())
 }
 
 /// Builds the targets once more, so that they count lines.

@@ -32,6 +32,8 @@ pub(super) struct About {
     pub(super) run: String,
     /// Whether its input did not crash when it was last replayed.
     pub(super) fixed: bool,
+    /// Whether it happens only without a sanitizer.
+    pub(super) native: bool,
 }
 
 impl<'a> Kept<'a> {
@@ -131,14 +133,20 @@ impl<'a> Kept<'a> {
         })
     }
 
-    /// Keeps a crash that was confirmed.
-    pub(super) async fn keep(&self, report: &CrashReport, input: &[u8]) {
+    /// Whether a known crash happens only without a sanitizer.
+    pub(super) async fn needs_native(&self) -> bool {
+        self.crashes().await.iter().any(|(_, about, _)| about.native)
+    }
+
+    /// Keeps a crash that was confirmed; `native` by the build without a sanitizer.
+    pub(super) async fn keep(&self, report: &CrashReport, input: &[u8], native: bool) {
         let about = About {
             kind: report.kind.clone(),
             title: report.title(),
             minor: report.minor.to_string(),
             run: self.cx.identity().run.to_string(),
             fixed: false,
+            native,
         };
         self.put(report.major.as_str(), &about, Some(input)).await;
     }

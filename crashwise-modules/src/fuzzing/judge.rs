@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crashwise_core::{Gap, GapReason, ModuleError};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::corpora::{About, Kept};
 use super::finding;
-use super::libfuzzer::{ArtifactKind, Replay, tail};
+use super::libfuzzer::{ArtifactKind, Replay, Replayed, tail};
 use super::session::{Ready, Session, module_error};
 use super::triage::{CrashReport, Sighting, triage};
 
@@ -20,10 +21,61 @@ pub(super) struct Seen {
     pub(super) input: Option<Vec<u8>>,
     pub(super) log: Vec<u8>,
     pub(super) executions: u64,
+    /// Whether the build without a sanitizer crashed.
+    pub(super) native: bool,
+}
+
+/// A build of a target that tells of a crash again.
+pub(super) struct Witness {
+    pub(super) replay: Replay,
+    /// How one types the replay, as in [`Ready::command`].
+    pub(super) command: String,
+    /// Whether it is built without a sanitizer, beside one with.
+    pub(super) native: bool,
+}
+
+/// What crashes of a target are replayed by.
+pub(super) struct Witnesses {
+    pub(super) target: Witness,
+    /// Its build without a sanitizer.
+    pub(super) native: Option<Witness>,
+}
+
+impl Witnesses {
+    /// Those to be asked about a crash, the best first: what a sanitizer says of it is worth more than what the program does.
+    fn of(&self, native: bool) -> impl DoubleEndedIterator<Item = &Witness> {
+        std::iter::once(&self.target).chain(self.native.as_ref().filter(|_| native))
+    }
+
+    /// Runs an input up to `tries` times by each, until one tells of a crash; by the last one and what it did then if none does.
+    async fn ask(
+        &self,
+        native: bool,
+        input: &[u8],
+        tries: u32,
+        cancel: &CancellationToken,
+    ) -> Result<Option<(&Witness, Replayed)>, ModuleError> {
+        let mut last = None;
+        for by in self.of(native) {
+            for _ in 0..tries {
+                if cancel.is_cancelled() {
+                    return Ok(last);
+                }
+                let replayed = by.replay.run(input, cancel).await.map_err(module_error)?;
+                let told = replayed.report.is_some();
+                last = Some((by, replayed));
+                if told {
+                    return Ok(last);
+                }
+            }
+        }
+        Ok(last)
+    }
 }
 
 /// What is said of a crash beside its report.
 struct Telling<'a> {
+    by: &'a Witness,
     log: &'a [u8],
     input: Option<&'a [u8]>,
     sure: bool,
@@ -38,7 +90,7 @@ impl Session<'_> {
     pub(super) async fn known(
         &self,
         ready: &Ready,
-        replay: &Replay,
+        witnesses: &Witnesses,
         kept: &Kept<'_>,
         budget: Duration,
     ) -> Result<(), ModuleError> {
@@ -56,13 +108,17 @@ impl Session<'_> {
                 }
                 continue;
             }
-            let replayed = replay.run(&input, cancel).await.map_err(module_error)?;
-            if cancel.is_cancelled() {
-                continue;
-            }
+            let asked = witnesses.ask(about.native, &input, 1, cancel).await?;
+            let Some((by, replayed)) = asked.filter(|_| !cancel.is_cancelled()) else { continue };
             self.state().replayed += 1;
             let Some(report) = replayed.report else {
-                if replayed.crashed {
+                if about.native && !by.native {
+                    // The build that it happens in is not there.
+                    if self.options.replay {
+                        let why = "it happens only without a sanitizer";
+                        self.cx.not_covered(Gap::new(what, GapReason::Unsupported, why));
+                    }
+                } else if replayed.crashed {
                     let why = "the target died without a report";
                     self.cx.not_covered(Gap::new(what, GapReason::Malformed, why));
                 } else {
@@ -75,6 +131,7 @@ impl Session<'_> {
             if self.is_new(ready, &report, None) {
                 self.state().recurring += 1;
                 let telling = Telling {
+                    by,
                     log: &replayed.log,
                     input: Some(&input),
                     sure: true,
@@ -91,11 +148,12 @@ impl Session<'_> {
     pub(super) async fn crash(
         &self,
         ready: &Ready,
-        replay: &Replay,
+        witnesses: &Witnesses,
         kept: &Kept<'_>,
         seen: Seen,
     ) -> Result<bool, ModuleError> {
-        let Seen { kind, mut input, log, executions } = seen;
+        let Seen { kind, mut input, log, executions, native } = seen;
+        let replay = &witnesses.target.replay;
         let cancel = self.cx.cancel_token();
         // To make one more overflow of the default stack from a nesting that is known takes long and tells nothing.
         if ready.recursion
@@ -112,12 +170,12 @@ impl Session<'_> {
                 return Ok(true);
             }
         }
+        let mut by = witnesses.of(native).next_back().unwrap_or(&witnesses.target);
         let mut confirmed = None;
-        let mut tries = 0;
         if let Some(input) = &input {
-            while confirmed.is_none() && tries < if slow { 1 } else { 3 } && !cancel.is_cancelled() {
-                tries += 1;
-                let replayed = replay.run(input, cancel).await.map_err(module_error)?;
+            let tries = if slow { 1 } else { 3 };
+            if let Some((witness, replayed)) = witnesses.ask(native, input, tries, cancel).await? {
+                by = witness;
                 confirmed = replayed.report.map(|report| (report, replayed.log));
             }
         }
@@ -154,29 +212,38 @@ impl Session<'_> {
             Some(input)
                 if sure && report.kind == "timeout" && !self.state().known.contains(&report.major) =>
             {
-                replay.briefly(BRIEF).run(input, cancel).await.map_err(module_error)?.report
+                by.replay.briefly(BRIEF).run(input, cancel).await.map_err(module_error)?.report
             }
             _ => None,
         };
-        if !self.is_new(ready, &report, again.as_ref()) {
+        // One that happens but once has the stack of the build that it happened in.
+        let told = (ready.target.name.clone(), report.kind.clone(), report.message.clone());
+        if (!sure && self.state().told_of.contains(&told)) || !self.is_new(ready, &report, again.as_ref()) {
             return Ok(true);
         }
+        self.state().told_of.insert(told);
         // Kept before it is made smaller, which takes a while.
         if let Some(input) = input.as_ref().filter(|_| sure) {
-            kept.keep(&report, input).await;
+            kept.keep(&report, input, by.native).await;
         }
         let small = match input {
             Some(input) if sure => {
-                let small = self.smaller(ready, replay, &report, &input).await?;
+                let small = self.smaller(ready, &by.replay, &report, &input).await?;
                 if small != input {
-                    kept.keep(&report, &small).await;
+                    kept.keep(&report, &small, by.native).await;
                 }
                 Some(small)
             }
             input => input,
         };
-        let telling =
-            Telling { log: &log, input: small.as_deref(), sure, executions: Some(executions), known: None };
+        let telling = Telling {
+            by,
+            log: &log,
+            input: small.as_deref(),
+            sure,
+            executions: Some(executions),
+            known: None,
+        };
         self.report(ready, &report, &telling)?;
         Ok(true)
     }
@@ -235,6 +302,9 @@ impl Session<'_> {
             .with_evidence("engine", ready.engine)
             .with_evidence("reproducible", telling.sure)
             .with_artifact(self.cx.store(&format!("{name}/report.txt"), telling.log)?);
+        if telling.by.native {
+            finding = finding.with_evidence("without_sanitizer_only", true);
+        }
         if let Some(executions) = telling.executions {
             finding = finding.with_evidence("executions_at_discovery", executions);
         }
@@ -245,12 +315,10 @@ impl Session<'_> {
         }
         if let Some(input) = telling.input {
             let file = format!("{name}/input");
-            let command = if ready.command.contains("@@") {
-                ready.command.replace("@@", &file)
-            } else {
-                format!("{} {file}", ready.command)
-            };
-            let test = regression(&ready.target.name, report, input, &ready.command);
+            let typed = &telling.by.command;
+            let command =
+                if typed.contains("@@") { typed.replace("@@", &file) } else { format!("{typed} {file}") };
+            let test = regression(&ready.target.name, report, input, typed);
             finding = finding
                 .with_evidence("input_size", input.len() as u64)
                 .with_evidence("replay", command)

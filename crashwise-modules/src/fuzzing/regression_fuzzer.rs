@@ -1,11 +1,14 @@
 //! `regression_fuzzer`: what is known of the targets, run again.
 
+use std::collections::BTreeSet;
+
 use crashwise_core::{
     Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, Summary, async_trait, nearest,
 };
 
 use super::cargo::{self, Sanitizer};
 use super::config::{Options, fuzzer_config, fuzzer_module};
+use super::corpora::Kept;
 use super::session::{self, Ready};
 use super::{atheris_fuzzer, cargo_fuzzer, libfuzzer_fuzzer};
 
@@ -43,6 +46,11 @@ impl Module for RegressionFuzzer {
 
     async fn run(&self, cx: &ModuleContext, config: RegressionFuzzerConfig) -> Result<Summary, ModuleError> {
         let work = session::work()?;
+        let options = Options {
+            replay: true,
+            minimise_corpus: config.minimise_corpus,
+            ..config.options(self.store.as_ref())
+        };
         let (mut rust, mut programs, mut scripts) = (Vec::new(), Vec::new(), Vec::new());
         let project = cargo::find(&session::root(cx));
         let known = project.as_ref().map_or(&[][..], |project| &project.targets);
@@ -63,6 +71,14 @@ impl Module for RegressionFuzzer {
         if (all && project.is_ok()) || !rust.is_empty() {
             let level = config.sandbox.level();
             ready.extend(cargo_fuzzer::prepare(cx, &rust, config.sanitizer, level, work.path()).await?);
+            let mut native = BTreeSet::new();
+            for one in ready.iter().filter(|_| config.sanitizer != Sanitizer::None) {
+                if Kept::of(cx, &options, &one.target.name).needs_native().await {
+                    native.insert(one.target.name.clone());
+                }
+            }
+            let wants = |one: &Ready| native.contains(&one.target.name);
+            cargo_fuzzer::add_native(cx, &mut ready, wants, level, work.path()).await?;
         }
         if all || !programs.is_empty() {
             ready.extend(here(libfuzzer_fuzzer::prepare(cx, &programs).await, all)?);
@@ -79,11 +95,6 @@ impl Module for RegressionFuzzer {
         }
         let ready =
             ready.into_iter().map(|ready| Ready { target: config.confine(ready.target), ..ready }).collect();
-        let options = Options {
-            replay: true,
-            minimise_corpus: config.minimise_corpus,
-            ..config.options(self.store.as_ref())
-        };
         session::fuzz(cx, ready, options, work.path().to_owned()).await
     }
 }

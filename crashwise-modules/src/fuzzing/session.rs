@@ -21,7 +21,7 @@ use super::afl::{AflCampaign, AflTarget};
 use super::config::Options;
 use super::corpora::Kept;
 use super::coverage::{Counted, Reached};
-use super::judge::Seen;
+use super::judge::{Seen, Witness, Witnesses};
 use super::kin::Kin;
 use super::libfuzzer::{
     ArtifactKind, Campaign, CampaignEvent, FlagsBy, Merge, Nesting, Progress, Replay, Target, Totals,
@@ -48,6 +48,8 @@ pub(super) struct Ready {
     pub(super) dictionary: Option<PathBuf>,
     /// What replays an input, typed at the project's root; the input's path stands for `@@`, or follows.
     pub(super) command: String,
+    /// The same built without a sanitizer, which takes turns with it.
+    pub(super) native: Option<Native>,
     /// Where relative paths of its stacks may start, below the workspace.
     pub(super) base: String,
     /// Where crashes are whose stacks lead nowhere in the workspace.
@@ -58,7 +60,22 @@ pub(super) struct Ready {
     pub(super) counted: Option<Counted>,
 }
 
+/// A build of a target without a sanitizer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Native {
+    pub(super) program: PathBuf,
+    /// As [`Ready::command`].
+    pub(super) command: String,
+}
+
 impl Ready {
+    /// The build without a sanitizer, if there is one, confined as the target is.
+    fn native(&self) -> Option<Target> {
+        let program = self.native.as_ref()?.program.clone();
+        // It looks for no leaks.
+        Some(Target { program, leaks: false, traced: false, ..self.target.clone() })
+    }
+
     /// The target as AFL++ runs it, if it does.
     pub(super) fn afl(&self) -> Option<AflTarget> {
         let args = self.afl.clone()?;
@@ -75,6 +92,7 @@ impl Ready {
             recursion: false,
             dictionary: None,
             command,
+            native: None,
             base: String::new(),
             place: None,
             afl: None,
@@ -96,9 +114,12 @@ pub(super) struct Session<'a> {
 pub(super) struct State {
     pub(super) known: Known,
     pub(super) kin: Kin,
-    seen: BTreeSet<(String, Option<StackHash>)>,
+    /// Target, whether its build without a sanitizer crashed, and how.
+    seen: BTreeSet<(String, bool, Option<StackHash>)>,
     progress: BTreeMap<String, Progress>,
     told: Option<Instant>,
+    /// Target, kind and message of what was reported.
+    pub(super) told_of: BTreeSet<(String, String, String)>,
     pub(super) reported: u64,
     /// Known crashes that were replayed, and those of them that still happen.
     pub(super) replayed: u64,
@@ -197,9 +218,9 @@ impl Session<'_> {
         let (seeds, into) = (ready.seeds.clone(), corpus.clone());
         self.cx.blocking(move |_| sow(&seeds, &into)).await;
         self.probe_leaks(&mut ready).await?;
-        let replay = self.replay(&ready, "replay");
+        let witnesses = self.witnesses(&ready);
         let part = if self.options.replay { share } else { share / 4 };
-        self.known(&ready, &replay, &kept, part).await?;
+        self.known(&ready, &witnesses, &kept, part).await?;
         let left = share.saturating_sub(begin.elapsed()).max(Duration::from_secs(1));
         let nesting = self.time_for_nesting(&ready, left);
         let mut campaign = Campaign::new(ready.target.clone(), &corpus, place.join("work"))
@@ -208,6 +229,7 @@ impl Session<'_> {
             .with_seed(self.options.seed);
         campaign.executions = self.options.executions;
         campaign.replay = self.options.replay;
+        campaign.native = ready.native().filter(|_| !self.options.replay);
         let recursion = ready.recursion && ready.target.flags.is_variable() && !self.options.replay;
         campaign.small_stack.store(recursion, Ordering::Relaxed);
         let small_stack = Arc::clone(&campaign.small_stack);
@@ -230,9 +252,9 @@ impl Session<'_> {
                         self.state().progress.insert(name.clone(), progress);
                         self.tell(false);
                     }
-                    CampaignEvent::Crash { kind, input, log, executions } => {
-                        if self.state().seen.insert((name.clone(), signature(&log))) {
-                            let _ = queue.send(Seen { kind, input, log, executions });
+                    CampaignEvent::Crash { kind, input, log, executions, native } => {
+                        if self.state().seen.insert((name.clone(), native, signature(&log))) {
+                            let _ = queue.send(Seen { kind, input, log, executions, native });
                         }
                     }
                 }
@@ -242,7 +264,7 @@ impl Session<'_> {
         let look = async {
             let mut harmless = 0;
             while let Some(seen) = fresh.recv().await {
-                if !self.crash(&ready, &replay, &kept, seen).await? {
+                if !self.crash(&ready, &witnesses, &kept, seen).await? {
                     harmless += 1;
                     if harmless == HARMLESS {
                         small_stack.store(false, Ordering::Relaxed);
@@ -282,6 +304,16 @@ impl Session<'_> {
                 self.cx.not_covered(Gap::new(what, GapReason::Failed, why));
             }
         }
+    }
+
+    /// What crashes are replayed by: the target, then its build without a sanitizer.
+    fn witnesses(&self, ready: &Ready) -> Witnesses {
+        let replay = self.replay(ready, "replay");
+        let native = ready.native.as_ref().zip(ready.native()).map(|(Native { command, .. }, target)| {
+            let replay = Replay::new(target, self.place(ready).join("replay-native"), self.scope.clone());
+            Witness { replay, command: command.clone(), native: true }
+        });
+        Witnesses { target: Witness { replay, command: ready.command.clone(), native: false }, native }
     }
 
     fn replay(&self, ready: &Ready, folder: &str) -> Replay {
@@ -362,6 +394,7 @@ impl Session<'_> {
                 input: Some(killer.input),
                 log: killer.log,
                 executions: self.state().progress.get(&ready.target.name).map_or(0, |told| told.executions),
+                native: false,
             };
             if events.send(crash).await.is_err() {
                 break;
@@ -390,6 +423,10 @@ impl Session<'_> {
             module_error(error)
         })?;
         self.state().progress.insert(name.to_owned(), totals.last);
+        if let Some(why) = totals.without_native {
+            let what = format!("{name} without a sanitizer");
+            self.cx.not_covered(Gap::new(what, GapReason::Failed, why));
+        }
         let idle = || (totals.last.executions == 0).then(|| "it executed nothing in its time".to_owned());
         match totals.cut_short.or_else(idle) {
             Some(why) => {

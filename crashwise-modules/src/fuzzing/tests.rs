@@ -4,6 +4,8 @@ use crashwise_core::testing::{ModuleTest, ModuleTestResult};
 use crashwise_core::{CancellationToken, CoverageStatus, ModuleError, Stats};
 use serde_json::json;
 
+use super::config::Options;
+use super::session::{self, Native, Ready};
 use super::{AflFuzzer, AtherisFuzzer, CargoFuzzer, LibfuzzerFuzzer, RegressionFuzzer};
 use crashwise_core::store::{CorpusId, Store};
 
@@ -285,4 +287,158 @@ async fn coverage_that_cannot_be_reported_is_said() {
         Err(error) => error.to_string(),
     };
     assert!(said.contains("target_coverage") || said.contains("llvm-cov"), "{said}");
+}
+
+/// A target and its build without a sanitizer, both scripts.
+struct Pair {
+    store: Store,
+    native: bool,
+    replay: bool,
+}
+
+/// Behaves like a target with a sanitizer that is too slow to find anything by itself: it reads its corpus.
+const SLOW: &str = r#"#!/bin/sh
+prefix=./; folders=; input=
+for arg in "$@"; do
+  case $arg in
+    -artifact_prefix=*) prefix=${arg#*=} ;;
+    -*) ;;
+    *) if [ -d "$arg" ]; then folders="$folders $arg"; else input=$arg; fi ;;
+  esac
+done
+crash() {
+  if [ -z "$input" ]; then
+    cp "$2" "${prefix}crash-01"
+    echo "artifact_prefix='$prefix'; Test unit written to ${prefix}crash-01" >&2
+  fi
+  echo "==7==ERROR: AddressSanitizer: $1-buffer-overflow on address 0x602 at pc 0x5 bp 0x7 sp 0x7" >&2
+  echo "    #0 0x1 in $1 src/parse.c:1:5" >&2
+  echo "" >&2
+  exit 77
+}
+[ -n "$input" ] || echo "INFO: Seed: 1" >&2
+for file in $input $(find $folders -type f 2>/dev/null | sort); do
+  grep -q boom "$file" && crash heap "$file"
+  grep -q quiet "$file" && crash stack "$file"
+done
+[ -z "$input" ] || exit 0
+printf '#2\tINITED cov: 3 ft: 4 corp: 1/1b exec/s: 0 rss: 30Mb\n' >&2
+echo 'stat::number_of_executed_units: 1000' >&2
+"#;
+
+/// Behaves like the same without: it sees nothing in `quiet`, which it finds, and dies of what `boom` and `alone` are.
+const FAST: &str = r#"#!/bin/sh
+prefix=./; folders=; input=
+for arg in "$@"; do
+  case $arg in
+    -artifact_prefix=*) prefix=${arg#*=} ;;
+    -*) ;;
+    *) if [ -d "$arg" ]; then folders="$folders $arg"; else input=$arg; fi ;;
+  esac
+done
+crash() {
+  echo "thread '<unnamed>' panicked at src/parse.c:$1:1:" >&2
+  echo "it is $2" >&2
+  if [ -z "$input" ]; then
+    echo "$2" > "${prefix}crash-02"
+    echo "artifact_prefix='$prefix'; Test unit written to ${prefix}crash-02" >&2
+  fi
+  exit 77
+}
+if [ -n "$input" ]; then
+  grep -q boom "$input" && crash 1 boom
+  grep -q alone "$input" && crash 9 alone
+  exit 0
+fi
+echo "INFO: Seed: 1" >&2
+printf '#2\tINITED cov: 3 ft: 4 corp: 1/1b exec/s: 0 rss: 30Mb\n#1000\tNEW    cov: 10 ft: 9 corp: 2/3b exec/s: 500 rss: 31Mb\n' >&2
+grep -qr quiet $folders || echo quiet > "$(echo $folders | cut -d' ' -f1)/quiet"
+echo x >> "${prefix}rounds"
+case $(wc -l < "${prefix}rounds") in 1|3) crash 1 boom ;; 2) crash 9 alone ;; esac
+echo 'stat::number_of_executed_units: 1000' >&2
+"#;
+
+#[crashwise_core::async_trait]
+impl crashwise_core::Module for Pair {
+    type Config = serde_json::Value;
+
+    fn info(&self) -> crashwise_core::ModuleInfo {
+        crashwise_core::ModuleInfo::new("pair", "1.0.0", crashwise_core::ModuleKind::Fuzzer, "Two scripts")
+    }
+
+    async fn run(
+        &self,
+        cx: &crashwise_core::ModuleContext,
+        _: serde_json::Value,
+    ) -> Result<crashwise_core::Summary, ModuleError> {
+        let root = session::root(cx);
+        let target = super::libfuzzer::Target::new("pair", root.join("slow")).with_readable(&root);
+        let mut ready = Ready::new(target, "scripts", "./slow".into());
+        ready.native = self.native.then(|| Native { program: root.join("fast"), command: "./fast".into() });
+        let second = std::time::Duration::from_secs(1);
+        let options = Options {
+            budget: second * 300,
+            executions: Some(10_000),
+            jobs: 1,
+            seed: 1,
+            minimise: second * 60,
+            project: Some("demo".into()),
+            store: Some(self.store.clone()),
+            sources: Vec::new(),
+            replay: self.replay,
+            minimise_corpus: false,
+        };
+        let work = session::work()?;
+        session::fuzz(cx, vec![ready], options, work.path().to_owned()).await
+    }
+}
+
+async fn paired(store: &Store, native: bool, replay: bool) -> ModuleTestResult {
+    let (tree, _) = scripted(SLOW, &json!({}));
+    for (name, text) in [("slow", SLOW), ("fast", FAST)] {
+        let path = tree.path().join(name);
+        std::fs::copy(tree.path().join("target"), &path).expect("a program");
+        std::fs::write(path, text).expect("write");
+    }
+    let module = Pair { store: store.clone(), native, replay };
+    ModuleTest::new(module).tree(tree.path()).run().await.expect("runs")
+}
+
+#[tokio::test]
+async fn a_build_without_a_sanitizer_finds_and_the_one_with_it_names() {
+    let store = Store::memory();
+    let all = [
+        "fuzz/heap-buffer-overflow src/parse.c:1:5",
+        "fuzz/rust-panic src/parse.c:9:1",
+        "fuzz/stack-buffer-overflow src/parse.c:1:5",
+    ];
+    let sorted = |result: &ModuleTestResult| {
+        let mut places = result.places();
+        places.sort();
+        places
+    };
+    let first = paired(&store, true, false).await;
+    assert_eq!(sorted(&first), all);
+    for finding in &first.findings {
+        let alone = finding.rule_id.as_str() == "fuzz/rust-panic";
+        let replay = finding.evidence["replay"].as_str().expect("a command");
+        assert!(replay.starts_with(if alone { "./fast " } else { "./slow " }), "{replay}");
+        assert_eq!(finding.evidence.contains_key("without_sanitizer_only"), alone);
+        assert_eq!(finding.evidence["reproducible"], true);
+    }
+    assert_eq!(first.coverage.status, CoverageStatus::Complete);
+    // Three of the fast build, and `quiet` once, which that build keeps aside for itself.
+    assert_eq!(first.summary.values["total_crashes"], 4);
+
+    let again = paired(&store, true, true).await;
+    assert_eq!(sorted(&again), all);
+    assert_eq!(
+        (&again.summary.values["known_crashes"], &again.summary.values["fixed"]),
+        (&json!(3), &json!([]))
+    );
+
+    // Without that build there is nothing to say about what happens only in it.
+    let with = paired(&store, false, true).await;
+    assert_eq!(sorted(&with), [all[0], all[2]]);
+    assert_eq!((with.coverage.status, &with.summary.values["fixed"]), (CoverageStatus::Partial, &json!([])));
 }

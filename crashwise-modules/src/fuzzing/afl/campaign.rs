@@ -98,7 +98,7 @@ impl AflCampaign<'_> {
             let why = aborted.map_or_else(|| tail(&text), |line| plain(line.trim()));
             format!("afl-fuzz ended early ({}): {why}", exit.status)
         });
-        Ok(Totals { last, rounds: self.jobs as u64, cut_short })
+        Ok(Totals { last, rounds: self.jobs as u64, cut_short, without_native: None })
     }
 
     /// Seeds that do not crash, for it ends if all do: the corpus, and two plain inputs.
@@ -228,6 +228,7 @@ impl AflCampaign<'_> {
                         continue;
                     }
                     let crash = CampaignEvent::Crash {
+                        native: false,
                         kind: Some(kind),
                         input: Some(input),
                         log: replayed.log,

@@ -18,11 +18,10 @@ use super::heat::Heat;
 use super::job::{self, Said};
 use super::outcome::{ArtifactKind, Ending};
 use super::target::Target;
+use super::turns::{Turn, Turns};
 
 /// Rounds in a row that may end without an input beyond the corpus before a job gives up.
 const FRUITLESS: u32 = 50;
-/// The shortest time of a process, unless it ends by itself, and what part of a campaign it may take.
-const SLICE: (Duration, u32) = (Duration::from_secs(6), 6);
 /// Bytes of the inputs of every other process.
 const SHORT: u64 = 64;
 /// Flags of the in-process engine for [`Campaign::small_stack`].
@@ -34,6 +33,9 @@ const SMALL_STACK: [&str; 2] = ["-stack_kib=256", "-repeat=1"];
 pub struct Campaign {
     /// What to run.
     pub target: Target,
+    /// The same built without a sanitizer, many times as fast. Processes of both take turns over one corpus: what the fast one
+    /// finds the other one runs too, and sees what only a sanitizer can see.
+    pub native: Option<Target>,
     /// Where the corpus is kept and grows.
     pub corpus: PathBuf,
     /// Where processes work and artifacts are written.
@@ -77,6 +79,8 @@ pub enum CampaignEvent {
         log: Vec<u8>,
         /// Executions of the campaign before it.
         executions: u64,
+        /// Whether it was [`Campaign::native`] that crashed.
+        native: bool,
     },
 }
 
@@ -118,23 +122,25 @@ pub struct Totals {
     pub rounds: u64,
     /// Why it ended before its time; `None` if it did not.
     pub cut_short: Option<String>,
+    /// Why [`Campaign::native`] was given up; `None` if it was not.
+    pub without_native: Option<String>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Executions of processes that have ended, and of the running one of each job as last said.
-    done: u64,
+    turns: Turns,
+    /// Executions of the running process of each job as last said, its rate, and when.
     running: Vec<(u64, u64, Option<Instant>)>,
     progress: Progress,
     last_line: Option<Instant>,
     last_find: Option<Instant>,
     /// When the corpus was last counted, and had last changed then.
     counted: Option<(Instant, Option<SystemTime>)>,
-    rounds: u64,
     /// Seconds that one input may take before it is told of as a hang.
     patience: u64,
     heat: Heat,
     cut_short: Option<String>,
+    without_native: Option<String>,
 }
 
 impl Campaign {
@@ -142,6 +148,7 @@ impl Campaign {
     pub fn new(target: Target, corpus: impl Into<PathBuf>, work: impl Into<PathBuf>) -> Self {
         Self {
             target,
+            native: None,
             corpus: corpus.into(),
             work: work.into(),
             seeds: Vec::new(),
@@ -155,6 +162,13 @@ impl Campaign {
             replay: false,
             small_stack: Arc::default(),
         }
+    }
+
+    /// Sets the build without a sanitizer.
+    #[must_use]
+    pub fn with_native(mut self, native: Target) -> Self {
+        self.native = Some(native);
+        self
     }
 
     /// Sets the wall time.
@@ -225,6 +239,7 @@ impl Campaign {
         }
         let begin = Instant::now();
         let shared = Mutex::new(Shared {
+            turns: self.turns(),
             running: vec![(0, 0, None); self.jobs],
             patience: self.patience(),
             ..Shared::default()
@@ -255,7 +270,8 @@ impl Campaign {
         self.arrange(&mut shared.heat, false);
         (shared.last_line, shared.counted) = (None, None);
         let last = reckoned(&mut shared, begin, &mut before, &self.corpus);
-        Ok(Totals { last, rounds: shared.rounds, cut_short: shared.cut_short })
+        let Shared { turns, cut_short, without_native, .. } = shared;
+        Ok(Totals { last, rounds: turns.begun(), cut_short, without_native })
     }
 
     async fn job(
@@ -268,19 +284,16 @@ impl Campaign {
     ) -> Result<(), ProcessError> {
         let until = begin + self.budget;
         let work = self.place(job);
-        let mut fruitless = 0;
+        let mut fruitless = [0; 2];
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let spent = lock(shared).done;
-            let runs = self
-                .executions
-                .filter(|_| !self.replay)
-                .map(|all| all.saturating_sub(spent) / self.jobs as u64);
-            if left < Duration::from_millis(200) || cancel.is_cancelled() || runs == Some(0) {
+            if left < Duration::from_millis(200) || cancel.is_cancelled() {
                 return Ok(());
             }
-            let round = self.next_round(&mut lock(shared));
-            let spec = self.spec(&work, left.min(self.slice()), runs, round);
+            let next = self.next(&mut lock(shared));
+            let Some((turn, patience)) = next else { return Ok(()) };
+            let started = Instant::now();
+            let spec = self.spec(&work, left.min(turn.slice), &turn, patience);
             let mut caught = Vec::new();
             let round = job::run(spec, until + Duration::from_secs(2), cancel, |said| match said {
                 Said::Caught { artifact, log } => {
@@ -290,7 +303,8 @@ impl Campaign {
                         kind: Some(ArtifactKind::Crash),
                         input: read(&artifact).ok(),
                         log,
-                        executions: shared.done + shared.running[job].0,
+                        executions: shared.turns.executed() + shared.running[job].0,
+                        native: turn.native,
                     };
                     // A listener that is slow is waited for after the round.
                     if let Err(mpsc::error::TrySendError::Full(crash)) = events.try_send(crash) {
@@ -308,25 +322,19 @@ impl Campaign {
             let spent = {
                 let mut shared = lock(shared);
                 shared.running[job] = (0, 0, None);
-                shared.done += round.executions;
-                shared.done
+                shared.turns.ended(&turn, started.elapsed(), round.executions);
+                shared.turns.executed()
             };
-            match round.ending {
+            let why = match round.ending {
+                Ending::Done if self.replay && round.executions > 0 => return Ok(()),
                 Ending::Done => {
                     lock(shared).heat.cool();
-                    if round.executions == 0 {
-                        lock(shared).cut_short = Some("the target executed nothing".into());
-                        return Ok(());
-                    }
-                    if self.replay {
-                        return Ok(());
-                    }
+                    (round.executions == 0).then(|| "the target executed nothing".to_owned())
                 }
                 Ending::Stopped => return Ok(()),
                 Ending::Unusable => {
                     let said = tail(&round.exit.stderr.text());
-                    lock(shared).cut_short = Some(format!("it did not fuzz ({}): {said}", round.exit.status));
-                    return Ok(());
+                    Some(format!("it did not fuzz ({}): {said}", round.exit.status))
                 }
                 Ending::Crashed | Ending::Memory => {
                     let log = [round.exit.stdout.bytes(), round.exit.stderr.bytes()].concat();
@@ -336,29 +344,31 @@ impl Campaign {
                     // An input that no handler wrote down may still lie where the process and this one share a file.
                     let input = round.artifact.as_ref().and_then(|path| read(path).ok());
                     let input = input.or_else(|| super::left::left_behind(&work));
-                    fruitless = if fruitful { 0 } else { fruitless + 1 };
                     let small = self.small_stack.load(Ordering::Relaxed);
                     let empty = !round.fuzzed && !small && input.as_deref().is_none_or(<[u8]>::is_empty);
                     if !round.fuzzed {
                         self.small_stack.store(false, Ordering::Relaxed);
                     }
-                    if let (false, Some(input)) = (round.fuzzed, &input) {
-                        self.forget(input);
-                    }
-                    let crash = CampaignEvent::Crash { kind, input, log, executions: spent };
+                    let forgotten =
+                        !round.fuzzed && input.as_ref().is_some_and(|input| self.forget(input, &turn));
+                    let fruitless = &mut fruitless[usize::from(turn.native)];
+                    *fruitless = if fruitful || forgotten { 0 } else { *fruitless + 1 };
+                    let crash =
+                        CampaignEvent::Crash { kind, input, log, executions: spent, native: turn.native };
                     if events.send(crash).await.is_err() {
                         return Ok(());
                     }
-                    if empty || fruitless > FRUITLESS {
-                        let why = if empty {
-                            "it crashes on the empty input"
-                        } else {
-                            "it crashes as soon as it starts"
-                        };
-                        lock(shared).cut_short = Some(why.into());
-                        return Ok(());
+                    if empty {
+                        Some("it crashes on the empty input".to_owned())
+                    } else {
+                        (*fruitless > FRUITLESS).then(|| "it crashes as soon as it starts".to_owned())
                     }
                 }
+            };
+            if let Some(why) = why
+                && lock(shared).give_up(&turn, why)
+            {
+                return Ok(());
             }
         }
     }
@@ -374,20 +384,19 @@ impl Campaign {
         if self.replay { self.target.patience } else { (self.target.patience / 4).max(1) }
     }
 
-    /// How long one process fuzzes. How soon libFuzzer finds a bug is a matter of luck with a long tail, so a campaign is of
-    /// several processes: every other one has short inputs only, and every fourth keeps inputs for what they compare.
-    fn slice(&self) -> Duration {
-        if self.replay || self.target.flags.is_variable() {
-            return self.budget;
-        }
-        SLICE.0.max(self.budget / SLICE.1)
+    /// How processes share the campaign. How soon libFuzzer finds a bug is a matter of luck with a long tail, so a campaign is of
+    /// several: of each program every other one has short inputs only, and every fourth keeps inputs for what they compare.
+    fn turns(&self) -> Turns {
+        let turns = Turns::new(self.budget, self.executions.filter(|_| !self.replay));
+        let whole = self.replay || self.target.flags.is_variable();
+        if whole { turns } else { turns.sliced(self.native.is_some()) }
     }
 
-    /// The number of the next process, and the seconds that one of its inputs may take.
-    fn next_round(&self, shared: &mut Shared) -> (u64, u64) {
-        shared.rounds += 1;
-        self.arrange(&mut shared.heat, shared.rounds.is_multiple_of(2));
-        (shared.rounds, shared.patience)
+    /// The next process, and the seconds that one of its inputs may take; `None` when all executions are done.
+    fn next(&self, shared: &mut Shared) -> Option<(Turn, u64)> {
+        let turn = shared.turns.next(self.jobs)?;
+        self.arrange(&mut shared.heat, turn.own.is_multiple_of(2));
+        Some((turn, shared.patience))
     }
 
     /// Leaves out inputs that known crashes are made of, or puts them back. Not in a folder of somebody else, from which they
@@ -399,7 +408,7 @@ impl Campaign {
         }
     }
 
-    fn spec(&self, work: &Path, left: Duration, runs: Option<u64>, (number, patience): (u64, u64)) -> Spec {
+    fn spec(&self, work: &Path, left: Duration, turn: &Turn, patience: u64) -> Spec {
         let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
         let mut flags: Vec<OsString> = vec![
             format!("-artifact_prefix={}/", work.display()).into(),
@@ -409,19 +418,19 @@ impl Campaign {
         ];
         if self.replay {
             flags.push("-runs=0".into());
-        } else if let Some(runs) = runs {
+        } else if let Some(runs) = turn.runs {
             flags.push(format!("-runs={runs}").into());
         }
         if self.seed != 0 {
-            let number = u32::try_from(number - 1).unwrap_or(u32::MAX);
+            let number = u32::try_from(turn.number - 1).unwrap_or(u32::MAX);
             flags.push(format!("-seed={}", self.seed.wrapping_add(number).max(1)).into());
         }
         flags.push(format!("-timeout={patience}").into());
-        let sliced = self.slice() < self.budget;
-        if sliced && number % 4 == 3 {
+        let sliced = turn.slice < self.budget;
+        if sliced && turn.own % 4 == 3 {
             flags.push("-use_value_profile=1".into());
         }
-        let short = (sliced && number % 2 == 0).then_some(SHORT);
+        let short = (sliced && turn.own.is_multiple_of(2)).then_some(SHORT);
         if let Some(longest) = self.longest.into_iter().chain(short).min() {
             flags.push(format!("-max_len={longest}").into());
         }
@@ -434,23 +443,39 @@ impl Campaign {
             readable.push(dictionary);
         }
         flags.push(self.corpus.clone().into());
-        for seeds in self.seeds.iter().filter(|seeds| seeds.is_dir()) {
+        let only = turn.native.then(|| self.native_only());
+        for seeds in self.seeds.iter().chain(&only).filter(|seeds| seeds.is_dir()) {
             flags.push(seeds.into());
             readable.push(seeds);
         }
-        let spec = self.target.spec(work, false, &flags).write(&self.corpus);
+        let target = self.native.as_ref().filter(|_| turn.native).unwrap_or(&self.target);
+        let spec = target.spec(work, false, &flags).write(&self.corpus);
         readable.into_iter().fold(spec, Spec::read)
     }
 
-    /// Takes an input out of the corpus that crashes when it is read: the process would never get further.
-    fn forget(&self, input: &[u8]) {
-        for entry in fs::read_dir(&self.corpus).into_iter().flatten().flatten() {
-            let same = entry.metadata().is_ok_and(|data| data.is_file() && data.len() == input.len() as u64)
-                && read(&entry.path()).is_ok_and(|bytes| bytes == input);
-            if same {
-                let _ = fs::remove_file(entry.path());
+    /// Inputs that the build without a sanitizer survives and the target does not.
+    fn native_only(&self) -> PathBuf {
+        self.work.join("native-only")
+    }
+
+    /// Takes an input out of the corpus that crashes when it is read: the process would never get further. Whether there was
+    /// such an input. The build without a sanitizer keeps what it survives, else it would find the way there again.
+    fn forget(&self, input: &[u8], turn: &Turn) -> bool {
+        let only = self.native_only();
+        let keep = self.native.is_some() && !turn.native && fs::create_dir_all(&only).is_ok();
+        let mut found = false;
+        for folder in [&self.corpus, &only].into_iter().take(if turn.native { 2 } else { 1 }) {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let same =
+                    entry.metadata().is_ok_and(|data| data.is_file() && data.len() == input.len() as u64)
+                        && read(&entry.path()).is_ok_and(|bytes| bytes == input);
+                if same {
+                    let kept = keep && fs::rename(entry.path(), only.join(entry.file_name())).is_ok();
+                    found |= kept || fs::remove_file(entry.path()).is_ok();
+                }
             }
         }
+        found
     }
 }
 
@@ -463,6 +488,17 @@ impl Shared {
                 if fruitful { (self.patience / 2).max(1) } else { (self.patience * 2).min(longest) };
         }
         self.heat.note(kind, log);
+    }
+
+    /// Ends the campaign, or leaves it to the target alone if it is the other program that is of no use. True if it ends.
+    fn give_up(&mut self, turn: &Turn, why: String) -> bool {
+        if turn.native {
+            self.turns.give_up_native();
+            self.without_native = Some(why);
+        } else {
+            self.cut_short = Some(why);
+        }
+        !turn.native
     }
 }
 
@@ -506,9 +542,9 @@ fn reckoned(shared: &mut Shared, begin: Instant, before: &mut (u64, Instant), co
         })
         .sum();
     let executions = if shared.last_line.is_some() {
-        (shared.done + running).max(before.0)
+        (shared.turns.executed() + running).max(before.0)
     } else {
-        shared.done + running
+        shared.turns.executed() + running
     };
     let seconds = now.saturating_duration_since(before.1).as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]

@@ -15,6 +15,7 @@ mod outcome;
 mod replay;
 mod status;
 mod target;
+mod turns;
 
 pub(super) use campaign::tail;
 pub use campaign::{Campaign, CampaignEvent, Progress, Totals};

@@ -178,6 +178,25 @@ async fn what_never_fuzzes_says_so() {
 }
 
 #[tokio::test]
+async fn a_build_that_is_of_no_use_leaves_the_rest_to_the_other() {
+    for (program, why) in [
+        ("#!/bin/sh\necho 'ERROR: unknown flag' >&2; exit 1\n", "unknown flag"),
+        ("#!/bin/sh\necho 'INFO: Seed: 1' >&2; exit 0\n", "executed nothing"),
+        ("#!/bin/sh\necho 'INFO: Seed: 1' >&2; kill -SEGV $$\n", "crashes on the empty input"),
+    ] {
+        let bench = bench("printf 'stat::number_of_executed_units: %s\\n' $runs >&2; exit 0");
+        let native = bench.path("native.sh");
+        fs::copy(&bench.target.program, &native).expect("a program");
+        fs::write(&native, program).expect("write");
+        let campaign = bench.campaign().with_executions(5000).with_native(Target::new("demo", native));
+        let (totals, _, _) = run(&campaign, &CancellationToken::new()).await;
+        let told = totals.without_native.expect("a reason");
+        assert!(told.contains(why) && totals.cut_short.is_none(), "{told}: {why}");
+        assert_eq!((totals.last.executions, totals.rounds), (5000, 2), "{why}");
+    }
+}
+
+#[tokio::test]
 async fn cancel_ends_a_target_that_does_not_listen() {
     let bench = bench("trap '' INT TERM; while :; do sleep 0.1; done");
     let cancel = CancellationToken::new();
