@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::libfuzzer::Target;
 use super::session::module_error;
 
 /// What watches the target while it runs. `undefined` does not exist for Rust.
@@ -153,6 +154,15 @@ const PASSED: [&str; 7] =
 
 /// The source of what is linked into targets without a sanitizer.
 const GUARD: &str = include_str!("cargo/guard.rs");
+/// Its variable with the bytes of address space that a process may have.
+const ADDRESS_SPACE: &str = "CRASHWISE_ADDRESS_SPACE";
+
+/// A target without a sanitizer, whose memory has a limit at which an allocation fails: that of all its processes would kill it,
+/// and the input would be lost.
+pub(super) fn guarded(target: Target) -> Target {
+    let bytes = (target.memory + 512) << 20;
+    target.with_env(ADDRESS_SPACE, bytes.to_string())
+}
 
 impl Build<'_> {
     /// Fetches dependencies, then builds without network in the sandbox, for build scripts are the project's code.
@@ -322,14 +332,16 @@ pub(super) fn require(program: &str) -> Result<PathBuf, ModuleError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crashwise_core::process::Status;
 
-    /// Marks its action as libFuzzer does, overflows its stack, and says where.
-    const OVERFLOWS: &str = "#define _GNU_SOURCE\n#include <signal.h>\n#include <unistd.h>\n\
+    /// Marks its action as libFuzzer does, overflows its stack, and says where; with an argument says whether it gets a GiB.
+    const OVERFLOWS: &str = "#define _GNU_SOURCE\n#include <signal.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
         void __sanitizer_print_stack_trace(void);\n\
         static void handler(int s) { __sanitizer_print_stack_trace(); _exit(77); }\n\
         __attribute__((noinline)) int deeper(volatile char *last) {\n  \
         volatile char here[4096]; here[0] = *last + 1; return deeper(here) + here[0];\n}\n\
-        int main(void) {\n  struct sigaction old, new = {0};\n  sigaction(SIGSEGV, 0, &old);\n  \
+        int main(int count, char **words) {\n  \
+        if (count > 1) { void *volatile some = malloc(1 << 30); return some ? 1 : 2; }\n  struct sigaction old, new = {0};\n  sigaction(SIGSEGV, 0, &old);\n  \
         new.sa_handler = handler; new.sa_flags = old.sa_flags & SA_ONSTACK;\n  \
         sigaction(SIGSEGV, &new, 0);\n  char none = 0; return deeper(&none);\n}\n";
 
@@ -357,9 +369,15 @@ mod tests {
         let compiler = Spec::new("cc").args(["-O1", "-g", "-o"]).args([&program, &source, &guard]);
         let linked = compiler.arg("-lgcc_s").run(&cancel).await.expect("a compiler");
         assert!(linked.status.success(), "{}", linked.stderr.text());
+        for (limit, code) in [(None, 1), (Some("600000000"), 2)] {
+            let spec = Spec::new(&program).arg("allocate");
+            let spec = limit.into_iter().fold(spec, |spec, limit| spec.env(ADDRESS_SPACE, limit));
+            let exit = spec.run(&cancel).await.expect("starts");
+            assert_eq!(exit.status, Status::Code(code), "{limit:?}");
+        }
         let exit = Spec::new(&program).run(&cancel).await.expect("starts");
         let said = exit.stderr.text();
-        assert_eq!(exit.status, crashwise_core::process::Status::Code(77), "{said}");
+        assert_eq!(exit.status, Status::Code(77), "{said}");
         let frames: Vec<&str> = said.lines().collect();
         assert!(frames.len() > 100 && frames[0].starts_with("    #0 0x"), "{said}");
         assert!(frames.iter().all(|frame| frame.contains(" (/") && frame.contains("+0x")), "{said}");

@@ -68,6 +68,9 @@ impl Module for CargoFuzzer {
         }
         for one in &mut ready {
             one.target = config.confine(one.target.clone());
+            if config.sanitizer == Sanitizer::None {
+                one.target = cargo::guarded(one.target.clone());
+            }
         }
         if let Some(tools) = tools {
             count(cx, &mut ready, &tools, level, work.path()).await?;

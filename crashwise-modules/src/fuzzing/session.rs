@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::afl::{AflCampaign, AflTarget};
+use super::cargo::guarded;
 use super::config::Options;
 use super::corpora::Kept;
 use super::coverage::{Counted, Reached};
@@ -73,7 +74,7 @@ impl Ready {
     fn native(&self) -> Option<Target> {
         let program = self.native.as_ref()?.program.clone();
         // It looks for no leaks.
-        Some(Target { program, leaks: false, traced: false, ..self.target.clone() })
+        Some(guarded(Target { program, leaks: false, traced: false, ..self.target.clone() }))
     }
 
     /// The target as AFL++ runs it, if it does.

@@ -1,10 +1,13 @@
 //! Linked into targets without a sanitizer, where libFuzzer would lose what overflows the stack, because its handler has no other
-//! stack to run on, and would tell of a fault or a hang without saying where.
+//! stack to run on, would lose what takes too much memory at once, and would tell of a fault or a hang without saying where.
 #![no_std]
 
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr::{null, null_mut};
 
+/// The variable with the bytes of address space that the process may have.
+const LIMIT: &[u8] = b"CRASHWISE_ADDRESS_SPACE\0";
+const RLIMIT_AS: c_int = 9;
 const SIGBUS: c_int = 7;
 const SIGSEGV: c_int = 11;
 const SA_ONSTACK: c_int = 0x0800_0000;
@@ -42,6 +45,9 @@ struct Symbol {
 }
 
 extern "C" {
+    fn getenv(name: *const c_char) -> *const c_char;
+    fn strtoull(text: *const c_char, end: *mut *mut c_char, base: c_int) -> u64;
+    fn setrlimit(resource: c_int, limits: *const [u64; 2]) -> c_int;
     fn mmap(at: *mut c_void, size: usize, access: c_int, flags: c_int, file: c_int, offset: i64) -> *mut c_void;
     fn sigaltstack(new: *const Stack, old: *mut Stack) -> c_int;
     fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int;
@@ -55,9 +61,14 @@ extern "C" {
 #[link_section = ".init_array"]
 static START: extern "C" fn() = start;
 
-/// Gives the main thread a stack for handlers, and marks the actions so that libFuzzer keeps to it.
+/// Makes an allocation beyond the limit fail, which aborts the program while its input is known, gives the main thread a stack for handlers, and marks the actions so that libFuzzer keeps to it.
 extern "C" fn start() {
     unsafe {
+        let limit = getenv(LIMIT.as_ptr().cast());
+        if !limit.is_null() {
+            let bytes = strtoull(limit, null_mut(), 10);
+            setrlimit(RLIMIT_AS, &[bytes; 2]);
+        }
         let base = mmap(null_mut(), SIZE, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0);
         if base as isize == -1 || sigaltstack(&Stack { base, flags: 0, size: SIZE }, null_mut()) != 0 {
             return;
