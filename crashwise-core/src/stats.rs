@@ -263,4 +263,18 @@ mod tests {
         let second = events.recv_timeout(Duration::from_secs(5)).unwrap();
         assert_eq!((first, second), (event(0), event(1)), "the panic did not end delivery");
     }
+
+    #[test]
+    fn a_direct_feed_calls_at_once_and_survives_a_panic() {
+        let (seen, events) = mpsc::channel();
+        let feed = StatsFeed::direct((
+            move |event: &StatsEvent| drop(seen.send((event.clone(), std::thread::current().id()))),
+            |_: &StatsEvent| std::panic::panic_any("callback failed"),
+        ));
+        for n in 0..2 {
+            feed.push(event(n));
+            assert_eq!(events.try_recv().unwrap(), (event(n), std::thread::current().id()));
+        }
+        assert_eq!(feed.lost(), 0);
+    }
 }

@@ -570,3 +570,31 @@ fn a_walk_with_another_deadline_does_not_wait() {
         reach(2);
     });
 }
+
+#[test]
+fn threads_are_started_once_there_is_work_for_two() {
+    let flat: Vec<String> = (0..40).map(|number| format!("{number}.rs")).collect();
+    let flat: Vec<(&str, &str)> = flat.iter().map(|name| (name.as_str(), "x")).collect();
+    for (files, expect) in [
+        (&[("a/x", ""), ("b/y", "")][..], 2),
+        (&flat[..], 2),
+        (&[("x", "")][..], 1),
+        (&[("a/b/x", "")][..], 1),
+    ] {
+        let tree = Tree::new(files);
+        let walk = tree.walk(WalkOptions::new().with_threads(NonZeroUsize::new(2).unwrap()));
+        let (seen, met) = (Mutex::new(Vec::new()), Condvar::new());
+        let limit = std::time::Duration::from_secs(10);
+        walk.run(&tree.cx, &|_: &WalkedFile, _: &[u8]| {
+            let mut threads = seen.lock().unwrap();
+            threads.push(thread::current().id());
+            met.notify_all();
+            // The first one comes back only when another thread is here.
+            drop(met.wait_timeout_while(threads, limit, |threads| threads.len() < expect).unwrap());
+            Ok(0)
+        })
+        .unwrap();
+        let threads = seen.into_inner().unwrap();
+        assert_eq!(threads.iter().any(|thread| *thread != threads[0]), expect == 2, "{files:?}");
+    }
+}

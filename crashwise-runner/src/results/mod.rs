@@ -182,10 +182,7 @@ impl ResultStore {
     /// Stores what a reader gives.
     pub(crate) fn put(&self, name: &str, content: &mut dyn Read) -> io::Result<ArtifactRef> {
         let (artifact, _) = self.put_with(name, |out| io::copy(content, out))?;
-        if let Some(elsewhere) = &self.inner.elsewhere {
-            elsewhere.stored(&artifact);
-        }
-        Ok(artifact)
+        Ok(self.noted(artifact))
     }
 
     /// Stores bytes; does not write them where they are stored already.
@@ -193,10 +190,15 @@ impl ResultStore {
         let (digest, size) = (blake3::hash(&content).to_hex().to_string(), content.len() as u64);
         let artifact = ArtifactRef { name: name.to_owned(), digest, size };
         self.keep(&artifact, Content::Memory(content))?;
+        Ok(self.noted(artifact))
+    }
+
+    /// Has it noted elsewhere that a file was stored here.
+    fn noted(&self, artifact: ArtifactRef) -> ArtifactRef {
         if let Some(elsewhere) = &self.inner.elsewhere {
             elsewhere.stored(&artifact);
         }
-        Ok(artifact)
+        artifact
     }
 
     /// Opens a stored file. One that is gone or was cut is an error that names it.
@@ -291,6 +293,23 @@ mod tests {
         for (artifact, letter) in kept {
             let expected = text(letter, usize::try_from(artifact.size).unwrap());
             assert_eq!(content(&store, &artifact).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn bytes_are_in_memory_only_where_there_is_room() {
+        for (room, size, in_memory) in [
+            (ROOM, 0, true),
+            (ROOM, room::SMALL, true),
+            (ROOM, room::SMALL + 1, false),
+            (0, 0, false),
+            (0, 9, false),
+        ] {
+            let place = Place::Passing(Room::new(room), OnceLock::new());
+            let store = ResultStore { inner: Arc::new(Inner { place, sync: false, elsewhere: None }) };
+            let artifact = store.put_bytes("kept", vec![b'a'; size]).unwrap();
+            assert_eq!(content(&store, &artifact).unwrap().len(), size);
+            assert_eq!(store.path(&artifact.digest).unwrap().exists(), !in_memory, "{room} {size}");
         }
     }
 

@@ -21,6 +21,9 @@ type Code = dyn Fn(WorkflowContext) -> futures::future::LocalBoxFuture<'static, 
     + Send
     + Sync;
 
+/// A step that writes a word.
+pub type Written<T> = futures::future::BoxFuture<'static, Result<T, crashwise_core::workflow::StepFailure>>;
+
 /// A workflow whose code is a closure.
 #[derive(Clone)]
 pub struct Script {
@@ -168,12 +171,7 @@ impl Notes {
         word: &str,
         gate: &Arc<AtomicBool>,
         value: T,
-    ) -> impl Fn(
-        ModuleContext,
-    ) -> futures::future::BoxFuture<'static, Result<T, crashwise_core::workflow::StepFailure>>
-    + Send
-    + Sync
-    + 'static {
+    ) -> impl Fn(ModuleContext) -> Written<T> + Send + Sync + 'static {
         let (write, gate) = (self.writer(word, value), Arc::clone(gate));
         move |cx| {
             let (written, gate) = (write(cx), Arc::clone(&gate));
@@ -192,12 +190,7 @@ impl Notes {
         &self,
         word: &str,
         value: T,
-    ) -> impl Fn(
-        ModuleContext,
-    ) -> futures::future::BoxFuture<'static, Result<T, crashwise_core::workflow::StepFailure>>
-    + Send
-    + Sync
-    + 'static {
+    ) -> impl Fn(ModuleContext) -> Written<T> + Send + Sync + 'static {
         let (notes, word) = (self.clone(), word.to_owned());
         move |_| {
             let (notes, word, value) = (notes.clone(), word.clone(), value.clone());
