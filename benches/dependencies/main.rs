@@ -5,11 +5,12 @@
 //! cargo bench --bench dependencies -- --monorepo Cargo.lock osv.zip
 //! cargo bench --bench dependencies -- --database osv.zip...
 //! cargo bench --bench dependencies -- --synthetic 250000
+//! cargo bench --bench dependencies -- --scale DIR
 //! cargo bench --bench dependencies -- --compare Alpine < PAIRS
 //! ```
 //!
 //! Figures are the best of several repetitions; memory is the peak of a process that opens the database and judges one
-//! lockfile. `cargo_audit.py` beside this compares whole processes with cargo-audit, and `versions.py` compares what
+//! lockfile. `--scale` reads what `scale.py` writes. `cargo_audit.py` beside this compares whole processes with cargo-audit, and `versions.py` compares what
 //! `--compare` says of pairs of versions with the tools of their ecosystems.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -36,10 +37,13 @@ fn main() {
         ["--lock", lock, sources @ ..] if !sources.is_empty() => in_process(lock, sources),
         ["--monorepo", lock, sources @ ..] if !sources.is_empty() => monorepo(lock, sources),
         ["--database", sources @ ..] if !sources.is_empty() => databases(sources),
+        ["--scale", folder] => scale(Path::new(folder)),
         ["--synthetic", count] => synthetic_database(count.parse().expect("a number of advisories")),
         ["--compare", order] => compare(order),
         ["--judge", database, lock] => judge(Path::new(database), Path::new(lock)),
-        _ => println!("name --lock, --monorepo, --database or --synthetic, see the head of this file"),
+        _ => {
+            println!("name what to measure, see the head of this file")
+        }
     }
 }
 
@@ -123,6 +127,28 @@ fn monorepo(lock: &str, sources: &[&str]) {
         drop(hint::black_box(analyze(&inventory, &database, true).expect("an analysis")));
     });
     println!("{LOCKFILES} lockfiles, {packages} packages: {whole:?}");
+}
+
+/// How much longer twice as much takes, for each form that `scale.py` wrote.
+fn scale(folder: &Path) {
+    let mut sizes: Vec<PathBuf> =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    sizes.sort();
+    for pair in sizes.chunks(2) {
+        let took: Vec<f64> = pair
+            .iter()
+            .map(|folder| {
+                let once = || {
+                    let start = Instant::now();
+                    drop(hint::black_box(inventory_of(folder).expect("an inventory")));
+                    start.elapsed().as_secs_f64()
+                };
+                (0..3).map(|_| once()).fold(f64::INFINITY, f64::min)
+            })
+            .collect();
+        let [once, twice] = took[..] else { continue };
+        println!("{:50} {once:.3} s, {twice:.3} s, ratio {:.1}", pair[0].display(), twice / once);
+    }
 }
 
 fn databases(sources: &[&str]) {

@@ -139,7 +139,12 @@ impl Region {
 pub struct LineIndex {
     /// Offset of the first byte of each line.
     starts: Vec<usize>,
+    /// How many code points stand in front of each block of [`BLOCK`] bytes; empty where no line is longer than a block.
+    counts: Vec<usize>,
 }
+
+/// Bytes of which the code points are counted at most for one column, twice.
+const BLOCK: usize = 4096;
 
 impl LineIndex {
     /// Finds the line starts of `text`. Lines end with `\n`.
@@ -147,15 +152,37 @@ impl LineIndex {
         let mut starts = Vec::with_capacity(1 + text.len() / 32);
         starts.push(0);
         starts.extend(memchr::memchr_iter(b'\n', text).map(|at| at + 1));
-        Self { starts }
+        let ends = starts.iter().skip(1).copied().chain([text.len()]);
+        let is_long = starts.iter().zip(ends).any(|(start, end)| end - start > BLOCK);
+        let mut counts = Vec::new();
+        if is_long {
+            let mut count = 0;
+            counts.push(count);
+            counts.extend(text.chunks(BLOCK).map(|block| {
+                count += code_points(block);
+                count
+            }));
+        }
+        Self { starts, counts }
     }
 
     /// The position of a byte offset of the same text; offsets behind the end give the end.
     pub fn position(&self, text: &[u8], offset: usize) -> Position {
         let offset = offset.min(text.len());
         let line = self.starts.partition_point(|start| *start <= offset).saturating_sub(1);
-        let column = code_points(&text[self.starts[line]..offset]);
+        let start = self.starts[line];
+        let column = if offset - start > BLOCK {
+            self.code_points_before(text, offset) - self.code_points_before(text, start)
+        } else {
+            code_points(&text[start..offset])
+        };
         Position { line: Line::from_zero_based(line), column: Column::from_zero_based(column) }
+    }
+
+    fn code_points_before(&self, text: &[u8], offset: usize) -> usize {
+        let block = offset / BLOCK;
+        let counted = self.counts.get(block).copied().unwrap_or_default();
+        counted + code_points(&text[block * BLOCK..offset])
     }
 
     /// The region of a byte range of the same text, with its bytes.
@@ -190,6 +217,32 @@ fn code_points(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_long_lines() {
+        for (len, step) in [(2, 1), (3, BLOCK), (4, BLOCK)] {
+            let mut text = "\u{fc}x\n".repeat(len);
+            text.push_str(&"\u{20ac}y".repeat(len * step / 4 * len));
+            for tail in ["", "z", "\n\u{fc}"] {
+                let text = format!("{text}{tail}");
+                let index = LineIndex::new(text.as_bytes());
+                let (mut line, mut column) = (1, 1);
+                for (offset, char) in text.char_indices() {
+                    if offset % BLOCK < 8 || offset % 97 < 4 {
+                        let expect = Position::new(line, column).unwrap();
+                        assert_eq!(
+                            index.position(text.as_bytes(), offset),
+                            expect,
+                            "{len} {tail:?} {offset}"
+                        );
+                    }
+                    (line, column) = if char == '\n' { (line + 1, 1) } else { (line, column + 1) };
+                }
+                let end = Position::new(line, column).unwrap();
+                assert_eq!(index.position(text.as_bytes(), text.len()), end, "{len} {tail:?}");
+            }
+        }
+    }
 
     #[test]
     fn positions() {

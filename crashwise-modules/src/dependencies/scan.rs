@@ -56,7 +56,7 @@ pub struct ScannerConfig {
     pub exclude: Vec<String>,
     /// Report packages from sources that pin no revision, and packages that run scripts when they are installed.
     pub check_sources: bool,
-    /// Report where a lockfile is out of step with its manifest.
+    /// Report where a lockfile is out of step with its manifest, or is missing.
     pub check_lockfiles: bool,
     /// Names that are private and must not come from a public registry: `@scope/*`, `acme-*`, `PyPI:name`.
     pub private_names: Vec<String>,

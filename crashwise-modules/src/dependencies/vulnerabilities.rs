@@ -1,6 +1,6 @@
 //! `vulnerability_analyzer`: judges an inventory by an advisory database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Read as _;
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use serde_json::json;
 use super::advisory::Database;
 use super::analysis::{Analysis, Vulnerability, analyze};
 use super::day::Day;
-use super::finding::{finding, fingerprint};
+use super::finding::{Ways, finding, fingerprint};
 use super::handover::Handover;
 use super::inventory::{Inventory, Origin};
 use super::scan::{ScannerConfig, about, take_inventory};
@@ -319,7 +319,8 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn vulnerabilities(&mut self, analysis: &Analysis) -> Result<(), ModuleError> {
-        let mut fingerprints: Vec<Fingerprint> = Vec::new();
+        let mut fingerprints: HashSet<Fingerprint> = HashSet::new();
+        let ways = Ways::new(self.inventory);
         for vulnerability in &analysis.vulnerabilities {
             for index in &vulnerability.ignored_by {
                 self.used[*index] = true;
@@ -338,7 +339,7 @@ impl Report<'_> {
                 self.counts.below += 1;
                 continue;
             };
-            let mut finding = finding(self.inventory, vulnerability, severity)?;
+            let mut finding = finding(&ways, vulnerability, severity)?;
             if let Some(since) = exploited {
                 finding =
                     finding.with_evidence("known_exploited", true).with_evidence("exploited_since", since);
@@ -366,8 +367,8 @@ impl Report<'_> {
                 self.counts.suppressed += 1;
             }
             let package = &self.inventory.packages[vulnerability.packages[0]];
-            let identity = fingerprint(vulnerability, package, fingerprints.as_slice());
-            fingerprints.push(identity.clone());
+            let identity = fingerprint(vulnerability, package, &fingerprints);
+            fingerprints.insert(identity.clone());
             self.cx.report(finding.with_fingerprint(identity))?;
         }
         Ok(())

@@ -94,12 +94,12 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             let at = (input.path.clone(), workspace.at.clone());
             node_manifest::compare(&mut graph, manifest, &locked, &at);
         }
+        let asked = node_manifest::Asked::of(manifest.as_deref());
         for ask in locked {
             let own = workspace.node.text_of("name").unwrap_or_default();
             let Some(need) = find(own, &ask.name) else { continue };
             if !graph.nodes[need].is_project {
-                let place = node_manifest::place(manifest.as_deref(), &ask.name);
-                graph.ask(need, ask.scope, place.or(Some(ask.at)));
+                graph.ask(need, ask.scope, asked.place(&ask.name).or(Some(ask.at)));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `Cargo.lock` in all its versions; what is asked for, and for what, comes from the `Cargo.toml` files.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::iter;
 use std::ops::Range;
@@ -12,14 +13,13 @@ use crate::dependencies::version::Ecosystem;
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
+use super::namesakes::MAX_NAMESAKES;
 use super::tree::Node as Tree;
 use super::{Format, cargo_manifest, cargo_plain, toml};
 
 pub(super) const FORMAT: Format = Format { name: "Cargo.lock", matches: |name| name == "Cargo.lock", parse };
 
 const NEWEST_VERSION: u64 = 4;
-/// Most packages of one name among which the same one is looked for.
-const MAX_NAMESAKES: usize = 32;
 /// The start of the source of the public registry's index, without its protocol.
 pub(crate) const PUBLIC_INDEX: &str = "://github.com/rust-lang/crates.io";
 
@@ -131,18 +131,34 @@ fn graph(input: &Input<'_>, lock: &Lock<'_>) -> Graph {
             graph.twice(entries[again].at.start, format!("{} {}", entry.name, entry.version));
         }
     }
+    // For names with more entries than are worth a search.
+    let exact: OnceCell<HashMap<_, usize, RandomState>> = OnceCell::new();
     let resolve = |needed: &str| -> Option<usize> {
         if let Some(only) = first.get(needed) {
             return Some(*only);
         }
         let mut words = needed.split(' ');
-        let start = first.get(words.next()?)?;
+        let name = words.next()?;
+        let start = first.get(name)?;
         let (version, source) = (words.next(), words.next().map(|text| text.trim_matches(['(', ')'])));
-        iter::successors(Some(*start), |index| next[*index]).find(|index| {
+        let mut namesakes = iter::successors(Some(*start), |index| next[*index]);
+        let found = namesakes.by_ref().take(MAX_NAMESAKES).find(|index| {
             let entry = &entries[*index];
             version.is_none_or(|version| version == entry.version)
                 && source.is_none_or(|source| entry.source == Some(source))
-        })
+        });
+        if found.is_some() || namesakes.next().is_none() {
+            return found;
+        }
+        let exact = exact.get_or_init(|| {
+            let mut exact = HashMap::default();
+            for (index, entry) in entries.iter().enumerate() {
+                exact.entry((entry.name, entry.version, None)).or_insert(index);
+                exact.entry((entry.name, entry.version, entry.source)).or_insert(index);
+            }
+            exact
+        });
+        exact.get(&(name, version?, source)).copied()
     };
     let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, entry) in entries.iter().enumerate() {

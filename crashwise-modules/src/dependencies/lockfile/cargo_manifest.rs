@@ -1,6 +1,7 @@
 //! The `Cargo.toml` files of a workspace: what each member asks for, and for what.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use crashwise_core::RelPath;
 
@@ -46,21 +47,34 @@ pub(super) fn ask(input: &Input<'_>, graph: &mut Graph, members: &BTreeMap<&str,
     }
     for (member, needs) in members {
         let manifest = manifests.get(*member);
-        let asked = manifest.map(|(_, tree)| asked(tree, &renamed));
-        if let (Some((path, _)), Some(asked)) = (manifest, &asked) {
+        let asked = manifest.map(|(_, tree)| asked(tree, &renamed)).unwrap_or_default();
+        let mut by_name: HashMap<&str, Vec<&Asked<'_, '_>>> = HashMap::new();
+        for ask in &asked {
+            by_name.entry(&ask.name).or_default().push(ask);
+        }
+        if let Some((path, _)) = manifest {
             let is_root = path.parent() == input.path.parent();
-            check(input, graph, (path, is_root), member, needs, asked, &inherited);
+            check(graph, (path, is_root), member, needs, &asked, &inherited);
+            let unasked: Vec<_> = needs
+                .iter()
+                .map(|need| &graph.nodes[*need])
+                .filter(|node| !by_name.contains_key(node.name.as_str()))
+                .map(|node| {
+                    let message = format!("{} is locked for {member}, which does not ask for it", node.name);
+                    ((input.path.clone(), node.at.clone()), message)
+                })
+                .collect();
+            graph.mismatches.extend(unasked);
         }
         for need in needs {
-            let name = graph.nodes[*need].name.as_str();
-            let found: Vec<_> = asked.iter().flatten().filter(|(known, ..)| known == name).collect();
-            if graph.nodes[*need].is_project {
+            let node = &graph.nodes[*need];
+            if node.is_project {
                 continue;
             }
-            match (manifest, found.is_empty()) {
-                (Some((path, _)), false) => {
-                    for (_, scope, entry) in found {
-                        graph.ask(*need, *scope, Some(((*path).clone(), entry.at.start..entry.node.at.end)));
+            match (manifest, by_name.get(node.name.as_str())) {
+                (Some((path, _)), Some(found)) => {
+                    for ask in found {
+                        graph.ask(*need, ask.scope, Some(((*path).clone(), ask.at())));
                     }
                 }
                 _ => graph.ask(*need, Scope::Unknown, None),
@@ -69,31 +83,31 @@ pub(super) fn ask(input: &Input<'_>, graph: &mut Graph, members: &BTreeMap<&str,
     }
 }
 
-/// Notes where a member's manifest and its entry in the lockfile differ.
+/// Notes where a member's manifest asks for something else than is locked.
 fn check(
-    input: &Input<'_>,
     graph: &mut Graph,
     (path, is_root): (&RelPath, bool),
     member: &str,
     needs: &[usize],
-    asked: &[(String, Scope, &Entry<'_>)],
+    asked: &[Asked<'_, '_>],
     inherited: &HashMap<String, String>,
 ) {
-    for (name, scope, entry) in asked {
+    let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
+    for node in needs.iter().map(|need| &graph.nodes[*need]) {
+        by_name.entry(&node.name).or_default().extend(node.version.as_deref());
+    }
+    let mut mismatches = Vec::new();
+    for ask in asked {
         // The tests of a package outside the workspace are not locked.
-        if scope.is_dev() && !is_root {
+        if ask.scope.is_dev() && !is_root {
             continue;
         }
-        let locked: Vec<&str> = needs
-            .iter()
-            .filter(|need| graph.nodes[**need].name == *name)
-            .filter_map(|need| graph.nodes[*need].version.as_deref())
-            .collect();
-        let at = ((*path).clone(), entry.at.start..entry.node.at.end);
-        if locked.is_empty() {
-            graph.mismatch(at, format!("{member} asks for {name}, which the lockfile does not know"));
+        let (name, entry) = (ask.name.as_str(), ask.entry);
+        let at = ((*path).clone(), ask.at());
+        let Some(locked) = by_name.get(name).filter(|locked| !locked.is_empty()) else {
+            mismatches.push((at, format!("{member} asks for {name}, which the lockfile does not know")));
             continue;
-        }
+        };
         let own = entry.node.text().or_else(|| entry.node.text_of("version"));
         let Some(wanted) = own.or_else(|| inherited.get(entry.key.as_ref()).map(String::as_str)) else {
             continue;
@@ -104,29 +118,35 @@ fn check(
         if !locked.iter().any(fits) {
             let message =
                 format!("{member} asks for {name} {wanted}, the lockfile has {}", locked.join(", "));
-            graph.mismatch(at, message);
+            mismatches.push((at, message));
         }
     }
-    let mut unasked = Vec::new();
-    for need in needs {
-        let node = &graph.nodes[*need];
-        if !asked.iter().any(|(name, ..)| *name == node.name) {
-            unasked.push((
-                node.at.clone(),
-                format!("{} is locked for {member}, which does not ask for it", node.name),
-            ));
-        }
-    }
-    for (at, message) in unasked {
-        graph.mismatch((input.path.clone(), at), message);
+    graph.mismatches.extend(mismatches);
+}
+
+/// What in a manifest asks for packages outside the project.
+pub(super) fn places(input: &Input<'_>) -> Vec<Range<usize>> {
+    let Ok(tree) = toml::parse(input.text) else { return Vec::new() };
+    let asked = asked(&tree, &HashMap::new());
+    asked.iter().filter(|ask| ask.entry.node.get("path").is_none()).map(Asked::at).collect()
+}
+
+/// What a manifest asks for.
+struct Asked<'t, 'a> {
+    /// The real name.
+    name: String,
+    scope: Scope,
+    entry: &'t Entry<'a>,
+}
+
+impl Asked<'_, '_> {
+    fn at(&self) -> Range<usize> {
+        self.entry.at.start..self.entry.node.at.end
     }
 }
 
-/// The real name, scope and entry of everything that a manifest asks for.
-fn asked<'t, 'a>(
-    tree: &'t Node<'a>,
-    renamed: &HashMap<String, String>,
-) -> Vec<(String, Scope, &'t Entry<'a>)> {
+/// Everything that a manifest asks for.
+fn asked<'t, 'a>(tree: &'t Node<'a>, renamed: &HashMap<String, String>) -> Vec<Asked<'t, 'a>> {
     let targets = tree.entries_of("target").iter().map(|target| &target.node);
     let mut out = Vec::new();
     for holder in [tree].into_iter().chain(targets) {
@@ -137,7 +157,7 @@ fn asked<'t, 'a>(
                     || entry.node.is_true("workspace").then(|| renamed.get(entry.key.as_ref()).cloned());
                 let name = own.or_else(|| inherited().flatten()).unwrap_or_else(|| entry.key.to_string());
                 let optional = entry.node.is_true("optional") && scope == Scope::Prod;
-                out.push((name, if optional { Scope::Optional } else { scope }, entry));
+                out.push(Asked { name, scope: if optional { Scope::Optional } else { scope }, entry });
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `composer.lock`; what is direct comes from `composer.json`.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
@@ -79,6 +80,13 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         }
     }
     Ok(graph)
+}
+
+/// What in a manifest asks for packages; names of one word are those of PHP and its extensions.
+pub(super) fn places(input: &Input<'_>) -> Vec<Range<usize>> {
+    let Ok(tree) = json::parse(input.text) else { return Vec::new() };
+    let asks = ["require", "require-dev"].into_iter().flat_map(|table| tree.entries_of(table));
+    asks.filter(|ask| ask.key.contains('/')).map(|ask| ask.at.start..ask.node.at.end).collect()
 }
 
 #[cfg(test)]

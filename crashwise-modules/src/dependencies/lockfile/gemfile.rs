@@ -1,6 +1,6 @@
 //! `Gemfile.lock` and `gems.locked`; groups come from the `Gemfile`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crashwise_core::RelPath;
@@ -99,9 +99,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         return Err(Flaw::new(input.text.len(), "DEPENDENCIES", "is missing: the file ends too early"));
     }
     for (index, need) in needs {
-        if let Some(need) = by_name.get(need)
-            && !graph.nodes[index].needs.contains(need)
-        {
+        if let Some(need) = by_name.get(need) {
             graph.nodes[index].needs.push(*need);
         }
     }
@@ -128,26 +126,29 @@ fn ask(
         })
     };
     if let (Some((path, gems)), true) = (&lines, manifest.is_some_and(|(_, text)| is_plain(text))) {
-        for (gem, _, at) in gems.iter().filter(|gem| !asked.iter().any(|(name, _)| *name == gem.0)) {
+        let asked: HashSet<&str> = asked.iter().map(|(name, _)| *name).collect();
+        for (gem, _, at) in gems.iter().filter(|gem| !asked.contains(gem.0)) {
             let message = format!("asks for {gem}, which the lockfile was not made for");
             graph.mismatch(((*path).clone(), at.clone()), message);
         }
     }
+    // A gem that the Gemfile does not spell out comes from a gemspec.
+    let mut places: HashMap<&str, (Scope, &RelPath, &Range<usize>)> = HashMap::new();
+    for (path, (name, scope, at)) in
+        lines.iter().flat_map(|(path, gems)| gems.iter().map(move |gem| (*path, gem)))
+    {
+        places.entry(name).or_insert((*scope, path, at));
+    }
+    for (name, scope, (path, at)) in &specs {
+        places.entry(name).or_insert((*scope, path, at));
+    }
     for (name, at) in asked {
         let Some(need) = by_name.get(name) else { continue };
-        let found =
-            lines.as_ref().and_then(|(path, gems)| Some((*path, gems.iter().find(|gem| gem.0 == name)?)));
-        // A gem that the Gemfile does not spell out comes from a gemspec.
-        let spec = specs.iter().find(|spec| spec.0 == name);
-        match (found, spec) {
-            (Some((path, (_, scope, at))), _) => graph.ask(*need, *scope, Some((path.clone(), at.clone()))),
-            (None, Some((_, scope, (path, at)))) => {
-                graph.ask(*need, *scope, Some(((*path).clone(), at.clone())));
-            }
-            (None, None) => {
-                let scope = if lines.is_some() { Scope::Prod } else { Scope::Unknown };
-                graph.ask(*need, scope, Some((input.path.clone(), at)));
-            }
+        if let Some((scope, path, at)) = places.get(name) {
+            graph.ask(*need, *scope, Some(((*path).clone(), (*at).clone())));
+        } else {
+            let scope = if lines.is_some() { Scope::Prod } else { Scope::Unknown };
+            graph.ask(*need, scope, Some((input.path.clone(), at)));
         }
     }
 }
@@ -186,6 +187,12 @@ fn gemspecs<'a>(input: &Input<'a>) -> Vec<Asked<'a>> {
         }
     }
     out
+}
+
+/// What in a `Gemfile` asks for gems outside the project.
+pub(super) fn places(input: &Input<'_>) -> Vec<Range<usize>> {
+    let is_fetched = |at: &Range<usize>| !input.text[at.clone()].contains("path:");
+    gems(input.text).into_iter().map(|(_, _, at)| at).filter(is_fetched).collect()
 }
 
 /// The `gem` lines of a `Gemfile`, with the scope of the groups around them or on them.

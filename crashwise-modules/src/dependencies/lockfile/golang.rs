@@ -1,6 +1,6 @@
 //! `go.mod`, with `go.sum` for modules of before Go 1.17, whose `go.mod` does not list everything.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use crate::dependencies::inventory::{Origin, Scope};
@@ -13,17 +13,18 @@ use super::input::Input;
 
 pub(super) const FORMAT: Format = Format { name: "go.mod", matches: |name| name == "go.mod", parse };
 
-/// A `replace`: the module (and version) that goes, and what comes.
+/// What comes in the place of a module.
 struct Replacement<'a> {
     path: &'a str,
     version: Option<&'a str>,
-    new_path: &'a str,
-    new_version: Option<&'a str>,
 }
+
+/// Each `replace` by the module that goes, and its version if only one goes.
+type Replacements<'a> = HashMap<(&'a str, Option<&'a str>), Replacement<'a>>;
 
 fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     let mut graph = Graph::default();
-    let mut replacements = Vec::new();
+    let mut replacements = Replacements::new();
     let mut required: Vec<(&str, &str, bool, Range<usize>)> = Vec::new();
     let mut language: Option<(&str, Range<usize>)> = None;
     let mut toolchain: Option<(&str, Range<usize>)> = None;
@@ -62,11 +63,12 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             }
             ("replace", [path, middle @ .., new_path, new_version]) if middle.last() == Some(&"=>") => {
                 let version = (middle.len() > 1).then(|| middle[0]);
-                replacements.push(Replacement { path, version, new_path, new_version: Some(new_version) });
+                let new = Replacement { path: new_path, version: Some(new_version) };
+                replacements.entry((path, version)).or_insert(new);
             }
             ("replace", [path, middle @ .., new_path]) if middle.last() == Some(&"=>") => {
                 let version = (middle.len() > 1).then(|| middle[0]);
-                replacements.push(Replacement { path, version, new_path, new_version: None });
+                replacements.entry((path, version)).or_insert(Replacement { path: new_path, version: None });
             }
             ("exclude" | "retract" | "godebug" | "tool" | "ignore" | "module", _) => {}
             ("require" | "replace" | "go" | "toolchain", _) => {
@@ -95,7 +97,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         node.pin = input.text[at.end..line_end]
             .find(version)
             .map(|offset| at.end + offset..at.end + offset + version.len());
-        replace(&mut node, &replacements, version);
+        replace(&mut node, &replacements, path, version);
         if node.name != path || node.version.as_deref() != Some(version) {
             node.pin = None;
         }
@@ -118,15 +120,12 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     Ok(graph)
 }
 
-fn replace(node: &mut Node, replacements: &[Replacement<'_>], version: &str) {
-    let Some(found) = replacements.iter().find(|replacement| {
-        replacement.path == node.name && replacement.version.is_none_or(|old| old == version)
-    }) else {
-        return;
-    };
-    match found.new_version {
+fn replace(node: &mut Node, replacements: &Replacements<'_>, path: &str, version: &str) {
+    let of = |version| replacements.get(&(path, version));
+    let Some(found) = of(Some(version)).or_else(|| of(None)) else { return };
+    match found.version {
         Some(new_version) => {
-            found.new_path.clone_into(&mut node.name);
+            found.path.clone_into(&mut node.name);
             node.version = Some(new_version.to_owned());
         }
         None => node.origin = Origin::Local,

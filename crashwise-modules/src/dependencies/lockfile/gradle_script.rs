@@ -86,6 +86,11 @@ pub(super) fn ask(input: &Input<'_>, graph: &mut Graph) {
     }
 }
 
+/// What in a script asks for modules.
+pub(super) fn places(input: &Input<'_>) -> Vec<Range<usize>> {
+    asks(input.text, Catalog::of(input).as_ref()).into_iter().map(|ask| ask.at).collect()
+}
+
 /// The configurations of scripts that a lockfile was made for.
 fn locked_configurations(lockfile: &str) -> Vec<&'static str> {
     let listed = lockfile.lines().filter_map(|line| line.split_once('='));

@@ -1,5 +1,6 @@
 //! `package.json`: what a Node project asks for.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crashwise_core::RelPath;
@@ -32,9 +33,10 @@ pub(super) struct Ask {
 /// What a map with the tables of a manifest asks for; `path` is the file that holds it.
 pub(super) fn asks(tree: &Node<'_>, path: &RelPath) -> Vec<Ask> {
     let mut out: Vec<Ask> = Vec::new();
+    let mut known: HashSet<&str> = HashSet::new();
     for (table, scope) in TABLES {
         for entry in tree.entries_of(table) {
-            if scope == Scope::Prod && out.iter().any(|ask| ask.name == entry.key) {
+            if !known.insert(&entry.key) && scope == Scope::Prod {
                 continue;
             }
             out.push(Ask {
@@ -55,9 +57,34 @@ pub(super) fn beside(input: &Input<'_>, folder: &str) -> Option<Vec<Ask>> {
     Some(asks(&json::parse(text).ok()?, path))
 }
 
-/// The place of a dependency in a manifest, if that is at hand.
-pub(super) fn place(manifest: Option<&[Ask]>, name: &str) -> Option<(RelPath, Range<usize>)> {
-    manifest?.iter().find(|ask| ask.name == name).map(|ask| ask.at.clone())
+/// What in a manifest asks for packages of a registry, or of somewhere else outside the project.
+pub(super) fn places(input: &Input<'_>) -> Vec<Range<usize>> {
+    let elsewhere = ["workspace:", "file:", "link:", "portal:"];
+    let is_fetched = |ask: &Ask| !ask.is_peer && !elsewhere.iter().any(|start| ask.wanted.starts_with(start));
+    let asks = json::parse(input.text).map(|tree| asks(&tree, input.path)).unwrap_or_default();
+    asks.into_iter().filter(is_fetched).map(|ask| ask.at.1).collect()
+}
+
+/// The first line of each name.
+fn by_name(asks: &[Ask]) -> HashMap<&str, &Ask> {
+    let mut out = HashMap::with_capacity(asks.len());
+    for ask in asks {
+        out.entry(ask.name.as_str()).or_insert(ask);
+    }
+    out
+}
+
+/// Where dependencies stand in a manifest, if that is at hand.
+pub(super) struct Asked<'a>(HashMap<&'a str, &'a Ask>);
+
+impl<'a> Asked<'a> {
+    pub(super) fn of(manifest: Option<&'a [Ask]>) -> Self {
+        Self(by_name(manifest.unwrap_or_default()))
+    }
+
+    pub(super) fn place(&self, name: &str) -> Option<(RelPath, Range<usize>)> {
+        self.0.get(name).map(|ask| ask.at.clone())
+    }
 }
 
 /// Notes where a manifest and what the lockfile keeps of it differ; `lockfile` is the place of the latter.
@@ -67,8 +94,9 @@ pub(super) fn compare(
     locked: &[Ask],
     lockfile: &(RelPath, Range<usize>),
 ) {
+    let (asked, made_for) = (by_name(manifest), by_name(locked));
     for ask in manifest {
-        match locked.iter().find(|known| known.name == ask.name) {
+        match made_for.get(ask.name.as_str()) {
             None => graph.mismatch(
                 ask.at.clone(),
                 format!("asks for {} {}, which the lockfile does not know", ask.name, ask.wanted),
@@ -81,7 +109,7 @@ pub(super) fn compare(
         }
     }
     for known in locked {
-        if !manifest.iter().any(|ask| ask.name == known.name) {
+        if !asked.contains_key(known.name.as_str()) {
             let message =
                 format!("was made for {} {}, which the manifest does not ask for", known.name, known.wanted);
             graph.mismatch(lockfile.clone(), message);

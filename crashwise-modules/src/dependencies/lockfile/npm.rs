@@ -291,11 +291,11 @@ impl<'a> Flat<'a> {
                 let at = (input.path.clone(), self.graph.nodes[*index].at.clone());
                 node_manifest::compare(&mut self.graph, manifest, &locked, &at);
             }
+            let asked = node_manifest::Asked::of(manifest.as_deref());
             for ask in locked {
                 let Some(need) = find(key, &ask.name) else { continue };
-                let place = node_manifest::place(manifest.as_deref(), &ask.name);
                 if !self.graph.nodes[need].is_project {
-                    self.graph.ask(need, ask.scope, place.or(Some(ask.at)));
+                    self.graph.ask(need, ask.scope, asked.place(&ask.name).or(Some(ask.at)));
                 }
             }
         }

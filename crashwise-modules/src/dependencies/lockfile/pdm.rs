@@ -1,13 +1,12 @@
 //! `pdm.lock`.
 
-use std::collections::HashMap;
-
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
 
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
+use super::namesakes::Namesakes;
 use super::python_manifest::{self, fold, requirement_name};
 use super::tree::Node as Tree;
 use super::{Format, content_hash, toml};
@@ -21,19 +20,15 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     }
     let packages = tree.items_of("package");
     let mut graph = Graph::default();
-    let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut by_name = Namesakes::default();
     let mut places = Vec::with_capacity(packages.len());
     for package in packages {
         let name = package.required("name")?;
         let at = package.get("name").map_or(package.at.clone(), |name| name.at.clone());
         let version = package.required("version")?;
         // A package with extras stands there a second time.
-        let same = by_name
-            .get(&fold(name))
-            .and_then(|found| {
-                found.iter().find(|index| graph.nodes[**index].version.as_deref() == Some(version))
-            })
-            .copied();
+        let has_version = |index: &&usize| graph.nodes[**index].version.as_deref() == Some(version);
+        let same = by_name.get(&fold(name)).iter().find(has_version).copied();
         let mut node = Node::new(Ecosystem::PyPi, name, at).with_version(version);
         node.origin = match (package.text_of("git"), package.text_of("url"), package.text_of("path")) {
             (Some(address), ..) => {
@@ -56,7 +51,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             index
         } else {
             let index = graph.add(node);
-            by_name.entry(fold(name)).or_default().push(index);
+            by_name.add(&mut graph, fold(name), index);
             index
         };
         places.push(index);
@@ -64,7 +59,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     for (index, package) in places.into_iter().zip(packages) {
         for need in package.items_of("dependencies").iter().filter_map(Tree::text) {
             let found = by_name.get(&fold(requirement_name(need)));
-            graph.nodes[index].needs.extend(found.into_iter().flatten().filter(|need| **need != index));
+            graph.nodes[index].needs.extend(found.iter().filter(|need| **need != index));
         }
     }
     if let Some(digest) = tree.path(&["metadata", "content_hash"])
@@ -76,7 +71,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         graph.mismatch((input.path.clone(), digest.at.clone()), message);
     }
     for ask in python_manifest::beside(input).unwrap_or_default() {
-        for need in by_name.get(&ask.name).into_iter().flatten() {
+        for need in by_name.get(&ask.name) {
             graph.ask(*need, ask.scope, Some(ask.at.clone()));
         }
     }

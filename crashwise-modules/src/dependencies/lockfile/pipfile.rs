@@ -1,5 +1,8 @@
 //! `Pipfile.lock`; what is direct comes from `Pipfile`.
 
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
 
@@ -19,9 +22,20 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     }
     let manifest = input.beside("Pipfile").and_then(|(path, text)| Some((path, toml::parse(text).ok()?)));
     let mut graph = Graph::default();
+    let mut shipped: HashMap<(String, Option<String>), usize> = HashMap::new();
     for (section, table, scope) in
         [("default", "packages", Scope::Prod), ("develop", "dev-packages", Scope::Dev)]
     {
+        let asks: Vec<_> = manifest
+            .iter()
+            .flat_map(|(path, tree)| tree.entries_of(table).iter().map(move |ask| (*path, ask)))
+            .map(|(path, ask)| (ask.key.as_ref(), (path.clone(), ask.at.start..ask.node.at.end)))
+            .collect();
+        let mut asked: HashMap<String, _> = HashMap::new();
+        for (name, at) in &asks {
+            asked.entry(fold(name)).or_insert(at);
+        }
+        let mut locked: HashSet<String> = HashSet::new();
         for entry in tree.entries_of(section) {
             let mut node = Node::new(Ecosystem::PyPi, entry.key.as_ref(), entry.at.clone());
             node.scope = Some(scope);
@@ -39,29 +53,30 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             node.digest =
                 entry.node.items_of("hashes").first().and_then(|hash| hash.text()).map(str::to_owned);
             // What is needed for both is listed twice, and counts as what is shipped.
-            let same = graph.nodes.iter().position(|known| {
-                scope == Scope::Dev && known.name == node.name && known.version == node.version
-            });
+            let key = (node.name.clone(), node.version.clone());
+            let same = shipped.get(&key).copied().filter(|_| scope == Scope::Dev);
             let index = same.unwrap_or_else(|| graph.add(node));
-            if let Some((path, manifest)) = &manifest {
-                let name = fold(&entry.key);
-                if let Some(ask) = manifest.entries_of(table).iter().find(|ask| fold(&ask.key) == name) {
-                    graph.ask(index, scope, Some(((*path).clone(), ask.at.start..ask.node.at.end)));
-                }
+            if scope == Scope::Prod {
+                shipped.insert(key, index);
             }
+            let name = fold(&entry.key);
+            if let Some(at) = asked.get(&name) {
+                graph.ask(index, scope, Some((*at).clone()));
+            }
+            locked.insert(name);
         }
-        for (path, ask) in manifest
-            .iter()
-            .flat_map(|(path, tree)| tree.entries_of(table).iter().map(move |ask| (*path, ask)))
-        {
-            let name = fold(&ask.key);
-            if !tree.entries_of(section).iter().any(|entry| fold(&entry.key) == name) {
-                let message = format!("asks for {}, which the lockfile does not know", ask.key);
-                graph.mismatch((path.clone(), ask.at.start..ask.node.at.end), message);
-            }
+        for (name, at) in asks.iter().filter(|(name, _)| !locked.contains(&fold(name))) {
+            graph.mismatch(at.clone(), format!("asks for {name}, which the lockfile does not know"));
         }
     }
     Ok(graph)
+}
+
+/// What in a manifest asks for packages outside the project.
+pub(super) fn places(input: &Input<'_>) -> Vec<Range<usize>> {
+    let Ok(tree) = toml::parse(input.text) else { return Vec::new() };
+    let asks = ["packages", "dev-packages"].into_iter().flat_map(|table| tree.entries_of(table));
+    asks.filter(|ask| ask.node.get("path").is_none()).map(|ask| ask.at.start..ask.node.at.end).collect()
 }
 
 #[cfg(test)]

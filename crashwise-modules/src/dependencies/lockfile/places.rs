@@ -10,8 +10,11 @@ use super::flaw::Flaw;
 /// How often lines are counted from the start before they are looked up.
 const MAX_RETURNS: u32 = 16;
 
+/// Most bytes that are passed from the start of a line on before lines and columns are looked up.
+const MAX_PASSED: usize = 64 << 10;
+
 /// Turns the bytes of one file into places. They are asked for in rising order mostly, so that lines are counted from
-/// the last one on; where they are not, an index of the lines is made.
+/// the last one on; where they are not, or where lines are long, an index of the lines is made.
 #[derive(Debug)]
 pub(super) struct Places<'a> {
     pub(super) path: &'a RelPath,
@@ -54,12 +57,15 @@ impl<'a> Places<'a> {
     fn position(&self, offset: usize) -> Position {
         let bytes = self.text.as_bytes();
         let offset = offset.min(bytes.len());
+        if let Some(index) = self.index.get() {
+            return index.position(bytes, offset);
+        }
         let (mut start, mut line) = self.last.get();
         if offset < start {
             (start, line) = (0, 0);
             self.returns.set(self.returns.get().saturating_add(1));
         }
-        if self.returns.get() > MAX_RETURNS {
+        if self.returns.get() > MAX_RETURNS || offset - start > MAX_PASSED {
             return self.index.get_or_init(|| LineIndex::new(bytes)).position(bytes, offset);
         }
         let passed = &bytes[start..offset];
@@ -93,13 +99,16 @@ mod tests {
 
     #[test]
     fn places_are_those_of_the_line_index() {
-        let text = "ab\r\n\u{fc}x\n\n\n  \u{1f600}!\nlast";
+        let short = "ab\r\n\u{fc}x\n\n\n  \u{1f600}!\nlast";
+        let long = format!("{short}{}{short}", "\u{fc}x".repeat(MAX_PASSED / 3));
         let path = RelPath::new("a").unwrap();
-        let places = Places::new(&path, text);
-        let index = LineIndex::new(text.as_bytes());
-        let forth = 0..text.len() + 3;
-        for offset in forth.clone().chain(forth.rev()) {
-            assert_eq!(places.position(offset), index.position(text.as_bytes(), offset), "{offset}");
+        for (text, from) in [(short, 0), (&long, 0), (&long, MAX_PASSED)] {
+            let places = Places::new(&path, text);
+            let index = LineIndex::new(text.as_bytes());
+            let forth = (from..text.len() + 3).step_by(1 + text.len() / 1000);
+            for offset in forth.clone().chain(forth.rev()) {
+                assert_eq!(places.position(offset), index.position(text.as_bytes(), offset), "{offset}");
+            }
         }
     }
 }

@@ -94,10 +94,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
                     continue;
                 };
                 let node = &mut graph.nodes[index];
-                let needs = if optional { &mut node.may_need } else { &mut node.needs };
-                if !needs.contains(&found) {
-                    needs.push(found);
-                }
+                if optional { &mut node.may_need } else { &mut node.needs }.push(found);
             }
         }
     }
@@ -109,13 +106,13 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         if let Some(manifest) = manifest.as_deref().filter(|_| tree.get("overrides").is_none()) {
             check_specifiers(&mut graph, manifest, importer);
         }
+        let asked = node_manifest::Asked::of(manifest.as_deref());
         for (table, scope) in TABLES {
             for entry in importer.entries_of(table) {
                 let wanted = entry.node.text_of("version").or_else(|| entry.node.text()).unwrap_or_default();
                 if let Some(need) = find(&entry.key, wanted) {
-                    let place = node_manifest::place(manifest.as_deref(), &entry.key);
                     let own = (input.path.clone(), entry.at.start..entry.node.at.end);
-                    graph.ask(need, scope, place.or(Some(own)));
+                    graph.ask(need, scope, asked.place(&entry.key).or(Some(own)));
                 }
             }
         }

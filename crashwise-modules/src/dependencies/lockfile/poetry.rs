@@ -1,13 +1,12 @@
 //! `poetry.lock`; what is asked for comes from `pyproject.toml`, or from the groups that the lockfile states.
 
-use std::collections::HashMap;
-
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
 
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
+use super::namesakes::Namesakes;
 use super::python_manifest::{self, fold, requirement_name};
 use super::tree::Node as Tree;
 use super::{Format, content_hash, toml};
@@ -22,7 +21,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     }
     let packages = tree.items_of("package");
     let mut graph = Graph::default();
-    let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut by_name = Namesakes::default();
     for package in packages {
         let name = package.required("name")?;
         let at = package.get("name").map_or(package.at.clone(), |name| name.at.clone());
@@ -42,11 +41,12 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         node.scope = stated_scope(package);
         let digest = package.items_of("files").first().and_then(|file| file.text_of("hash"));
         node.digest = digest.map(str::to_owned);
-        by_name.entry(fold(name)).or_default().push(graph.add(node));
+        let index = graph.add(node);
+        by_name.add(&mut graph, fold(name), index);
     }
     for (index, package) in packages.iter().enumerate() {
         for need in package.entries_of("dependencies") {
-            let Some(found) = by_name.get(&fold(&need.key)) else { continue };
+            let found = by_name.get(&fold(&need.key));
             let node = &mut graph.nodes[index];
             if need.node.is_true("optional") { &mut node.may_need } else { &mut node.needs }.extend(found);
             let extras: Vec<usize> =
@@ -63,7 +63,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         graph.mismatch((input.path.clone(), digest.at.clone()), message);
     }
     for ask in python_manifest::beside(input).unwrap_or_default() {
-        for need in by_name.get(&ask.name).into_iter().flatten() {
+        for need in by_name.get(&ask.name) {
             graph.ask(*need, ask.scope, Some(ask.at.clone()));
             for extra in &ask.extras {
                 for also in extra_of(packages, *need, extra, &by_name) {
@@ -76,28 +76,18 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
 }
 
 /// The packages that the extras of a need add to the package it names.
-fn extras(
-    packages: &[Tree<'_>],
-    package: usize,
-    need: &Tree<'_>,
-    by_name: &HashMap<String, Vec<usize>>,
-) -> Vec<usize> {
+fn extras(packages: &[Tree<'_>], package: usize, need: &Tree<'_>, by_name: &Namesakes) -> Vec<usize> {
     // A need for several platforms is a list of tables.
     let tables = if need.items().is_empty() { std::slice::from_ref(need) } else { need.items() };
     let names = tables.iter().flat_map(|table| table.items_of("extras")).filter_map(Tree::text);
     names.flat_map(|extra| extra_of(packages, package, extra, by_name)).collect()
 }
 
-fn extra_of(
-    packages: &[Tree<'_>],
-    package: usize,
-    extra: &str,
-    by_name: &HashMap<String, Vec<usize>>,
-) -> Vec<usize> {
+fn extra_of(packages: &[Tree<'_>], package: usize, extra: &str, by_name: &Namesakes) -> Vec<usize> {
     let groups = packages.get(package).map_or(&[][..], |package| package.entries_of("extras"));
     let group = groups.iter().find(|group| fold(&group.key) == fold(extra));
     let names = group.map_or(&[][..], |group| group.node.items()).iter().filter_map(Tree::text);
-    names.filter_map(|text| by_name.get(&fold(requirement_name(text)))).flatten().copied().collect()
+    names.flat_map(|text| by_name.get(&fold(requirement_name(text)))).copied().collect()
 }
 
 /// The scope that older files state as a category and newer ones as groups.

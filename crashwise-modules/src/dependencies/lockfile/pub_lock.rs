@@ -108,6 +108,15 @@ impl<'a> Manifest<'a> {
     }
 }
 
+/// What in a manifest asks for packages of a registry.
+pub(super) fn places(input: &Input<'_>) -> Vec<Range<usize>> {
+    let asks = Manifest::beside(input).map(|manifest| manifest.asks).unwrap_or_default();
+    let mut places: Vec<_> =
+        asks.into_values().filter(|ask| ask.wanted.is_some()).map(|ask| ask.at).collect();
+    places.sort_by_key(|at| at.start);
+    places
+}
+
 /// Notes where the manifest and the lockfile differ.
 fn check(
     input: &Input<'_>,

@@ -1,13 +1,12 @@
 //! `pylock.toml` and `pylock.*.toml`, the standard lockfile of PEP 751.
 
-use std::collections::HashMap;
-
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
 
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
+use super::namesakes::Namesakes;
 use super::python_manifest::{self, fold};
 use super::{Format, toml};
 
@@ -28,7 +27,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     }
     let packages = tree.items_of("packages");
     let mut graph = Graph::default();
-    let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut by_name = Namesakes::default();
     for package in packages {
         let name = package.required("name")?;
         let at = package.get("name").map_or(package.at.clone(), |name| name.at.clone());
@@ -57,15 +56,16 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         } else {
             Some(Scope::Prod)
         };
-        by_name.entry(fold(name)).or_default().push(graph.add(node));
+        let index = graph.add(node);
+        by_name.add(&mut graph, fold(name), index);
     }
     for (index, package) in packages.iter().enumerate() {
         for need in package.items_of("dependencies").iter().filter_map(|need| need.text_of("name")) {
-            graph.nodes[index].needs.extend(by_name.get(&fold(need)).into_iter().flatten());
+            graph.nodes[index].needs.extend(by_name.get(&fold(need)));
         }
     }
     for ask in python_manifest::beside(input).unwrap_or_default() {
-        for need in by_name.get(&ask.name).into_iter().flatten() {
+        for need in by_name.get(&ask.name) {
             graph.ask(*need, ask.scope, Some(ask.at.clone()));
         }
     }

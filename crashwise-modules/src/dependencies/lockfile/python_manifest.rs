@@ -85,6 +85,11 @@ pub(super) fn beside(input: &Input<'_>) -> Option<Vec<Ask>> {
     Some(out)
 }
 
+/// What in a manifest asks for packages.
+pub(super) fn places(input: &Input<'_>) -> Vec<Range<usize>> {
+    beside(input).unwrap_or_default().into_iter().map(|ask| ask.at.1).collect()
+}
+
 /// A name as PEP 503 folds it.
 pub(super) fn fold(name: &str) -> String {
     Ecosystem::PyPi.normalize_name(name).into_owned()

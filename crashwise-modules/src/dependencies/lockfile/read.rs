@@ -8,6 +8,7 @@ use crashwise_core::{Gap, GapReason, RelPath};
 use super::graph::{Graph, MAX_PACKAGES};
 use super::input::{Files, Input, merge_conflict};
 use super::places::Places;
+use super::unlocked::unlocked;
 use super::{FORMATS, Format, MANIFESTS, ignores, pin, requirements};
 use crate::dependencies::inventory::{Ignore, Inventory, InventoryFile, Mismatch, Package, Scope};
 
@@ -20,7 +21,7 @@ pub(crate) fn is_read(path: &RelPath) -> bool {
         || ignores::is_read(path)
 }
 
-fn format_of(path: &RelPath) -> Option<&'static Format> {
+pub(super) fn format_of(path: &RelPath) -> Option<&'static Format> {
     let name = path.file_name();
     let named = |name: &str| FORMATS.iter().find(|format| (format.matches)(name));
     // Collections of lockfiles put the project in front: `web.package-lock.json`.
@@ -78,6 +79,14 @@ pub(crate) fn read(files: &Files) -> (Inventory, Vec<Gap>) {
                 gaps.push(lines.gap(&flaw));
             }
         }
+    }
+    for unlocked in unlocked(files) {
+        let Some((path, text)) = files.get(unlocked.path) else { continue };
+        inventory.mismatches.push(Mismatch {
+            lockfile: path.clone(),
+            message: unlocked.message,
+            location: Places::new(path, text).location(&unlocked.at),
+        });
     }
     (inventory, gaps)
 }

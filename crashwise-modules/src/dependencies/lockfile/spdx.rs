@@ -1,6 +1,6 @@
 //! SPDX JSON: `*.spdx.json`; and the reading of package URLs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use crate::dependencies::inventory::Scope;
@@ -56,16 +56,14 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
 #[derive(Debug, Default)]
 pub(super) struct Subject {
     /// The packages that it describes; those that are not known here too.
-    described: Vec<Option<usize>>,
+    described: BTreeSet<Option<usize>>,
     /// What is needed for something else than what is shipped: by whom, what, and for what.
     others: Vec<(usize, usize, Scope)>,
 }
 
 impl Subject {
     fn describe(&mut self, package: Option<usize>) {
-        if !self.described.contains(&package) {
-            self.described.push(package);
-        }
+        self.described.insert(package);
     }
 
     /// Notes a relationship of two packages, as far as they are known.
@@ -85,7 +83,9 @@ impl Subject {
 
     /// The one package that a document describes is the project itself, if it needs others.
     pub(super) fn finish(self, graph: &mut Graph) {
-        let [Some(project)] = self.described[..] else { return };
+        let mut described = self.described.iter();
+        let (Some(Some(project)), None) = (described.next(), described.next()) else { return };
+        let project = *project;
         let needs = std::mem::take(&mut graph.nodes[project].needs);
         let others: Vec<_> = self.others.iter().filter(|(from, ..)| *from == project).collect();
         if needs.is_empty() && others.is_empty() {

@@ -1,6 +1,9 @@
 //! `uv.lock`.
 
 use std::collections::HashMap;
+use std::ops::Range;
+
+use crashwise_core::RelPath;
 
 use crate::dependencies::inventory::{Origin, Scope};
 use crate::dependencies::version::Ecosystem;
@@ -8,6 +11,7 @@ use crate::dependencies::version::Ecosystem;
 use super::flaw::Flaw;
 use super::graph::{Graph, Node};
 use super::input::Input;
+use super::namesakes::Namesakes;
 use super::python_manifest::{self, fold};
 use super::tree::Node as Tree;
 use super::{Format, toml, uv_metadata};
@@ -23,7 +27,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
     }
     let packages = tree.items_of("package");
     let mut graph = Graph::default();
-    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut by_name = Namesakes::default();
     for package in packages {
         let name = package.required("name")?;
         let at = package.get("name").map_or(package.at.clone(), |name| name.at.clone());
@@ -43,15 +47,20 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
         node.is_project = kind.is_some_and(|kind| matches!(kind.key.as_ref(), "editable" | "virtual"));
         let digest = package.get("sdist").and_then(|file| file.text_of("hash"));
         node.digest = digest.map(str::to_owned);
-        by_name.entry(name).or_default().push(graph.add(node));
+        let index = graph.add(node);
+        by_name.add(&mut graph, name.to_owned(), index);
     }
     let find = |need: &Tree<'_>| -> Option<usize> {
-        let candidates = by_name.get(need.text_of("name")?)?;
+        let candidates = by_name.get(need.text_of("name")?);
         let version = need.text_of("version");
         let fits = |index: &&usize| version.is_none() || packages[**index].text_of("version") == version;
         candidates.iter().find(fits).copied()
     };
     let manifest = python_manifest::beside(input).unwrap_or_default();
+    let mut places: HashMap<&str, &(RelPath, Range<usize>)> = HashMap::new();
+    for ask in &manifest {
+        places.entry(&ask.name).or_insert(&ask.at);
+    }
     for (index, package) in packages.iter().enumerate() {
         if graph.nodes[index].is_project {
             uv_metadata::check(input, &mut graph, package);
@@ -70,7 +79,7 @@ fn parse(input: &Input<'_>) -> Result<Graph, Flaw> {
             let Some(found) = find(need) else { continue };
             if graph.nodes[index].is_project {
                 let name = fold(need.text_of("name").unwrap_or_default());
-                let place = manifest.iter().find(|ask| ask.name == name).map(|ask| ask.at.clone());
+                let place = places.get(name.as_str()).map(|place| (*place).clone());
                 let place = place.or(Some((input.path.clone(), need.at.clone())));
                 for extra in extras(packages, found, need).filter_map(&find) {
                     if graph.nodes[found].is_project {

@@ -38,7 +38,7 @@ pub struct DependencyAnalysisParams {
     pub registry_index: Option<String>,
     /// Names that must not come from a public registry.
     pub private_names: Vec<String>,
-    /// Whether lockfiles that are out of step with their manifests are reported.
+    /// Whether lockfiles that are out of step with their manifests, or missing, are reported.
     pub check_lockfiles: bool,
 }
 
