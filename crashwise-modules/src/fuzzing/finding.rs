@@ -93,6 +93,8 @@ fn severity(report: &CrashReport) -> Severity {
             | "use-of-uninitialized-value"
             | "double-free"
             | "bad-free"
+            | "out-of-bounds-pointer"
+            | "dangling-pointer"
             | "data-race" => Severity::High,
             "memory-leak" | "implicit-conversion" | "unsigned-integer-overflow" => Severity::Low,
             _ => Severity::Medium,
@@ -120,13 +122,13 @@ fn weakness(report: &CrashReport) -> Option<u32> {
         }
         "heap-use-after-free" | "use-after-poison" => 416,
         "stack-use-after-return" => 562,
-        "stack-use-after-scope" => 825,
+        "stack-use-after-scope" | "dangling-pointer" => 825,
         "double-free" | "heap-corruption" => 415,
         "bad-free" => 590,
         "alloc-dealloc-mismatch" | "new-delete-type-mismatch" => 762,
         "use-of-uninitialized-value" => 908,
         "data-race" | "data-race-vptr" => 362,
-        "lock-order-inversion" => 833,
+        "lock-order-inversion" | "deadlock" => 833,
         "memory-leak" => 401,
         "stack-overflow" => 674,
         "timeout" => 834,
@@ -135,23 +137,32 @@ fn weakness(report: &CrashReport) -> Option<u32> {
         "division-by-zero" | "fpe" => 369,
         "invalid-shift" => 1335,
         "bad-cast" | "cfi-bad-cast" => 843,
-        "assertion" | "check-failed" => 617,
+        "assertion" | "check-failed" | "kernel-bug" => 617,
         "null-dereference" => 476,
         "index-out-of-bounds" => 129,
         "segv" | "bus" | "unknown-crash" => match report.cause.as_deref() {
             Some("null-dereference") => 476,
             _ => 119,
         },
-        "rust-panic" | "go-panic" => match report.cause.as_deref() {
-            Some("index-out-of-bounds" | "slice-out-of-bounds") => 129,
-            Some("arithmetic-overflow") => 190,
-            Some("division-by-zero") => 369,
-            Some("assertion" | "unreachable") => 617,
-            Some("null-dereference") => 476,
-            _ => 248,
+        "out-of-bounds-pointer" => 823,
+        "aliasing-violation" | "undefined-behavior" => 758,
+        "security-issue" => match report.cause.as_deref() {
+            Some("command-injection") => 78,
+            Some("arbitrary-file-open") => 73,
+            _ => 74,
         },
-        "java-exception" | "python-exception" | "js-exception" | "csharp-exception"
-        | "uncaught-exception" => 248,
+        "rust-panic" | "go-panic" | "zig-panic" | "swift-fatal-error" | "wasm-trap" => {
+            match report.cause.as_deref() {
+                Some("index-out-of-bounds" | "slice-out-of-bounds") => 129,
+                Some("arithmetic-overflow") => 190,
+                Some("division-by-zero") => 369,
+                Some("assertion" | "unreachable") => 617,
+                Some("null-dereference") => 476,
+                _ => 248,
+            }
+        }
+        "java-exception" | "python-exception" | "js-exception" | "csharp-exception" | "ruby-exception"
+        | "php-error" | "lua-error" | "uncaught-exception" => 248,
         _ => return None,
     })
 }

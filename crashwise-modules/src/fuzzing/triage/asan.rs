@@ -7,18 +7,24 @@
 //! ```
 
 use super::clue::{Clue, Weight};
+use super::fault;
 use super::lines::{Lines, after, number};
 use super::report::{Access, AccessKind};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
-    let text = after(line, "AddressSanitizer: ")?;
+    // Of its own failures it speaks without a colon.
+    let text = after(line, "AddressSanitizer: ").or_else(|| after(line, "AddressSanitizer "))?;
     if line.contains("SUMMARY:")
+        || line.contains("WARNING:")
         || !(line.contains("ERROR") || line.contains("==") || text.starts_with("CHECK failed"))
     {
         return None;
     }
     let mut kind = kind(text)?;
+    if kind == "sanitizer-check-failed" && text.contains("unable to mmap") {
+        kind = "out-of-memory";
+    }
     if kind == "tag-mismatch" {
         kind = hardware_cause(lines, index).unwrap_or(kind);
     }
@@ -48,21 +54,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             found.size = number(rest).map(|(size, _)| size);
         }
     }
-    let program_counter =
-        after(text, "(pc ").or_else(|| after(text, " pc ")).and_then(number).map(|(pc, _)| pc);
-    if kind == "segv" {
-        if clue.address.is_none() && text.contains("0x000000000000") {
-            clue.address = Some(0);
-        }
-        let jumped = program_counter.is_some() && program_counter == clue.address;
-        if jumped {
-            clue.access = Some(Access { kind: AccessKind::Execute, size: None });
-        }
-        if clue.address.is_some_and(|address| address < super::severity::NEAR_NULL) {
-            clue.cause = Some("null-dereference".into());
-        }
+    if kind == "segv" && clue.address.is_none() && text.contains("0x000000000000") {
+        clue.address = Some(0);
     }
-    Some(clue)
+    fault::jump(&mut clue, text);
+    Some(clue.near_null())
 }
 
 /// What `HWAddressSanitizer` takes for the cause of a mismatch, further down.

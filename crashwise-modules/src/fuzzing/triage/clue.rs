@@ -6,9 +6,11 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use super::frame::RawFrame;
 use super::lines::Lines;
 use super::report::Access;
+use super::severity::NEAR_NULL;
 use super::{
-    asan, c_runtime, debugger, go, java, kernel, leak, libfuzzer, memory, native, python, rust, script,
-    signal, thread, undefined, valgrind,
+    apple, asan, assertion, c_runtime, debugger, detected, go, gwp, java, jvm, kernel, leak, libfuzzer, lua,
+    memory, minidump, miri, native, python, rust, script, signal, swift, thread, undefined, v8, valgrind,
+    wasm, windbg, zig,
 };
 
 /// How much a clue says. A log's strongest clue is its crash; of equal ones the first.
@@ -45,8 +47,13 @@ pub(super) struct Clue<'a> {
     /// Where the report's own text says it happened.
     pub(super) place: Option<RawFrame<'a>>,
     /// Reads the stack, from the line after the clue.
-    pub(super) stack: fn(&Lines<'a>, usize) -> Vec<RawFrame<'a>>,
+    pub(super) stack: Stack<'a>,
+    /// Reads the stack of the other access of a race: which of the two is told first is chance.
+    pub(super) other: Option<Stack<'a>>,
 }
+
+/// Reads a stack from a line on.
+pub(super) type Stack<'a> = fn(&Lines<'a>, usize) -> Vec<RawFrame<'a>>;
 
 impl<'a> Clue<'a> {
     pub(super) fn new(
@@ -65,15 +72,24 @@ impl<'a> Clue<'a> {
             message: message.trim().into(),
             place: None,
             stack: native::stack,
+            other: None,
         }
+    }
+
+    /// Names the cause of a fault at an address that is a null pointer with an offset.
+    pub(super) fn near_null(mut self) -> Self {
+        if self.kind == "segv" && self.address.is_some_and(|address| address < NEAR_NULL) {
+            self.cause = Some("null-dereference".into());
+        }
+        self
     }
 }
 
 type Family = for<'a> fn(&Lines<'a>, usize) -> Option<Clue<'a>>;
 
 /// Each family with the words of which one stands on every line that it recognises.
-const FAMILIES: [(Family, &[&str]); 16] = [
-    (asan::clue, &["AddressSanitizer: "]),
+const FAMILIES: [(Family, &[&str]); 29] = [
+    (asan::clue, &["AddressSanitizer: ", "AddressSanitizer failed", "AddressSanitizer CHECK"]),
     (memory::clue, &["MemorySanitizer: "]),
     (thread::clue, &["ThreadSanitizer: ", "WARNING: DATA RACE"]),
     (leak::clue, &["LeakSanitizer: "]),
@@ -94,26 +110,64 @@ const FAMILIES: [(Family, &[&str]); 16] = [
             "== Jump to ",
             "uninitialised value",
             "== Source and destination overlap",
-            " definitely lost in loss record ",
+            " lost in loss record ",
+            "== Syscall param ",
+            "has a fishy ",
             "== Process terminating with ",
         ],
     ),
-    (script::clue, &[":in `", ":in '", "Unhandled ", "Uncaught ", "Error", "lua: ", "luajit: "]),
+    (script::clue, &[":in `", ":in '", "Unhandled ", "Uncaught ", "Error"]),
+    (lua::clue, &["stack traceback:"]),
     (
         kernel::clue,
-        &["BUG: ", "Unable to handle kernel ", "kernel BUG at ", "Kernel panic", "general protection fault"],
+        &[
+            "BUG: ",
+            "UBSAN: ",
+            "WARNING: CPU: ",
+            "Unable to handle kernel ",
+            "kernel BUG at ",
+            "Kernel panic",
+            "general protection fault",
+            "detected stall",
+            "locking dependency detected",
+            "recursive locking detected",
+        ],
     ),
-    (libfuzzer::clue, &["ERROR: libFuzzer: ", "ALARM: working"]),
+    (libfuzzer::clue, &["ERROR: libFuzzer: ", "ALARM: working", "exceeded: "]),
+    (detected::clue, &["BUG DETECTED: "]),
+    (gwp::clue, &["[GWP-ASan]: ", "detected a memory error"]),
     (
-        c_runtime::clue,
+        miri::clue,
+        &["error: Undefined Behavior", "error: memory leaked", "error: abnormal ter", "error: deadlock: "],
+    ),
+    (zig::clue, &[" panic: ", "Segmentation fault at address "]),
+    (swift::clue, &["Fatal error: ", "Program crashed: "]),
+    (v8::clue, &["# Fatal error in ", "FATAL ERROR: "]),
+    (wasm::clue, &["at wasm backtrace:"]),
+    (jvm::clue, &["detected by the Java Runtime"]),
+    (apple::clue, &["Exception Type:"]),
+    (minidump::clue, &["Crash|", "Crash reason:"]),
+    (windbg::clue, &["ExceptionCode: ", " - code "]),
+    (
+        assertion::clue,
         &[
             "Assert",
             "assertion failed",
             "ASSERTION",
             "code should not be reached",
-            "# Fatal error in ",
+            ": assertion ",
+            "assertion \"",
+            "assert failure: ",
+            "ASSERT",
+            " CHECK",
+            "MOZ_CRASH",
             "FATAL:",
             "] ",
+        ],
+    ),
+    (
+        c_runtime::clue,
+        &[
             "after throwing an instance",
             "uncaught exception of type",
             "terminate called",
@@ -126,6 +180,9 @@ const FAMILIES: [(Family, &[&str]); 16] = [
             "malloc",
             "realloc()",
             "corrupted ",
+            "pointer being freed",
+            "incorrect checksum",
+            "Scudo ERROR: ",
             "FORTIFY: ",
         ],
     ),

@@ -13,7 +13,7 @@ use super::lines::{Lines, after, number};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
-    let mut clue = if let Some(text) = after(line, "stop reason = ") {
+    let clue = if let Some(text) = after(line, "stop reason = ") {
         let name = text.strip_prefix("signal ").unwrap_or(text);
         let (kind, weight) = kind(name.split([' ', ':']).next()?)?;
         let mut clue = Clue::new(weight, index, kind, text);
@@ -29,13 +29,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         clue.address = address.and_then(number).map(|(address, _)| address);
         clue
     };
-    if clue.kind == "segv" && clue.address.is_some_and(|address| address < super::severity::NEAR_NULL) {
-        clue.cause = Some("null-dereference".into());
-    }
-    Some(clue)
+    Some(clue.near_null())
 }
 
-fn kind(name: &str) -> Option<(&'static str, Weight)> {
+/// The kind of a signal or of a Mach exception, by its name.
+pub(super) fn kind(name: &str) -> Option<(&'static str, Weight)> {
     Some(match name {
         "SIGSEGV" | "EXC_BAD_ACCESS" => ("segv", Weight::Fault),
         "SIGBUS" => ("bus", Weight::Fault),

@@ -12,13 +12,13 @@ use std::borrow::Cow;
 /// ```
 pub fn function_name(raw: &str) -> String {
     let raw = raw.trim();
-    if raw.starts_with("0x") || is_unit(raw) {
+    if raw.starts_with("0x") || is_unit(raw) || is_nameless(raw) {
         return String::new();
     }
     let bounded = &raw[..raw.floor_char_boundary(4096)];
     let demangled: Cow<'_, str> = match rustc_demangle::try_demangle(bounded) {
         Ok(name) => Cow::Owned(format!("{name:#}")),
-        Err(_) => Cow::Borrowed(bounded),
+        Err(_) => itanium(bounded).map_or_else(|| unescaped(bounded), Cow::Owned),
     };
     let name = suffixes(&demangled);
     if !name.contains(['<', '(', '{', '[', ' ']) {
@@ -38,9 +38,84 @@ pub fn function_name(raw: &str) -> String {
     plain(returned(&name)).to_owned()
 }
 
+/// The plain name of a mangled function of C++, as Rust and macOS leave it: `_ZNK4demo5Chunk4takeEPKc`. Templates and
+/// substitutions are left as they are.
+fn itanium(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("__Z").or_else(|| name.strip_prefix("_Z"))?;
+    let (nested, mut rest) = match rest.strip_prefix('N') {
+        Some(rest) => (true, rest.trim_start_matches(['K', 'V', 'r'])),
+        None => (false, rest),
+    };
+    let mut parts: Vec<String> = Vec::new();
+    loop {
+        if let Some(inner) = rest.strip_prefix("St") {
+            parts.push("std".to_owned());
+            rest = inner;
+        }
+        // What only its own file sees.
+        rest = rest.strip_prefix('L').unwrap_or(rest);
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let length: usize = rest[..digits].parse().ok()?;
+        let part = rest[digits..].get(..length)?;
+        parts.push(if part.starts_with("_GLOBAL__N_") { "anonymous" } else { part }.to_owned());
+        rest = &rest[digits + length..];
+        if !nested {
+            break;
+        }
+        if rest.starts_with('E') {
+            break;
+        }
+        let last = parts.last()?;
+        let special = match rest.get(..2) {
+            Some("C1" | "C2" | "C3") => last.clone(),
+            Some("D0" | "D1" | "D2") => format!("~{last}"),
+            _ => continue,
+        };
+        parts.push(special);
+        return rest[2..].starts_with('E').then(|| parts.join("::"));
+    }
+    // A template's name goes on.
+    (!rest.starts_with('I') && !parts.is_empty()).then(|| parts.join("::"))
+}
+
+/// What tools print for a function that they have no name of.
+fn is_nameless(name: &str) -> bool {
+    matches!(name.trim_end_matches("()").trim_end(), "??" | "???" | "<unknown>" | "<null>" | "<redacted>")
+}
+
+/// Names of Rust that a symbolizer of C++ has half demangled: `_$LT$demo..Map$LT$K$GT$$u20$as$u20$core..Index$GT$::index`.
+fn unescaped(name: &str) -> Cow<'_, str> {
+    const ESCAPES: [(&str, &str); 12] = [
+        ("$LT$", "<"),
+        ("$GT$", ">"),
+        ("$LP$", "("),
+        ("$RP$", ")"),
+        ("$RF$", "&"),
+        ("$BP$", "*"),
+        ("$SP$", "@"),
+        ("$C$", ","),
+        ("$u20$", " "),
+        ("$u7b$", "{"),
+        ("$u7d$", "}"),
+        ("..", "::"),
+    ];
+    if !ESCAPES.iter().take(11).any(|(escape, _)| name.contains(escape)) {
+        return Cow::Borrowed(name);
+    }
+    let name = name.strip_prefix('_').filter(|rest| rest.starts_with('$')).unwrap_or(name);
+    let mut name = name.replace("::_$", "::$");
+    for (escape, text) in ESCAPES {
+        name = name.replace(escape, text);
+    }
+    Cow::Owned(name)
+}
+
 /// Whether it is the name of a codegen unit, which stands for any function of a program without symbols:
-/// `ron.819a4148269e43f2-cgu.0`.
-fn is_unit(name: &str) -> bool {
+/// `ron.819a4148269e43f2-cgu.0`, `4dens7a6cxe1twbg:?`.
+pub(super) fn is_unit(name: &str) -> bool {
+    if name.ends_with(":?") {
+        return true;
+    }
     let Some((unit, number)) = name.rsplit_once("-cgu.") else { return false };
     let hash = unit.rsplit_once('.').map_or("", |(_, hash)| hash);
     !hash.is_empty()
@@ -51,8 +126,9 @@ fn is_unit(name: &str) -> bool {
 /// Cuts hashes and the marks of outlined, cloned and specialised copies.
 fn suffixes(name: &str) -> &str {
     let mut name = name;
+    // Leading zeros are left out by some.
     if let Some(at) = name.rfind("::h")
-        && name.len() == at + 19
+        && (at + 16..=at + 19).contains(&name.len())
         && name[at + 3..].bytes().all(|byte| byte.is_ascii_hexdigit())
     {
         name = &name[..at];
@@ -307,6 +383,20 @@ mod tests {
         for (raw, expect) in [
             ("", ""),
             ("main", "main"),
+            ("?? ()", ""),
+            ("<unknown>", ""),
+            ("_ZNK4demo5Chunk4takeEPKc", "demo::Chunk::take"),
+            ("_ZN4demo5ChunkC2Ev", "demo::Chunk::Chunk"),
+            ("_ZN4demo5ChunkD1Ev", "demo::Chunk::~Chunk"),
+            ("_ZN12_GLOBAL__N_14loadEv", "anonymous::load"),
+            ("_ZL4loadPKc", "load"),
+            ("_Z4loadIiET_S0_", "_Z4loadIiET_S0_"),
+            ("_ZONE", "_ZONE"),
+            (
+                "_$LT$demo..Map$LT$K$GT$$u20$as$u20$core..Index$GT$::index::h849ed7a815da104",
+                "demo::Map::index",
+            ),
+            ("demo::run::_$u7b$$u7b$closure$u7d$$u7d$::hfcc7e77f4c3e5676", "demo::run::{closure}"),
             ("ron.819a4148269e43f2-cgu.0", ""),
             ("a.b.7rcbfp3g-cgu.12", ""),
             ("x-cgu.y", "x-cgu.y"),

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::demangle::is_unit;
+
 /// Whose code a frame is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,7 +68,8 @@ impl<'a> RawFrame<'a> {
     /// A frame at `place`, which is `file`, `file:line` or `file:line:column`.
     pub(super) fn at(function: &'a str, place: &'a str) -> Self {
         let (file, line, column) = split_place(place);
-        let file = (!file.is_empty() && file != "<null>" && file != "??").then_some(file);
+        let known = !matches!(file, "" | "<null>" | "??") && !is_unit(file);
+        let file = known.then_some(file);
         Self { function, file, line, column, module: None, offset: None }
     }
 }

@@ -20,10 +20,8 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         ("go-fatal-error", text)
     } else if let Some(text) = line.strip_prefix("runtime: goroutine stack exceeds ") {
         ("stack-overflow", text)
-    } else if let Some((place, text)) = line.split_once(": panic: ")
-        && place.contains(".go:")
-    {
-        // `testing.go:1591: panic: …`, of a test that goes on.
+    } else if let Some((_, text)) = line.split_once(": panic: ") {
+        // `testing.go:1591: panic: …`, of a test that goes on, and what a tool tells of the program below it.
         ("go-panic", text)
     } else {
         return None;
@@ -73,9 +71,10 @@ fn cause(text: &str) -> Option<&'static str> {
     CAUSES.iter().find(|(phrase, _)| text.contains(phrase)).map(|(_, cause)| *cause)
 }
 
+/// Whether a stack begins below; that of the runtime alone is there when the end of a log is cut off.
 fn heads(line: &str) -> bool {
-    let text = line.trim_start_matches(' ');
-    text.starts_with("goroutine ") && text.ends_with("]:")
+    let text = line.trim();
+    (text.starts_with("goroutine ") && text.ends_with("]:")) || text == "runtime stack:"
 }
 
 fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
@@ -83,6 +82,7 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         .from(from)
         .take(60)
         .find(|(_, line)| heads(line) && line.contains("[running"))
+        .or_else(|| lines.from(from).take(60).find(|(_, line)| heads(line) && line.contains('[')))
         .or_else(|| lines.from(from).take(60).find(|(_, line)| heads(line)));
     let Some((begin, _)) = begin else { return Vec::new() };
     let mut frames = pairs(lines, begin + 1);
@@ -94,6 +94,12 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     });
     frames.drain(..raised.map_or(0, |at| at + 1));
     frames
+}
+
+fn is_place(text: &str) -> bool {
+    let place = text.split(' ').next().unwrap_or(text);
+    let (file, line, _) = super::frame::split_place(place);
+    line.is_some() && [".go", ".s", ".c"].iter().any(|end| file.ends_with(end)) && file.contains('/')
 }
 
 /// Frames of two lines each, from line `index` to the first that is none.
@@ -109,7 +115,8 @@ pub(super) fn pairs<'a>(lines: &Lines<'a>, mut index: usize) -> Vec<RawFrame<'a>
     while frames.len() < 512 {
         let line = at(index);
         let place = at(index + 1);
-        if line.trim().is_empty() || !place.starts_with(['\t', ' ']) {
+        // Some logs lose what stands before the place.
+        if line.trim().is_empty() || !(place.starts_with(['\t', ' ']) || is_place(place)) {
             if line.starts_with("...") {
                 index += 1;
                 continue;
@@ -121,6 +128,7 @@ pub(super) fn pairs<'a>(lines: &Lines<'a>, mut index: usize) -> Vec<RawFrame<'a>
             created.map_or(line.trim(), |text| text.split(" in goroutine ").next().unwrap_or(text));
         let place = place.trim();
         let place = place.split(" +0x").next().unwrap_or(place);
+        let place = place.split(" fp=0x").next().unwrap_or(place);
         frames.push(RawFrame::at(function, place));
         index += 2;
     }

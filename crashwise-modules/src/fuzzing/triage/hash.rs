@@ -3,7 +3,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, Role};
-use super::scope::{is_entry, is_in_process};
+use super::paths::is_in_process;
+use super::scope::is_entry;
 
 /// Frames that tell one crash from another.
 pub(super) const TELLING: usize = 3;

@@ -9,6 +9,7 @@
 //! ```
 
 use super::clue::{Clue, Weight};
+use super::fault;
 use super::frame::RawFrame;
 use super::lines::{Lines, after, number};
 use super::native;
@@ -19,16 +20,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     if line.contains("SUMMARY:") {
         return None;
     }
-    if text.starts_with("SEGV") || text.starts_with("CHECK failed") {
-        return Some(Clue::new(
-            Weight::Fault,
-            index,
-            if text.starts_with('S') { "segv" } else { "sanitizer-check-failed" },
-            text,
-        ));
+    if text.starts_with("CHECK failed") {
+        return Some(Clue::new(Weight::Fault, index, "sanitizer-check-failed", text));
     }
     if !text.starts_with("detected memory leaks") {
-        return None;
+        return fault::clue(lines, index, text);
     }
     let mut clue = Clue::new(Weight::Leak, index, "memory-leak", text);
     clue.stack = stack;

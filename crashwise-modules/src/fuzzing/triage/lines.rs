@@ -33,13 +33,14 @@ pub(super) fn clean(log: &[u8]) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// The lines of a log, without their ends and without the times that a service puts in front of them.
+/// The lines of a log, without their ends and without the times and names that a service puts in front of them.
 #[derive(Debug)]
 pub(super) struct Lines<'a>(Vec<&'a str>);
 
 impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self(text.split('\n').map(|line| without_time(line.strip_suffix('\r').unwrap_or(line))).collect())
+        let bare = |line: &'a str| without_name(without_time(line.strip_suffix('\r').unwrap_or(line)));
+        Self(text.split('\n').map(bare).collect())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -61,6 +62,9 @@ impl<'a> Lines<'a> {
 fn without_time(line: &str) -> &str {
     const SECONDS: &[u8; 19] = b"0000-00-00T00:00:00";
     let fits = |(byte, shape): (&u8, &u8)| byte == shape || (*shape == b'0' && byte.is_ascii_digit());
+    if line.starts_with('[') {
+        return without_clock(line);
+    }
     if line.len() <= SECONDS.len() || !line.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
         return line;
     }
@@ -70,6 +74,31 @@ fn without_time(line: &str) -> &str {
     let rest = &line[SECONDS.len()..];
     let zone = rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ':' | '+' | '-'));
     zone.strip_prefix('Z').unwrap_or(zone).strip_prefix([' ', '\t']).unwrap_or(line)
+}
+
+/// What follows `[11:46:11.067] `.
+fn without_clock(line: &str) -> &str {
+    let Some((clock, rest)) = line[1..].split_once("] ") else { return line };
+    let parts = clock.split(':').collect::<Vec<_>>();
+    let digits = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if clock.len() < 16 && parts.len() == 3 && parts[0].len() == 2 && parts.iter().all(digits) {
+        rest
+    } else {
+        line
+    }
+}
+
+/// What follows the name of a container, `demo-1  | `.
+fn without_name(line: &str) -> &str {
+    let end =
+        line.bytes().position(|byte| !(byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))).unwrap_or(0);
+    if end == 0 || end > 64 || !line.as_bytes()[..end].iter().any(u8::is_ascii_alphabetic) {
+        return line;
+    }
+    match line[end..].trim_start_matches(' ').strip_prefix("| ") {
+        Some(rest) if line.as_bytes()[end] == b' ' => rest,
+        _ => line,
+    }
 }
 
 /// What follows `marker` in `line`.
@@ -89,7 +118,7 @@ pub(super) fn number(text: &str) -> Option<(u64, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, number, without_time};
+    use super::{clean, number, without_name, without_time};
 
     #[test]
     fn colours_go() {
@@ -105,8 +134,25 @@ mod tests {
             ("2026-11-22T16:40:00Z", "2026-11-22T16:40:00Z"),
             ("2026-11-22 16:40:00 kept", "2026-11-22 16:40:00 kept"),
             ("12 kept", "12 kept"),
+            ("[11:46:11.067] ==1==ERROR", "==1==ERROR"),
+            ("[12:34:0101/120000.1:FATAL:x.cc(12)] kept", "[12:34:0101/120000.1:FATAL:x.cc(12)] kept"),
+            ("[  126.01] kept", "[  126.01] kept"),
         ] {
             assert_eq!(without_time(line), expect);
+        }
+    }
+
+    #[test]
+    fn names_of_containers_go() {
+        for (line, expect) in [
+            ("demo-1  |     #0 0x1 in f", "    #0 0x1 in f"),
+            ("demo_1 | panic: x", "panic: x"),
+            ("  | Traceback", "  | Traceback"),
+            ("12 | let x", "12 | let x"),
+            ("Crash|SIGSEGV|0x0|0", "Crash|SIGSEGV|0x0|0"),
+            ("a b | c", "a b | c"),
+        ] {
+            assert_eq!(without_name(line), expect);
         }
     }
 

@@ -7,7 +7,8 @@
 
 use super::asan::access;
 use super::clue::{Clue, Weight};
-use super::lines::{Lines, after, number};
+use super::fault;
+use super::lines::{Lines, after};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -18,21 +19,13 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let (kind, weight) = match text.split([' ', ':', '(']).next()? {
         "use-of-uninitialized-value" => ("use-of-uninitialized-value", Weight::Sanitizer),
         "bad-free" | "attempting" if text.contains("double-free") => ("double-free", Weight::Sanitizer),
-        "SEGV" => ("segv", Weight::Fault),
-        "BUS" => ("bus", Weight::Fault),
-        "FPE" => ("fpe", Weight::Fault),
-        "stack-overflow" => ("stack-overflow", Weight::Fault),
-        "ABRT" => ("abrt", Weight::Consequence),
-        "ILL" => ("ill", Weight::Consequence),
-        "TRAP" => ("trap", Weight::Consequence),
         "use-after-poison" => ("use-after-poison", Weight::Sanitizer),
         "requested" => ("allocation-size-too-big", Weight::Limit),
         "out-of-memory" => ("out-of-memory", Weight::Limit),
-        _ => return None,
+        _ => return fault::clue(lines, index, text),
     };
     let mut clue = Clue::new(weight, index, kind, text);
     clue.access = (index + 1..index + 4).find_map(|near| access(lines.at(near)));
-    clue.address =
-        after(text, "address ").filter(|rest| rest.starts_with("0x")).and_then(number).map(|(at, _)| at);
+    clue.address = fault::address(text);
     Some(clue)
 }

@@ -15,24 +15,34 @@
 //! follows. A log often holds several, such as a panic and the signal it ends in; the clue that says most wins. The
 //! parsers work on lines, without regular expressions, and give up quietly on anything that is not what it seems.
 
+mod apple;
 mod asan;
+mod assertion;
 mod c_runtime;
 mod clue;
 mod debugger;
 mod dedup;
 mod demangle;
+mod detected;
+mod fault;
 mod frame;
 mod go;
+mod gwp;
 mod hash;
 mod java;
+mod jvm;
 mod kernel;
 mod leak;
 mod libfuzzer;
 mod lines;
+mod lua;
 mod memory;
 mod message;
+mod minidump;
+mod miri;
 mod names;
 mod native;
+mod paths;
 mod python;
 mod report;
 mod rust;
@@ -40,9 +50,14 @@ mod scope;
 mod script;
 mod severity;
 mod signal;
+mod swift;
 mod thread;
 mod undefined;
+mod v8;
 mod valgrind;
+mod wasm;
+mod windbg;
+mod zig;
 
 pub use dedup::{Known, Sighting};
 pub use demangle::function_name;

@@ -2,15 +2,29 @@
 
 const EXACT: &[&str] = &[
     "",
+    "(below main)",
+    "BaseThreadInitThunk",
     "CrashOnOverwrittenInput",
+    "CrashTrampolineAsm",
+    "KiUserExceptionDispatcher",
+    "RaiseException",
+    "RaiseFailFastException",
+    "RtlUserThreadStart",
+    "WinMainCRTStartup",
+    "_CxxThrowException",
     "_Exit",
+    "_RtlUserThreadStart",
     "__GI_abort",
     "__GI_raise",
+    "__RtlUserThreadStart",
     "__assert_fail",
     "__assert_fail_base",
+    "__assert_rtn",
+    "__bionic_clone",
     "__chk_fail",
     "__clone",
     "__clone3",
+    "__cxa_rethrow",
     "__cxa_throw",
     "__fortify_fail",
     "__kernel_vsyscall",
@@ -22,24 +36,48 @@ const EXACT: &[&str] = &[
     "__pthread_kill",
     "__pthread_kill_implementation",
     "__pthread_kill_internal",
+    "__pthread_start",
     "__restore_rt",
+    "__rust_maybe_catch_panic",
+    "__rust_try",
+    "__scrt_common_main",
+    "__scrt_common_main_seh",
     "__stack_chk_fail",
+    "__start_thread",
     "__terminate",
+    "__tmainCRTStartup",
+    "_assertionFailure",
+    "_pthread_body",
+    "_pthread_start",
     "_start",
     "abort",
+    "abort_message",
+    "aligned_alloc",
+    "asan_thread_start",
     "bcmp",
+    "below main",
     "calloc",
     "clone",
     "demangling_terminate_handler",
     "exit",
+    "fclose",
+    "fprintf",
+    "fread",
     "free",
+    "fwrite",
     "gsignal",
+    "invoke_main",
     "kill",
+    "mainCRTStartup",
     "malloc",
+    "memccpy",
+    "memchr",
     "memcmp",
     "memcpy",
     "memmove",
+    "mempcpy",
     "memset",
+    "objc_exception_throw",
     "operator delete",
     "operator delete[]",
     "operator new",
@@ -47,33 +85,52 @@ const EXACT: &[&str] = &[
     "posix_memalign",
     "printf",
     "pthread_create",
+    "pthread_join",
     "pthread_kill",
+    "pthread_mutex_destroy",
     "pthread_mutex_lock",
     "pthread_mutex_unlock",
+    "puts",
+    "qsort",
     "raise",
     "realloc",
     "reallocarray",
     "rust_begin_unwind",
+    "rust_oom",
     "rust_panic",
     "snprintf",
     "sprintf",
+    "start_main",
     "start_thread",
+    "start_wqthread",
+    "stpcpy",
     "strcat",
     "strchr",
     "strcmp",
     "strcpy",
+    "strcspn",
     "strdup",
     "strlen",
     "strncat",
     "strncmp",
     "strncpy",
     "strnlen",
+    "strpbrk",
+    "strspn",
     "strstr",
+    "strtok",
+    "strtol",
+    "strtoul",
+    "swift_runtime_on_report",
     "tgkill",
+    "thread_start",
     "valloc",
     "vsnprintf",
     "vsprintf",
+    "wcscpy",
     "wcslen",
+    "wmainCRTStartup",
+    "wmemcpy",
 ];
 const STARTS: &[&str] = &[
     "__asan_",
@@ -92,7 +149,9 @@ const STARTS: &[&str] = &[
     "__ubsan_",
     "___interceptor_",
     "__GI___",
+    "_IO_",
     "_libc_",
+    "Swift runtime failure",
     "absl::log_internal::",
     "alloc::",
     "asan_",
@@ -104,7 +163,9 @@ const STARTS: &[&str] = &[
     "java.",
     "javax.",
     "jdk.",
+    "junit.",
     "kotlin.",
+    "node::",
     "libfuzzer_sys::",
     "logging::",
     "base::debug::",
@@ -112,6 +173,10 @@ const STARTS: &[&str] = &[
     "v8::base::OS::Abort",
     "v8::base::FatalOOM",
     "node:",
+    "org.gradle.",
+    "org.hamcrest.",
+    "org.junit.",
+    "org.testng.",
     "runtime.",
     "scala.",
     "std::",
@@ -122,6 +187,64 @@ const STARTS: &[&str] = &[
     "wrap_",
 ];
 
+/// What raises an alarm, runs tests or splits an input, wherever its source lies: a project compiles a copy of its own.
+const MACHINERY: &[&str] = &[
+    "FuzzedDataProvider::",
+    "MOZ_Crash",
+    "QMessageLogger::fatal",
+    "SbSystemBreakIntoDebugger",
+    "V8_Dcheck",
+    "V8_Fatal",
+    "WTFCrash",
+    "__asan::",
+    "__hwasan::",
+    "__interceptor_",
+    "__lsan::",
+    "__msan::",
+    "__sanitizer::",
+    "__sanitizer_",
+    "__tsan::",
+    "__ubsan::",
+    "absl::log_internal::",
+    "asan_thread_start",
+    "base::debug::",
+    "fuzztest::internal::",
+    "g_assertion_message",
+    "google::LogMessage",
+    "google::logging_fail",
+    "logging::CheckError",
+    "logging::LogMessage",
+    "mozalloc_abort",
+    "mozalloc_handle_oom",
+    "operator delete",
+    "operator new",
+    "qt_assert",
+    "qt_message_fatal",
+    "testing::Test::",
+    "testing::TestCase::",
+    "testing::TestInfo::",
+    "testing::TestSuite::",
+    "testing::UnitTest::",
+    "testing::internal::",
+];
+
+/// Whether it is the runtime's whatever its path.
+pub(super) fn machinery(function: &str) -> bool {
+    MACHINERY.iter().any(|start| function.starts_with(start))
+}
+
+/// A wrapper of an allocator, of which no allocation that fails or leaks is the fault: `xmalloc`, `g_strdup`, `checked_realloc`.
+pub(super) fn allocates(function: &str) -> bool {
+    let name = function.rsplit([':', '.']).next().unwrap_or(function).to_ascii_lowercase();
+    ["malloc", "calloc", "realloc", "strdup", "strndup"].iter().any(|part| name.contains(part))
+        || name.ends_with("_alloc")
+}
+
+/// A function of the C library, where only the name of its file says otherwise: `puts (ioputs.c:35)`.
+pub(super) fn libc_name(function: &str) -> bool {
+    function != "main" && EXACT.binary_search(&function).is_ok()
+}
+
 /// Judged by name only because there is no path at all.
 pub(super) fn runtime_name(function: &str) -> bool {
     EXACT.binary_search(&function).is_ok() || STARTS.iter().any(|start| function.starts_with(start))
@@ -129,7 +252,7 @@ pub(super) fn runtime_name(function: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{EXACT, runtime_name};
+    use super::{EXACT, allocates, machinery, runtime_name};
 
     #[test]
     fn names_judge_only_what_is_listed() {
@@ -138,5 +261,12 @@ mod tests {
         assert!(
             !runtime_name("parse") && !runtime_name("stdlib_parse") && !runtime_name("abort_transaction")
         );
+    }
+
+    #[test]
+    fn wrappers_are_known_by_their_names() {
+        assert!(allocates("xmalloc") && allocates("demo::pool::realloc_array") && allocates("g_strdup"));
+        assert!(!allocates("allocation_count") && !allocates("demo::parse"));
+        assert!(machinery("testing::internal::AssertHelper::operator=") && !machinery("glob"));
     }
 }

@@ -8,10 +8,15 @@
 //! #4  0x0000555 in parse (k=1, n=0) at c.c:12                            gdb
 //! #05 pc 0000000000012345  /system/lib64/libx.so (parse+20) (BuildId: …) Android
 //! #6 0x7f base::Run() [../../base/run.cc:12:3]                           Chromium
+//! #7 ./c(parse+0x31) [0x55c3]                                            `backtrace_symbols`
+//! #8.1 0x55c3 in parse(int) ../../src/c.cc:12 <libc.so>+0x9840e           Fuchsia
+//! @ 0x55c3  parse()                                                      glog, Abseil
 //! ```
 
-use super::frame::RawFrame;
+use super::demangle::is_unit;
+use super::frame::{RawFrame, split_place};
 use super::lines::{Lines, number};
+use super::paths::extension;
 
 /// How many lines after a clue its first frame may stand.
 const AHEAD: usize = 60;
@@ -20,16 +25,19 @@ const DEPTH: usize = 1024;
 /// The first stack at or after line `from`: it begins with frame 0 (or the lowest number seen) and ends where the
 /// numbers do not go on.
 pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let mut frames = Vec::new();
+    let mut frames: Vec<RawFrame<'a>> = Vec::new();
     let mut next = 0;
     let mut gap = 0;
     for (_, line) in lines.from(from) {
-        match frame(line) {
+        match frame(line).or_else(|| Some((next, unnumbered(line)?))) {
             Some((index, frame)) if frames.is_empty() || index >= next => {
-                next = index + 1;
+                // Inlined frames of Fuchsia share the number of the one that holds them.
+                next = if inlined(line) { index } else { index + 1 };
                 gap = 0;
                 frames.push(frame);
             }
+            // A debugger shows where it stopped before it shows the stack.
+            Some((0, frame)) if frames.len() == 1 => frames[0] = frame,
             // A new stack.
             Some(_) => break,
             None if frames.is_empty() => {
@@ -39,8 +47,16 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
                 }
             }
             None if line.trim().is_empty() => break,
-            // One foreign line between frames, from another thread or a source quotation.
             None => {
+                // Of a long frame gdb prints the place in a line of its own.
+                if let (Some(place), Some(last)) = (line.trim_start().strip_prefix("at "), frames.last_mut())
+                    && last.file.is_none()
+                    && split_place(place).1.is_some()
+                {
+                    *last = RawFrame::at(last.function, place);
+                    continue;
+                }
+                // One foreign line between frames, from another thread or a source quotation.
                 gap += 1;
                 if gap > 2 {
                     break;
@@ -54,11 +70,27 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     frames
 }
 
+/// The first stack or the second, whichever says more: a program prints one of its own, with fewer names and places, before
+/// the sanitizer's.
+pub(super) fn fuller_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let told = |frames: &[RawFrame<'_>]| {
+        let named = |frame: &RawFrame<'_>| !matches!(frame.function, "" | "<unknown>" | "??" | "<null>");
+        u8::from(frames.iter().any(named)) + u8::from(frames.iter().any(|frame| frame.file.is_some()))
+    };
+    let first = stack(lines, from);
+    let is_frame = |line: &str| frame(line).is_some() || unnumbered(line).is_some();
+    let Some((begin, _)) = lines.from(from).find(|(_, line)| is_frame(line)) else { return first };
+    let second = if told(&first) == 2 { Vec::new() } else { stack(lines, begin + first.len()) };
+    if told(&second) > told(&first) { second } else { first }
+}
+
 /// The number and the frame on `line`.
 pub(super) fn frame(line: &str) -> Option<(u64, RawFrame<'_>)> {
     let hash = line.find('#')?;
     let (index, rest) = number(&line[hash + 1..])?;
-    if !rest.starts_with([' ', '\t']) || index > 100_000 {
+    let rest = part(rest).unwrap_or(rest);
+    // After the number of runs libFuzzer's status has a tab.
+    if !rest.starts_with(' ') || index > 100_000 {
         return None;
     }
     let rest = rest.trim();
@@ -85,6 +117,22 @@ pub(super) fn frame(line: &str) -> Option<(u64, RawFrame<'_>)> {
     Some((index, body(rest)))
 }
 
+/// What follows the part of `#1.2` that counts inlined frames.
+fn part(rest: &str) -> Option<&str> {
+    number(rest.strip_prefix('.')?).map(|(_, rest)| rest)
+}
+
+fn inlined(line: &str) -> bool {
+    line.split_once('#').and_then(|(_, rest)| part(number(rest)?.1)).is_some()
+}
+
+/// `    @     0x5605333e2ca0  LLVMFuzzerTestOneInput`, of glog and Abseil.
+fn unnumbered(line: &str) -> Option<RawFrame<'_>> {
+    let hex = line.trim_start().strip_prefix("@ ")?.trim_start().strip_prefix("0x")?;
+    let end = hex.find(|c: char| !c.is_ascii_hexdigit())?;
+    Some(body(hex[end..].trim()))
+}
+
 /// Without an address a frame has to be told from any other line with a number sign.
 fn looks_like_code(rest: &str) -> bool {
     rest.contains("+0x") || rest.contains(" at ") || rest.contains('(') || rest.rfind(':').is_some()
@@ -94,12 +142,18 @@ fn body(rest: &str) -> RawFrame<'_> {
     let (rest, module, offset) = modules(rest);
     if let Some(inner) = rest.strip_suffix(']')
         && let Some(open) = inner.rfind(" [")
-        && inner[open..].contains(':')
     {
-        return RawFrame { module, offset, ..RawFrame::at(inner[..open].trim(), &inner[open + 2..]) };
+        if inner[open + 2..].starts_with("0x") {
+            return symbol(inner[..open].trim());
+        }
+        if inner[open..].contains(':') {
+            return RawFrame { module, offset, ..RawFrame::at(inner[..open].trim(), &inner[open + 2..]) };
+        }
     }
-    if let Some(at) = rest.rfind(" at ") {
-        // gdb; a function never ends in " at".
+    // gdb; a function never ends in " at", and a lambda's type has its place in brackets.
+    if let Some(at) = rest.rfind(" at ")
+        && !rest[at..].contains([')', '>'])
+    {
         return RawFrame { module, offset, ..RawFrame::at(rest[..at].trim(), rest[at + 4..].trim()) };
     }
     if let Some(from) = rest.rfind(" from /") {
@@ -113,13 +167,35 @@ fn body(rest: &str) -> RawFrame<'_> {
         Some(space) => {
             RawFrame { module, offset, ..RawFrame::at(rest[..space].trim(), rest[space..].trim()) }
         }
+        None if module.is_none()
+            && (extension(rest, "so") || rest.contains(".so."))
+            && !rest.contains('(') =>
+        {
+            RawFrame { module: Some(rest.trim()), ..RawFrame::default() }
+        }
         None => RawFrame { function: rest.trim(), module, offset, ..RawFrame::default() },
     }
 }
 
-/// Cuts `(module+0x12)` and `(BuildId: …)` from the end.
+/// `./demo(parse+0x31)` and `/lib/libc.so.6(+0x14420)` of `backtrace_symbols`, or a function.
+fn symbol(text: &str) -> RawFrame<'_> {
+    let module = text.starts_with(['/', '.']).then(|| text.split_once('(')).flatten();
+    let Some((module, inner)) = module else { return RawFrame { function: text, ..RawFrame::default() } };
+    let inner = inner.trim_end_matches(')');
+    let (function, offset) = inner.split_once("+0x").map_or((inner, None), |(name, at)| (name, Some(at)));
+    RawFrame { function, module: Some(module), offset, ..RawFrame::default() }
+}
+
+/// Cuts `(module+0x12)`, `<module>+0x12` and `(BuildId: …)` from the end.
 fn modules(mut rest: &str) -> (&str, Option<&str>, Option<&str>) {
     let (mut module, mut offset) = (None, None);
+    if let Some(plus) = rest.rfind(">+0x")
+        && rest[plus + 4..].bytes().all(|byte| byte.is_ascii_hexdigit())
+        && let Some(open) = rest[..plus].rfind(" <")
+    {
+        let name = rest[open + 2..plus].trim_matches(['<', '>']);
+        return (rest[..open].trim_end(), (!name.is_empty()).then_some(name), Some(&rest[plus + 4..]));
+    }
     loop {
         rest = rest.trim_end();
         let Some(inner) = rest.strip_suffix(')') else { break };
@@ -128,7 +204,11 @@ fn modules(mut rest: &str) -> (&str, Option<&str>, Option<&str>) {
             break;
         }
         let text = &inner[open + 1..];
-        if text.starts_with("BuildId:") || text == "<unknown module>" || text == "<unknown>" {
+        if text.starts_with("BuildId:")
+            || text.starts_with("0x")
+            || text == "<unknown module>"
+            || text == "<unknown>"
+        {
             rest = &rest[..open];
         } else if let Some(plus) = text.rfind("+0x") {
             // macOS says which of several architectures in one file it is.
@@ -156,11 +236,14 @@ fn source(rest: &str) -> Option<usize> {
     }
     let depthless = rest.rfind(' ')?;
     let word = &rest[depthless + 1..];
-    let (file, line, _) = super::frame::split_place(word);
+    let (file, line, _) = split_place(word);
+    // Code that the compiler made has the line zero.
+    let line = line.or_else(|| word.ends_with(":0").then_some(0));
     let path = file.starts_with('/')
         || file.contains(":\\")
         || file == "<null>"
         || file == "??"
+        || is_unit(word)
         || (line.is_some() && !file.ends_with(':') && !file.contains(')'))
         || (file.contains('/') && !file.contains(['(', ')', '<', '>']));
     if path {
@@ -181,6 +264,7 @@ fn source(rest: &str) -> Option<usize> {
 fn android(rest: &str) -> RawFrame<'_> {
     let end = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
     let (rest, _, _) = modules(rest[end..].trim_start());
+    let rest = rest.split(" (offset 0x").next().unwrap_or(rest);
     let (module, function) = match rest.find(" (") {
         Some(open) => (rest[..open].trim(), rest[open + 2..].trim_end_matches(')')),
         None => (rest.trim(), ""),
@@ -249,12 +333,35 @@ mod tests {
         check(r"    #0 0x1 in f C:\src\x.cc:7", "f", r"C:\src\x.cc:7", "");
         check(r"    #0 0x1 in f C:\my src\x.cc:7", "f", r"C:\my src\x.cc:7", "");
         check("    #0 0x1 in f+0x1f (app:arm64e+0x1)", "f+0x1f", "", "app");
+        check("   #1.1  0x7f in f() ../../a/b.cc:7 <libx.so>+0x5135e", "f()", "../../a/b.cc:7", "libx.so");
+        check("   #1    0x7f in f() <<application>>+0x75a95", "f()", "", "application");
+        check("  #8 ./demo(parse+0x31) [0x5bf001]", "parse", "", "./demo");
+        check("  #4 /lib/libc.so.6(+0x14420) [0x7f20]", "", "", "/lib/libc.so.6");
+        check(
+            "  #2 0x1 in g<(lambda at ../a.h:3:7)> src/b.h:3:1",
+            "g<(lambda at ../a.h:3:7)>",
+            "src/b.h:3:1",
+            "",
+        );
+        check("  #6 0x5 in entry made.cc:0", "entry", "made.cc", "");
+        check("    #7 demo::f 4dens7a6cxe1twbg:? (foo+0x94a56)", "demo::f", "", "foo");
+        check("    #8 demo::g :? (foo+0x94a56) (BuildId: 77)", "demo::g", "", "foo");
+        check("    #1 demo::h demo.c616ffbbbae61b2e-cgu.10 (foo+0x1)", "demo::h", "", "foo");
+        check("  #3 0x7 in libpthread.so.0", "", "", "libpthread.so.0");
     }
 
     #[test]
     fn other_lines_are_no_frames() {
-        for line in ["#define X", "# 12", "#1", "issue #12 is open", "#2097152\tpulse  cov: 3 ft: 3", "#", ""]
-        {
+        for line in [
+            "#define X",
+            "# 12",
+            "#1",
+            "issue #12 is open",
+            "#2097152\tpulse  cov: 3 ft: 3",
+            "#2\tINITED cov: 5 rss: 30Mb",
+            "#",
+            "",
+        ] {
             assert_eq!(frame(line), None, "{line}");
         }
     }

@@ -10,7 +10,7 @@
 
 use super::clue::{Clue, Weight};
 use super::frame::RawFrame;
-use super::lines::Lines;
+use super::lines::{Lines, after};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -18,14 +18,14 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         let text = lines.at(index + 1);
         return Some(build(index, text, stack));
     }
-    if let Some(name) = line.strip_prefix("Fatal Python error: ") {
+    if let Some(name) = after(line, "Fatal Python error: ") {
         return Some(fatal(index, name));
     }
     if line.trim_start().starts_with("+ Exception Group Traceback (most") {
         let (_, text) = lines.from(index + 1).take(5000).find(|(_, line)| !grouped(line).starts_with(' '))?;
         return exception(grouped(text)).map(|_| build(index, grouped(text), group_stack));
     }
-    if !line.starts_with("Traceback (most recent call last):") || last_atheris(lines, index) {
+    if !line.trim_start().starts_with("Traceback (most recent call last):") || last_atheris(lines, index) {
         return None;
     }
     // The last of a chain of tracebacks is the one that nobody caught.
@@ -117,7 +117,20 @@ fn exception(line: &str) -> Option<(&str, &str)> {
 
 /// The line after the indented frames.
 fn end<'a>(lines: &Lines<'a>, index: usize) -> Option<(usize, &'a str)> {
-    lines.from(index + 1).take(5000).find(|(_, line)| !line.starts_with(' ') && !line.is_empty())
+    let depth = depth(lines.at(index));
+    let all = lines.from(index + 1).take(5000).map(|(at, line)| (at, dedented(line, depth)));
+    let mut all = all.skip_while(|(_, line)| line.starts_with(' ') || line.is_empty());
+    all.next()
+}
+
+/// How far a line is indented: logs of tests indent a whole traceback.
+fn depth(line: &str) -> usize {
+    line.len() - line.trim_start_matches(' ').len()
+}
+
+/// A line without as much of its indentation.
+fn dedented(line: &str, depth: usize) -> &str {
+    &line[self::depth(line).min(depth)..]
 }
 
 /// Frames in the order of all others: innermost first.
@@ -126,10 +139,12 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let begin = lines
         .from(from)
         .take(4)
-        .find(|(_, line)| line.starts_with("Traceback ("))
+        .find(|(_, line)| line.trim_start().starts_with("Traceback ("))
         .map_or(from, |(at, _)| at + 1);
+    let depth = depth(lines.at(begin.saturating_sub(1)));
     let mut frames = Vec::new();
     for (_, line) in lines.from(begin).take(5000) {
+        let line = dedented(line, depth);
         if !line.starts_with(' ') && !line.is_empty() {
             break;
         }
@@ -144,7 +159,8 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     frames
 }
 
-fn file(line: &str) -> Option<RawFrame<'_>> {
+/// `  File "/src/p.py", line 7, in f`
+pub(super) fn file(line: &str) -> Option<RawFrame<'_>> {
     let rest = line.trim_start().strip_prefix("File \"")?;
     let (path, rest) = rest.split_once("\", line ")?;
     // Without a function it is text that did not compile, of which the frame above it is to blame.

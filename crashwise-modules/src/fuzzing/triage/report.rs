@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::clue::Clue;
 use super::demangle::function_name;
 use super::frame::{Frame, RawFrame, Role};
-use super::hash::{StackHash, telling};
+use super::hash::{self, StackHash};
 use super::lines::Lines;
 use super::message::fold;
-use super::scope::{Place, Scope, is_entry, library, normal_path};
+use super::names::allocates;
+use super::paths::library;
+use super::scope::{Place, Scope, is_entry, normal_path};
 use super::severity::Exploitability;
 
 /// What a memory access was.
@@ -134,6 +136,18 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
     if let Some(place) = clue.place {
         add_place(&mut frames, &place, scope);
     }
+    if matches!(
+        clue.kind.as_ref(),
+        "memory-leak" | "out-of-memory" | "allocation-size-too-big" | "rss-limit-exceeded"
+    ) {
+        pass_allocators(&mut frames);
+    }
+    // A signal that the program sent itself, of which older sanitizers say that its address cannot be read.
+    let clue = if clue.kind == "segv" && raises(&frames) {
+        Clue { kind: "abrt".into(), cause: None, access: None, ..clue }
+    } else {
+        clue
+    };
     let blamed = [Role::Project, Role::Dependency]
         .into_iter()
         .find_map(|role| frames.iter().position(|frame| frame.role == role));
@@ -142,11 +156,19 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
     let folded = fold(&message);
 
     let recursive = clue.kind == "stack-overflow";
-    let telling = telling(&frames, recursive);
+    let mut telling = hash::telling(&frames, recursive);
     // Where a recursion ran out of stack is chance: to blame is who recurs.
     let recurs = |frame: &Frame| telling.iter().any(|one| one.function == frame.function);
     let blamed = if recursive { frames.iter().position(recurs).or(blamed) } else { blamed };
-    let access = clue.access.map_or("", |access| match access.kind {
+    // Which of the accesses of a race was told first is chance.
+    let other = clue.other.map(|other| judged(&other(lines, clue.line + 1), scope)).unwrap_or_default();
+    let second = hash::telling(&other, false);
+    if !second.is_empty() {
+        telling.extend(second);
+        telling.sort_by(|a, b| (&a.function, &a.file, a.line).cmp(&(&b.function, &b.file, b.line)));
+    }
+    let access = clue.access.filter(|_| clue.other.is_none());
+    let access = access.map_or("", |access| match access.kind {
         AccessKind::Read => "read",
         AccessKind::Write => "write",
         AccessKind::Execute => "execute",
@@ -184,6 +206,24 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
         major,
         minor,
         frames,
+    }
+}
+
+fn raises(frames: &[Frame]) -> bool {
+    frames.first().is_some_and(|frame| {
+        matches!(frame.function.as_str(), "raise" | "gsignal" | "abort" | "__pthread_kill_implementation")
+            && frame.role == Role::Runtime
+    })
+}
+
+/// Wrappers of an allocator at the top are not at fault, if anything below them can be.
+fn pass_allocators(frames: &mut [Frame]) {
+    let is_wrapper = |frame: &Frame| frame.role != Role::Runtime && allocates(&frame.function);
+    let Some(end) = frames.iter().position(|frame| frame.role != Role::Runtime && !is_wrapper(frame)) else {
+        return;
+    };
+    for frame in frames[..end].iter_mut().filter(|frame| is_wrapper(frame)) {
+        frame.role = Role::Runtime;
     }
 }
 

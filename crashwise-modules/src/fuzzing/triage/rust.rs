@@ -105,7 +105,7 @@ fn cause(message: &str) -> Option<&'static str> {
         ("internal error: entered unreachable code", "unreachable"),
         ("already borrowed", "borrow"),
         ("already mutably borrowed", "borrow"),
-        ("RefCell already", "borrow"),
+        ("RefCell", "borrow"),
         ("capacity overflow", "capacity-overflow"),
         ("explicit panic", "explicit"),
         ("unsafe precondition(s) violated", "unsafe-precondition"),
@@ -138,7 +138,8 @@ fn cause(message: &str) -> Option<&'static str> {
 fn frames<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     for (index, line) in lines.from(from).take(400) {
         if line.trim_start().starts_with("stack backtrace:") {
-            return backtrace(lines, index + 1);
+            let frames = backtrace(lines, index + 1);
+            return if frames.is_empty() { native::stack(lines, index + 1) } else { frames };
         }
         if index > from && line.contains(" panicked at ") {
             break;
@@ -152,6 +153,7 @@ fn frames<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
 
 fn backtrace<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let mut frames: Vec<RawFrame<'a>> = Vec::new();
+    let mut foreign = 0;
     for (_, line) in lines.from(from).take(4096) {
         let text = line.trim_start();
         if let Some(place) = text.strip_prefix("at ") {
@@ -162,8 +164,14 @@ fn backtrace<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
             }
             continue;
         }
-        let Some((_, rest)) = number(text) else { break };
-        let Some(rest) = rest.strip_prefix(':') else { break };
+        let Some(rest) = number(text).and_then(|(_, rest)| rest.strip_prefix(':')) else {
+            // A line that another thread logged.
+            foreign += 1;
+            if foreign > 2 || text.is_empty() {
+                break;
+            }
+            continue;
+        };
         let rest = rest.trim_start();
         let function = match rest.strip_prefix("0x") {
             Some(hex) => match hex.find(" - ") {

@@ -1,7 +1,8 @@
 use std::borrow::Cow;
 
 use super::frame::{RawFrame, Role};
-use super::names::runtime_name;
+use super::names::{libc_name, machinery, runtime_name};
+use super::paths::{dependency, extension, glibc, go_stdlib, library, runtime};
 
 /// Whose code is whose, judged by path: names of functions lie (inlined frames lose their crate, and anyone may call a
 /// function `read`).
@@ -49,10 +50,17 @@ impl Scope {
         let Some(path) = path else {
             return match frame.module {
                 Some(module) if library(module) => Place::Runtime,
+                Some(module) if dependency(module) => Place::Dependency,
                 _ => Place::Nowhere,
             };
         };
-        if runtime(path) || frame.file.is_some_and(glibc) || go_stdlib(frame.function, path) {
+        let slashed = path.contains('\\').then(|| path.replace('\\', "/"));
+        let path = slashed.as_deref().unwrap_or(path);
+        if runtime(path)
+            || frame.file.is_some_and(glibc)
+            || go_stdlib(frame.function, path)
+            || (!path.contains('/') && extension(path, "c") && libc_name(frame.function))
+        {
             return Place::Runtime;
         }
         if !path.contains('/') && [".java", ".kt", ".scala"].iter().any(|suffix| path.ends_with(suffix)) {
@@ -63,7 +71,7 @@ impl Scope {
         if dependency(path) {
             return Place::Dependency;
         }
-        let absolute = path.starts_with('/') || path.contains(":\\");
+        let absolute = path.starts_with('/') || path.contains(":/");
         if self.relative(path).is_some() || !absolute || self.roots.is_empty() {
             Place::Project
         } else {
@@ -77,255 +85,13 @@ impl Place {
     pub(super) fn role(self, own: bool, function: &str) -> Role {
         match self {
             Self::Runtime => Role::Runtime,
+            _ if machinery(function) => Role::Runtime,
             Self::Nowhere if runtime_name(function) => Role::Runtime,
             Self::Dependency => Role::Dependency,
             Self::Elsewhere if own => Role::Dependency,
             Self::Project | Self::Elsewhere | Self::Nowhere => Role::Project,
         }
     }
-}
-
-fn runtime(path: &str) -> bool {
-    const PARTS: &[&str] = &[
-        "/rustc/",
-        "/lib/rustlib/",
-        "compiler-rt/",
-        "/libfuzzer-sys-",
-        "/libafl",
-        "/honggfuzz-",
-        "/afl-",
-        "/libFuzzer/",
-        "/fuzzer/Fuzzer",
-        "/lib/fuzzer/",
-        "llvm-project/",
-        "libsanitizer/",
-        "/sysdeps/",
-        "/csu/",
-        "/nptl/",
-        "/glibc",
-        "/libgcc/",
-        "/libstdc++-v3/",
-        "/c++/v1/",
-        "/include/c++/",
-        "/libcxx/",
-        "/libc++/",
-        "/libcxxabi/",
-        "/musl-",
-        "/usr/include/",
-        "/go/src/runtime/",
-        "/go/src/testing/",
-        "/go/src/internal/",
-        "/go/src/sync/",
-        "/go/src/reflect/",
-        "/go/src/bytes/",
-        "/go/src/strings/",
-        "/go/src/fmt/",
-        "/atheris/",
-        "/bionic/",
-        "third_party/llvm",
-        "third_party/libFuzzer/",
-        "base/debug/stack_trace",
-        "base/logging",
-        "/internal/process/",
-        "/@jazzer.js/",
-        "/atheris/",
-    ];
-    const STARTS: &[&str] = &[
-        "../sysdeps/",
-        "./sysdeps/",
-        "sysdeps/",
-        "../csu/",
-        "./csu/",
-        "csu/",
-        "./nptl/",
-        "nptl/",
-        "./stdlib/",
-        "./assert/",
-        "./debug/",
-        "./malloc/",
-        "./string/",
-        "./libio/",
-        "./signal/",
-        "./misc/",
-        "./posix/",
-        "./elf/",
-        "library/std/",
-        "library/core/",
-        "library/alloc/",
-        "node:",
-        "internal/",
-        "runtime/",
-        "<frozen ",
-        "<string>",
-        "java.base/",
-        "/usr/lib/gcc",
-        "/build/glibc",
-        "/home/runner/work/rust/",
-        "/usr/src/debug/glibc",
-    ];
-    PARTS.iter().any(|part| path.contains(part))
-        || STARTS.iter().any(|start| path.starts_with(start))
-        || is_in_process(path)
-        || stdlib(path)
-}
-
-/// The fuzzer that a program has in itself.
-pub(super) fn is_in_process(path: &str) -> bool {
-    path.contains("/fuzzing/in_process/")
-}
-
-/// glibc's sources are named relative to its own build: `stdlib/./stdlib/abort.c`, `signal/../sysdeps/posix/raise.c`.
-fn glibc(path: &str) -> bool {
-    const FILES: &[&str] = &[
-        "assert/assert.c",
-        "debug/fortify_fail.c",
-        "nptl/pthread_kill.c",
-        "nptl/pthread_create.c",
-        "stdlib/abort.c",
-        "posix/raise.c",
-        "linux/raise.c",
-        "csu/libc-start.c",
-        "malloc/malloc.c",
-    ];
-    if path.starts_with('/') {
-        return false;
-    }
-    let twice =
-        path.split_once("/./").is_some_and(|(first, rest)| rest.starts_with(first) && !first.contains('/'));
-    twice || path.contains("/../sysdeps/") || FILES.iter().any(|file| path.ends_with(file))
-}
-
-/// The standard library of Python or Go, which is not the project's and not what it chose either.
-fn stdlib(path: &str) -> bool {
-    if let Some(at) = path.find("/lib/python") {
-        let rest = &path[at + "/lib/python".len()..];
-        return !rest.contains("site-packages/") && !rest.contains("dist-packages/");
-    }
-    path.contains("/usr/local/go/src/") || path.contains("/usr/lib/go") || path.contains("/go/src/vendor/")
-}
-
-/// Go's standard library, wherever its sources are: `math/rand.Int` in `.../src/math/rand/rand.go`.
-fn go_stdlib(function: &str, path: &str) -> bool {
-    const PACKAGES: &[&str] = &[
-        "archive",
-        "bufio",
-        "bytes",
-        "cmp",
-        "compress",
-        "container",
-        "context",
-        "crypto",
-        "database",
-        "debug",
-        "encoding",
-        "errors",
-        "expvar",
-        "flag",
-        "fmt",
-        "go",
-        "hash",
-        "html",
-        "image",
-        "index",
-        "internal",
-        "io",
-        "iter",
-        "log",
-        "maps",
-        "math",
-        "mime",
-        "net",
-        "os",
-        "path",
-        "plugin",
-        "reflect",
-        "regexp",
-        "runtime",
-        "slices",
-        "sort",
-        "strconv",
-        "strings",
-        "structs",
-        "sync",
-        "syscall",
-        "testing",
-        "text",
-        "time",
-        "unicode",
-        "unique",
-        "unsafe",
-        "weak",
-    ];
-    let folder = function.rfind('/').map_or(0, |slash| slash + 1);
-    let Some(dot) = function[folder..].find('.') else { return false };
-    let package = &function[..folder + dot];
-    let first = package.split('/').next().unwrap_or(package);
-    PACKAGES.contains(&first)
-        && path.rsplit_once('/').is_some_and(|(folder, _)| {
-            folder.strip_suffix(package).is_some_and(|sources| sources.ends_with("/src/"))
-        })
-}
-
-fn dependency(path: &str) -> bool {
-    const PARTS: &[&str] = &[
-        "/.cargo/registry/src/",
-        "/.cargo/git/checkouts/",
-        "/registry/src/index.",
-        "/pkg/mod/",
-        "/site-packages/",
-        "/dist-packages/",
-        "/node_modules/",
-        "/usr/lib/",
-        "/usr/share/",
-        "/nix/store/",
-        "/.m2/",
-    ];
-    let windows = path.contains(":\\").then(|| path.replace('\\', "/"));
-    let path = windows.as_deref().unwrap_or(path);
-    PARTS.iter().any(|part| path.contains(part))
-        || path.starts_with("node_modules/")
-        || path.starts_with("/lib/")
-}
-
-/// A system library, by the name of its file.
-pub(super) fn library(module: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "libc.so",
-        "libc-",
-        "libc.musl",
-        "libpthread",
-        "libm.so",
-        "libm-",
-        "ld-linux",
-        "ld-2.",
-        "ld-musl",
-        "libstdc++",
-        "libc++",
-        "libgcc_s",
-        "libdl",
-        "librt",
-        "libasan",
-        "libubsan",
-        "libtsan",
-        "liblsan",
-        "libclang_rt",
-        "libart.so",
-        "libutils.so",
-        "linux-gate.so",
-        "linux-vdso.so",
-        "[vdso]",
-        "[C]",
-        "kernel32.dll",
-        "KERNEL32.DLL",
-        "ntdll.dll",
-        "libpython",
-        "libSystem",
-        "libsystem_",
-        "libdyld",
-        "libjvm.so",
-    ];
-    let name = module.rsplit('/').next().unwrap_or(module);
-    NAMES.iter().any(|known| name.starts_with(known)) || name.starts_with("python3") || name == "python"
 }
 
 /// Below the harness begins the fuzzer.

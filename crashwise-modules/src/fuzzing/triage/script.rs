@@ -1,4 +1,4 @@
-//! Exceptions of JavaScript (Node, Jazzer.js), C#, Ruby, PHP and Lua.
+//! Exceptions of JavaScript (Node, Jazzer.js, WebAssembly in them), C#, Ruby and PHP.
 //!
 //! ```text
 //! Uncaught Exception: TypeError: x is not a function              Jazzer.js
@@ -8,9 +8,6 @@
 //! /src/x.rb:12:in `parse': undefined method … (NoMethodError)   Ruby
 //!         from /src/main.rb:4:in `<main>'
 //! PHP Fatal error:  Uncaught TypeError: … in /src/x.php:21      PHP
-//! lua: parse.lua:3: attempt to index a nil value                  Lua
-//! stack traceback:
-//!         parse.lua:3: in function 'parse'
 //! ```
 
 use super::clue::{Clue, Weight};
@@ -19,8 +16,11 @@ use super::lines::{Lines, after};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
-    if let Some(text) = after(line, "Unhandled exception. ").or_else(|| after(line, "Unhandled Exception: "))
-    {
+    let unhandled = after(line, "Unhandled exception. ")
+        .or_else(|| after(line, "Unhandled Exception: "))
+        // Mono prints the exception on the next line.
+        .or_else(|| line.ends_with("Unhandled Exception:").then(|| lines.at(index + 1)));
+    if let Some(text) = unhandled {
         // The innermost of a chain, whose stack stands first.
         let inner = lines
             .from(index + 1)
@@ -60,16 +60,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     if line.contains("Error") && !line.starts_with(' ') && follows(lines, index) && is_error(line) {
         return exception(index, "js-exception", line);
     }
-    let lua = line.strip_prefix("lua: ").or_else(|| line.strip_prefix("luajit: "))?;
-    let traced = lines.from(index + 1).take(4).any(|(_, line)| line.trim() == "stack traceback:");
-    let (place, message) = lua.split_once(": ")?;
-    if !traced {
-        return None;
-    }
-    let mut clue = Clue::new(Weight::Program, index, "lua-error", message);
-    clue.place = Some(RawFrame::at("", place));
-    clue.stack = lua_stack;
-    Some(clue)
+    None
 }
 
 /// `/src/x.rb:12:in 'C#parse': message (Class)`
@@ -175,6 +166,14 @@ fn script_frame(line: &str) -> Option<RawFrame<'_>> {
             ..RawFrame::default()
         });
     }
+    // Mono: `N.C.F (System.String s) [0x00012] in /src/x.cs:12`
+    if let Some((call, place)) = text.split_once("] in ")
+        && let Some((function, _)) = call.split_once(" [0x")
+    {
+        let function = function.split(" (").next().unwrap_or(function);
+        let place = if place.starts_with('<') { "" } else { place };
+        return Some(RawFrame::at(function, place));
+    }
     if let Some(inner) = text.strip_suffix(')')
         && let Some((function, place)) = inner.rsplit_once(" (")
     {
@@ -189,28 +188,9 @@ fn script_frame(line: &str) -> Option<RawFrame<'_>> {
         return (inner != "Native Method" && inner != "Unknown Source" && !inner.contains(':'))
             .then(|| RawFrame { function, ..RawFrame::default() });
     }
+    if text.starts_with("wasm-function[") {
+        return Some(RawFrame { function: text.split(':').next()?, ..RawFrame::default() });
+    }
     let place = text.strip_prefix("file://").unwrap_or(text);
     (split_place(place).2.is_some() && !place.contains(' ')).then(|| RawFrame::at("", place))
-}
-
-fn lua_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let Some((begin, _)) = lines.from(from).take(4).find(|(_, line)| line.trim() == "stack traceback:")
-    else {
-        return Vec::new();
-    };
-    let mut frames = Vec::new();
-    for (_, line) in lines.from(begin + 1).take(512) {
-        let text = line.trim_start();
-        if text.len() == line.len() {
-            break;
-        }
-        let Some((place, function)) = text.split_once(": in ") else { continue };
-        let function = function.trim_start_matches("function ").trim_matches(['\'', '<', '>']);
-        frames.push(if place == "[C]" {
-            RawFrame { function, module: Some("[C]"), ..RawFrame::default() }
-        } else {
-            RawFrame::at(function, place)
-        });
-    }
-    frames
 }

@@ -42,7 +42,7 @@ impl Exploitability {
                 (AccessKind::Execute | AccessKind::Write, true) => ProbablyExploitable,
                 _ => NotExploitable,
             },
-            "param-overlap" | "invalid-write" => Exploitable,
+            "param-overlap" | "invalid-write" | "security-issue" => Exploitable,
             "use-after-poison"
             | "negative-size-param"
             | "calloc-overflow"

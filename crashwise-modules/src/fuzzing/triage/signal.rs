@@ -2,6 +2,7 @@
 
 use super::clue::{Clue, Weight};
 use super::lines::{Lines, after, number};
+use super::report::{Access, AccessKind};
 
 const SIGNALS: [(&str, &str, u64); 9] = [
     ("SIGSEGV", "segv", 11),
@@ -34,7 +35,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         if let Some(hex) = rest.rsplit(' ').find(|word| word.len() >= 8) {
             clue.address = u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok();
         }
-        return Some(null(clue));
+        return Some(clue.near_null());
     }
     if line.contains("fatal signal")
         || line.contains("Fatal signal")
@@ -44,13 +45,23 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         || line.contains("terminated by ")
         || line.contains("crashed with ")
     {
-        let (_, kind, _) = SIGNALS.iter().find(|(name, _, _)| line.contains(name))?;
+        let numbered = || after(line, "terminated with signal ").and_then(number).map(|(number, _)| number);
+        let (_, kind, _) = SIGNALS
+            .iter()
+            .find(|(name, _, _)| line.contains(name))
+            .or_else(|| SIGNALS.iter().find(|(_, _, value)| numbered() == Some(*value)))?;
         let mut clue = Clue::new(weight(kind), index, *kind, line);
         clue.address = after(line, "fault addr ")
             .or_else(|| after(line, "addr="))
             .and_then(|rest| if rest.starts_with("0x") { number(rest) } else { None })
             .map(|(address, _)| address);
-        return Some(null(clue));
+        // Where the instruction itself cannot be read: the innermost frame is there.
+        let counter = if *kind == "segv" { counter(lines, index) } else { None };
+        if counter.is_some_and(|counter| clue.address.map_or(counter == 0, |address| address == counter)) {
+            clue.address = counter;
+            clue.access = Some(Access { kind: AccessKind::Execute, size: None });
+        }
+        return Some(clue.near_null());
     }
     let (_, kind) = WORDS.iter().find(|(word, _)| {
         after(line, word).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '.', '(']))
@@ -59,13 +70,18 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     Some(Clue::new(Weight::Signal, index, *kind, line))
 }
 
-fn weight(kind: &str) -> Weight {
-    if matches!(kind, "abrt" | "trap" | "ill" | "killed") { Weight::Signal } else { Weight::Consequence }
+/// The program counter, as gdb (`0x0000000000000000 in ?? ()`) and Android (`#00 pc 000f4240  <unknown>`) print it for code that they
+/// do not know.
+fn counter(lines: &Lines<'_>, index: usize) -> Option<u64> {
+    let (_, line) = lines
+        .from(index + 1)
+        .take(60)
+        .find(|(_, line)| line.contains(" in ?? ()") || line.contains("#00 pc "))?;
+    let hex = after(line, "#00 pc ").filter(|_| line.ends_with("<unknown>")).or_else(|| after(line, "0x"))?;
+    let end = hex.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hex.len());
+    u64::from_str_radix(&hex[..end], 16).ok()
 }
 
-fn null(mut clue: Clue<'_>) -> Clue<'_> {
-    if clue.kind == "segv" && clue.address.is_some_and(|address| address < super::severity::NEAR_NULL) {
-        clue.cause = Some("null-dereference".into());
-    }
-    clue
+fn weight(kind: &str) -> Weight {
+    if matches!(kind, "abrt" | "trap" | "ill" | "killed") { Weight::Signal } else { Weight::Consequence }
 }

@@ -8,10 +8,12 @@
 
 use super::asan;
 use super::clue::{Clue, Weight};
+use super::fault;
 use super::lines::{Lines, after, number};
+use super::native;
 use super::report::{Access, AccessKind};
 
-const KINDS: [(&str, &str); 16] = [
+const KINDS: [(&str, &str); 14] = [
     ("data race on vptr", "data-race-vptr"),
     ("heap-use-after-free", "heap-use-after-free"),
     ("race on external object", "data-race"),
@@ -26,8 +28,6 @@ const KINDS: [(&str, &str); 16] = [
     ("read lock of a write locked mutex", "mutex-bad-lock"),
     ("signal-unsafe call", "signal-unsafe-call"),
     ("signal handler spoils errno", "signal-errno"),
-    ("SEGV", "segv"),
-    ("stack-overflow", "stack-overflow"),
 ];
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
@@ -37,12 +37,20 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     if line.contains("SUMMARY:") {
         return None;
     }
-    let (_, kind) = KINDS.iter().find(|(phrase, _)| text.starts_with(phrase))?;
-    let weight = if matches!(*kind, "segv" | "stack-overflow") { Weight::Fault } else { Weight::Sanitizer };
-    let mut clue = Clue::new(weight, index, *kind, text.split(" (pid=").next().unwrap_or(text));
+    let Some((_, kind)) = KINDS.iter().find(|(phrase, _)| text.starts_with(phrase)) else {
+        return fault::clue(lines, index, text);
+    };
+    let mut clue = Clue::new(Weight::Sanitizer, index, *kind, text.split(" (pid=").next().unwrap_or(text));
     if line.starts_with("WARNING: DATA RACE") {
         // Go's detector is the same, with Go's stacks.
         clue.stack = |lines, from| super::go::pairs(lines, from + 1);
+    }
+    if clue.kind.starts_with("data-race") {
+        clue.other = Some(if line.starts_with("WARNING: DATA RACE") {
+            |lines, from| previous(lines, from).map(|at| super::go::pairs(lines, at + 1)).unwrap_or_default()
+        } else {
+            |lines, from| previous(lines, from).map(|at| native::stack(lines, at + 1)).unwrap_or_default()
+        });
     }
     for near in (index + 1..index + 4).map(|near| lines.at(near)) {
         clue.access = clue.access.or_else(|| access(near)).or_else(|| asan::access(near));
@@ -53,6 +61,12 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         }
     }
     Some(clue)
+}
+
+/// The line that begins the stack of the access before.
+fn previous(lines: &Lines<'_>, from: usize) -> Option<usize> {
+    let ahead = lines.from(from).take(2200).take_while(|(_, line)| !line.contains("SUMMARY: "));
+    ahead.filter(|(_, line)| line.trim_start().starts_with("Previous ")).map(|(at, _)| at).next()
 }
 
 fn access(line: &str) -> Option<Access> {

@@ -6,8 +6,9 @@
 //! ```
 
 use super::clue::{Clue, Weight};
+use super::fault;
 use super::frame::RawFrame;
-use super::lines::{Lines, after, number};
+use super::lines::{Lines, after};
 use super::native;
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
@@ -15,24 +16,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     if let Some(text) = after(line, "UndefinedBehaviorSanitizer: ")
         && !line.contains("SUMMARY:")
     {
-        let (kind, weight) = match text.split([' ', ':']).next()? {
-            "SEGV" => ("segv", Weight::Fault),
-            "BUS" => ("bus", Weight::Fault),
-            "FPE" => ("fpe", Weight::Fault),
-            "stack-overflow" => ("stack-overflow", Weight::Fault),
-            "ABRT" => ("abrt", Weight::Consequence),
-            "ILL" => ("ill", Weight::Consequence),
-            "TRAP" => ("trap", Weight::Consequence),
-            _ => return None,
-        };
-        let mut clue = Clue::new(weight, index, kind, text);
-        clue.access = (index + 1..index + 4).find_map(|near| super::asan::access(lines.at(near)));
-        clue.address =
-            after(text, "address ").filter(|rest| rest.starts_with("0x")).and_then(number).map(|(at, _)| at);
-        if kind == "segv" && clue.address.is_some_and(|address| address < super::severity::NEAR_NULL) {
-            clue.cause = Some("null-dereference".into());
-        }
-        return Some(clue);
+        return fault::clue(lines, index, text);
     }
     let at = line.find(": runtime error: ")?;
     let text = &line[at + ": runtime error: ".len()..];
@@ -45,8 +29,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let mut clue = Clue::new(Weight::Undefined, index, kind(text), text);
     clue.place = Some(frame);
     clue.stack = stack;
-    clue.address =
-        after(text, "address ").filter(|rest| rest.starts_with("0x")).and_then(number).map(|(at, _)| at);
+    clue.address = fault::address(text);
     Some(clue)
 }
 

@@ -30,7 +30,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         ("use-of-uninitialized-value", Weight::Undefined, None)
     } else if text.starts_with("Source and destination overlap in ") {
         ("param-overlap", Weight::Sanitizer, None)
-    } else if text.contains(" definitely lost in loss record ") {
+    } else if text.starts_with("Syscall param ") && text.contains("uninitialised byte") {
+        ("use-of-uninitialized-value", Weight::Undefined, None)
+    } else if text.contains("has a fishy (possibly negative) value") {
+        ("negative-size-param", Weight::Sanitizer, None)
+    } else if text.contains(" lost in loss record ") {
         ("memory-leak", Weight::Leak, None)
     } else if let Some(signal) = after(text, "Process terminating with default action of signal ") {
         let name = signal.split(['(', ')', ':']).nth(1)?;
@@ -75,6 +79,7 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         let text = text.strip_prefix("at 0x").or_else(|| text.strip_prefix("by 0x"))?;
         let (_, text) = text.split_once(": ")?;
         let (function, place) = text.strip_suffix(')')?.rsplit_once(" (")?;
+        let function = function.trim_matches(['(', ')']);
         let function = if function == "???" { "" } else { function };
         Some(match place.strip_prefix("in ") {
             Some(module) => RawFrame { function, module: Some(module), ..RawFrame::default() },

@@ -1,0 +1,356 @@
+//! Whose code lies where, by its path.
+
+/// Folders of runtimes, anywhere in a path.
+const RUNTIME_PARTS: &[&str] = &[
+    "/rustc/",
+    "/lib/rustlib/",
+    "compiler-rt/",
+    "/libfuzzer-sys-",
+    "/libafl",
+    "/honggfuzz-",
+    "/afl-",
+    "/libFuzzer/",
+    "/fuzzer/Fuzzer",
+    "/lib/fuzzer/",
+    "llvm-project/",
+    "libsanitizer/",
+    "/sysdeps/",
+    "/csu/",
+    "/nptl/",
+    "/glibc",
+    "/libgcc/",
+    "/libstdc++-v3/",
+    "/c++/v1/",
+    "/include/c++/",
+    "/libcxx/",
+    "/libc++/",
+    "/libcxxabi/",
+    "/musl-",
+    "/usr/include/",
+    "/go/src/runtime/",
+    "/go/src/testing/",
+    "/go/src/internal/",
+    "/go/src/sync/",
+    "/go/src/reflect/",
+    "/go/src/bytes/",
+    "/go/src/strings/",
+    "/go/src/fmt/",
+    "/atheris/",
+    "/bionic/",
+    "third_party/llvm",
+    "third_party/libFuzzer/",
+    "base/debug/stack_trace",
+    "base/logging",
+    "/internal/process/",
+    "/@jazzer.js/",
+    "rustlib/src/rust/",
+    "/src/libstd/",
+    "/src/libcore/",
+    "/src/liballoc/",
+    "/rust/library/",
+    "/backtrace-0.",
+    "/src/libtest/",
+    "googletest/",
+    "/gtest/",
+    "fuzztest/internal/",
+    "third_party/fuzztest/",
+    "/centipede/",
+    "/honggfuzz/",
+    "base/debug/",
+    "base/check",
+    "base/immediate_crash",
+    "absl/log/",
+    "absl/debugging/",
+    "/lib/zig/",
+    "mm/kasan/",
+    "mm/kmsan/",
+    "mm/kfence/",
+    "kernel/kcsan/",
+    "pysecsan/",
+    "vctools/crt/",
+    "/minkernel/",
+    "fuzzer/FuzzedDataProvider",
+    "third_party/libc++",
+    "/musl/src/",
+    "eglibc-",
+    "/libunwind/",
+    "/coregrind/",
+    "/memcheck/",
+];
+
+/// What paths of runtimes begin with.
+const RUNTIME_STARTS: &[&str] = &[
+    "../sysdeps/",
+    "./sysdeps/",
+    "sysdeps/",
+    "../csu/",
+    "./csu/",
+    "csu/",
+    "./nptl/",
+    "nptl/",
+    "./stdlib/",
+    "./assert/",
+    "./debug/",
+    "./malloc/",
+    "./string/",
+    "./libio/",
+    "./signal/",
+    "./misc/",
+    "./posix/",
+    "./elf/",
+    "library/std/",
+    "library/core/",
+    "library/alloc/",
+    "libstd/",
+    "libcore/",
+    "liballoc/",
+    "src/libstd/",
+    "src/libcore/",
+    "src/liballoc/",
+    "src/libtest/",
+    "node:",
+    "<frozen ",
+    "<string>",
+    "<anonymous>",
+    "java.base/",
+    "/usr/lib/gcc",
+    "/build/glibc",
+    "/home/runner/work/rust/",
+    "/usr/src/debug/glibc",
+];
+
+/// Standard libraries, sanitizers, fuzzers, test frameworks, and what starts a program.
+pub(super) fn runtime(path: &str) -> bool {
+    RUNTIME_PARTS.iter().any(|part| holds(path, part))
+        || RUNTIME_STARTS.iter().any(|start| path.starts_with(start))
+        || path == "native"
+        || path.starts_with("internal/") && extension(path, "js")
+        || path.starts_with("runtime/") && (extension(path, "go") || extension(path, "s"))
+        || is_in_process(path)
+        || stdlib(path)
+        || instrumented(path)
+}
+
+/// Whether the folders `part` are in `path`: `base/check` is not in `database/check.c`.
+fn holds(path: &str, part: &str) -> bool {
+    path.match_indices(part)
+        .any(|(at, _)| part.starts_with('/') || at == 0 || path.as_bytes()[at - 1] == b'/')
+}
+
+/// The sources of sanitizers and of Valgrind, of which some tools print the name without its folders.
+fn instrumented(path: &str) -> bool {
+    const STARTS: &[&str] =
+        &["asan_", "hwasan_", "lsan_", "msan_", "tsan_", "ubsan_", "sanitizer_", "vg_replace_", "vg_preload"];
+    let name = path.rsplit('/').next().unwrap_or(path);
+    STARTS.iter().any(|start| name.starts_with(start))
+}
+
+/// The fuzzer that a program has in itself.
+pub(super) fn is_in_process(path: &str) -> bool {
+    path.contains("/fuzzing/in_process/")
+}
+
+/// glibc's sources are named relative to its own build: `stdlib/./stdlib/abort.c`, `signal/../sysdeps/posix/raise.c`.
+pub(super) fn glibc(path: &str) -> bool {
+    const FILES: &[&str] = &[
+        "assert/assert.c",
+        "debug/fortify_fail.c",
+        "nptl/pthread_kill.c",
+        "nptl/pthread_create.c",
+        "stdlib/abort.c",
+        "posix/raise.c",
+        "linux/raise.c",
+        "csu/libc-start.c",
+        "malloc/malloc.c",
+    ];
+    if path.starts_with('/') {
+        return false;
+    }
+    let twice =
+        path.split_once("/./").is_some_and(|(first, rest)| rest.starts_with(first) && !first.contains('/'));
+    twice || path.contains("/../sysdeps/") || FILES.iter().any(|file| path.ends_with(file))
+}
+
+/// The standard library of Python or Go, which is not the project's and not what it chose either.
+fn stdlib(path: &str) -> bool {
+    if let Some(at) = path.find("/lib/python") {
+        let rest = &path[at + "/lib/python".len()..];
+        return !rest.contains("site-packages/") && !rest.contains("dist-packages/");
+    }
+    path.contains("/usr/local/go/src/") || path.contains("/usr/lib/go") || path.contains("/go/src/vendor/")
+}
+
+/// Go's standard library, wherever its sources are: `math/rand.Int` in `.../src/math/rand/rand.go`.
+pub(super) fn go_stdlib(function: &str, path: &str) -> bool {
+    const PACKAGES: &[&str] = &[
+        "archive",
+        "bufio",
+        "bytes",
+        "cmp",
+        "compress",
+        "container",
+        "context",
+        "crypto",
+        "database",
+        "debug",
+        "encoding",
+        "errors",
+        "expvar",
+        "flag",
+        "fmt",
+        "go",
+        "hash",
+        "html",
+        "image",
+        "index",
+        "internal",
+        "io",
+        "iter",
+        "log",
+        "maps",
+        "math",
+        "mime",
+        "net",
+        "os",
+        "path",
+        "plugin",
+        "reflect",
+        "regexp",
+        "runtime",
+        "slices",
+        "sort",
+        "strconv",
+        "strings",
+        "structs",
+        "sync",
+        "syscall",
+        "testing",
+        "text",
+        "time",
+        "unicode",
+        "unique",
+        "unsafe",
+        "weak",
+    ];
+    let folder = function.rfind('/').map_or(0, |slash| slash + 1);
+    let Some(dot) = function[folder..].find('.') else { return false };
+    let package = &function[..folder + dot];
+    let first = package.split('/').next().unwrap_or(package);
+    PACKAGES.contains(&first)
+        && path.rsplit_once('/').is_some_and(|(folder, _)| {
+            folder
+                .strip_suffix(package)
+                .is_some_and(|sources| sources.is_empty() || sources.ends_with("/src/"))
+        })
+}
+
+/// Libraries that the project uses.
+pub(super) fn dependency(path: &str) -> bool {
+    const PARTS: &[&str] = &[
+        "/.cargo/registry/src/",
+        "/.cargo/git/checkouts/",
+        "/registry/src/index.",
+        "/pkg/mod/",
+        "/site-packages/",
+        "/dist-packages/",
+        "/node_modules/",
+        "/usr/lib/",
+        "/usr/share/",
+        "/nix/store/",
+        "/gnu/store/",
+        "/.m2/",
+        "/share/lua/",
+        "/absl/",
+        "abseil-cpp/",
+    ];
+    PARTS.iter().any(|part| path.contains(part))
+        || path.starts_with("node_modules/")
+        || path.starts_with("/lib/")
+}
+
+/// A system library, by the name of its file.
+pub(super) fn library(module: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "libc.so",
+        "libc-",
+        "libc.musl",
+        "libpthread",
+        "libm.so",
+        "libm-",
+        "ld-linux",
+        "ld-2.",
+        "ld-musl",
+        "libstdc++",
+        "libc++",
+        "libgcc_s",
+        "libdl",
+        "librt",
+        "libasan",
+        "libubsan",
+        "libtsan",
+        "liblsan",
+        "libclang_rt",
+        "libart.so",
+        "libutils.so",
+        "linux-gate.so",
+        "linux-vdso.so",
+        "[vdso]",
+        "[C]",
+        "libpython",
+        "libSystem",
+        "libsystem_",
+        "libdyld",
+        "libjvm.",
+        "libobjc",
+        "libdispatch",
+        "libswift",
+        "com.apple.",
+        "CoreFoundation",
+        "AppKit",
+        "UIKit",
+        "SwiftUI",
+        "Foundation",
+        "GraphicsServices",
+        "QuartzCore",
+        "dyld",
+    ];
+    const WINDOWS: &[&str] =
+        &["ntdll", "kernel32", "kernelbase", "ucrtbase", "msvcr", "msvcp", "vcruntime", "clang_rt."];
+    let name = module.rsplit(['/', '\\']).next().unwrap_or(module);
+    let start = |known: &&str| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
+    NAMES.iter().any(|known| name.starts_with(known))
+        || WINDOWS.iter().any(start)
+        || module.to_ascii_lowercase().contains(":\\windows\\")
+        || name.starts_with("python3")
+        || matches!(name, "python" | "node")
+}
+
+/// Whether the name of a file ends with `extension`.
+pub(super) fn extension(path: &str, extension: &str) -> bool {
+    path.strip_suffix(extension).is_some_and(|rest| rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dependency, library, runtime};
+
+    #[test]
+    fn folders_are_whole() {
+        for (path, expect) in [
+            ("../../base/check.cc", true),
+            ("src/database/check.c", false),
+            ("third_party/googletest/src/gtest.cc", true),
+            ("C:/work/vctools/crt/vcstartup/exe.inl", true),
+            ("internal/loader.js", true),
+            ("internal/loader.c", false),
+            ("/builds/asan_malloc_linux.cc", true),
+            ("vg_replace_strmem.c", true),
+            ("native", true),
+            ("native/demo.c", false),
+        ] {
+            assert_eq!(runtime(path), expect, "{path}");
+        }
+        assert!(dependency("third_party/abseil-cpp/absl/types/span.h") && !dependency("src/absl.cc"));
+        assert!(library(r"C:\Windows\System32\KERNEL32.DLL") && library("ntdll") && !library("demo.dll"));
+    }
+}
