@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::heat::Heat;
 use super::job::{self, Said};
-use super::outcome::{ArtifactKind, Ending};
+use super::outcome::{ArtifactKind, Ending, tail};
 use super::target::Target;
-use super::turns::{Turn, Turns};
+use super::turns::{FRESH, Turn, Turns};
 
 /// Rounds in a row that may end without an input beyond the corpus before a job gives up.
 const FRUITLESS: u32 = 50;
@@ -229,10 +229,6 @@ impl Campaign {
         cancel: &CancellationToken,
         events: &mpsc::Sender<CampaignEvent>,
     ) -> Result<Totals, ProcessError> {
-        let directory = |path: &Path| {
-            fs::create_dir_all(path)
-                .map_err(|source| ProcessError::Directory { path: path.to_owned(), source })
-        };
         directory(&self.corpus)?;
         for job in 0..self.jobs {
             directory(&self.place(job))?;
@@ -293,7 +289,7 @@ impl Campaign {
             let next = self.next(&mut lock(shared));
             let Some((turn, patience)) = next else { return Ok(()) };
             let started = Instant::now();
-            let spec = self.spec(&work, left.min(turn.slice), &turn, patience);
+            let spec = self.spec(&work, left.min(turn.slice), &turn, patience)?;
             let mut caught = Vec::new();
             let round = job::run(spec, until + Duration::from_secs(2), cancel, |said| match said {
                 Said::Caught { artifact, log } => {
@@ -314,6 +310,7 @@ impl Campaign {
                 said => listen(&mut lock(shared), job, &said),
             })
             .await?;
+            self.gather(&work);
             for crash in caught {
                 if events.send(crash).await.is_err() {
                     return Ok(());
@@ -385,7 +382,8 @@ impl Campaign {
     }
 
     /// How processes share the campaign. How soon libFuzzer finds a bug is a matter of luck with a long tail, so a campaign is of
-    /// several: of each program every other one has short inputs only, and every fourth keeps inputs for what they compare.
+    /// several: of each program every other one has short inputs only, and every fourth keeps inputs for what they compare. Those
+    /// of the fast program that have short ones begin with nothing, for among few inputs it is soon the turn of each.
     fn turns(&self) -> Turns {
         let turns = Turns::new(self.budget, self.executions.filter(|_| !self.replay));
         let whole = self.replay || self.target.flags.is_variable();
@@ -394,7 +392,9 @@ impl Campaign {
 
     /// The next process, and the seconds that one of its inputs may take; `None` when all executions are done.
     fn next(&self, shared: &mut Shared) -> Option<(Turn, u64)> {
-        let turn = shared.turns.next(self.jobs)?;
+        let mut turn = shared.turns.next(self.jobs)?;
+        // With nothing at hand a bug that is easy to find is found again first.
+        turn.fresh &= shared.heat.is_cool();
         self.arrange(&mut shared.heat, turn.own.is_multiple_of(2));
         Some((turn, shared.patience))
     }
@@ -408,7 +408,7 @@ impl Campaign {
         }
     }
 
-    fn spec(&self, work: &Path, left: Duration, turn: &Turn, patience: u64) -> Spec {
+    fn spec(&self, work: &Path, left: Duration, turn: &Turn, patience: u64) -> Result<Spec, ProcessError> {
         let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
         let mut flags: Vec<OsString> = vec![
             format!("-artifact_prefix={}/", work.display()).into(),
@@ -442,15 +442,31 @@ impl Campaign {
             flags.push(format!("-dict={}", dictionary.display()).into());
             readable.push(dictionary);
         }
+        let target = self.native.as_ref().filter(|_| turn.native).unwrap_or(&self.target);
+        if turn.fresh {
+            let fresh = work.join(FRESH);
+            flags.push(fresh.clone().into());
+            directory(&fresh)?;
+            return Ok(readable.into_iter().fold(target.spec(work, false, &flags), Spec::read));
+        }
         flags.push(self.corpus.clone().into());
         let only = turn.native.then(|| self.native_only());
         for seeds in self.seeds.iter().chain(&only).filter(|seeds| seeds.is_dir()) {
             flags.push(seeds.into());
             readable.push(seeds);
         }
-        let target = self.native.as_ref().filter(|_| turn.native).unwrap_or(&self.target);
         let spec = target.spec(work, false, &flags).write(&self.corpus);
-        readable.into_iter().fold(spec, Spec::read)
+        Ok(readable.into_iter().fold(spec, Spec::read))
+    }
+
+    /// Puts what a process found by itself into the corpus, but what was taken out of it.
+    fn gather(&self, work: &Path) {
+        let only = self.native_only();
+        for entry in fs::read_dir(work.join(FRESH)).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let into = if only.join(&name).exists() { &only } else { &self.corpus };
+            let _ = fs::rename(entry.path(), into.join(name));
+        }
     }
 
     /// Inputs that the build without a sanitizer survives and the target does not.
@@ -500,6 +516,10 @@ impl Shared {
         }
         !turn.native
     }
+}
+
+fn directory(path: &Path) -> Result<(), ProcessError> {
+    fs::create_dir_all(path).map_err(|source| ProcessError::Directory { path: path.to_owned(), source })
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
@@ -576,10 +596,4 @@ fn reload(jobs: usize, corpus: &Path) -> usize {
         return 0;
     }
     1 + fs::read_dir(corpus).map_or(0, Iterator::count) / 5000
-}
-
-/// The last lines of a log, for an error message.
-pub(crate) fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(3)..].join(" | ")
 }

@@ -60,6 +60,11 @@ impl Heat {
         }
     }
 
+    /// Whether the last process ended without a crash, or with a new one.
+    pub(super) fn is_cool(&self) -> bool {
+        self.in_a_row == 0
+    }
+
     /// Notes a process that ended without a crash.
     pub(super) fn cool(&mut self) {
         self.in_a_row = 0;
@@ -175,7 +180,9 @@ mod tests {
             heat.arrange(&corpus, &aside, true).expect("moved");
             assert_eq!((heat.left_out, names(&corpus).as_str()), (2, expect));
         }
+        assert!(!heat.is_cool());
         heat.cool();
+        assert!(heat.is_cool());
         heat.arrange(&corpus, &aside, true).expect("moved");
         assert_eq!((heat.left_out, names(&corpus).as_str()), (1, "name-cold name-new"));
     }

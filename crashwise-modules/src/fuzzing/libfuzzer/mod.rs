@@ -17,7 +17,6 @@ mod status;
 mod target;
 mod turns;
 
-pub(super) use campaign::tail;
 pub use campaign::{Campaign, CampaignEvent, Progress, Totals};
 #[cfg(all(test, feature = "in-process"))]
 pub(super) use left::left_behind;
@@ -25,6 +24,7 @@ pub(super) use left::left_behind;
 pub(super) use left::{CAUGHT, HEADER, LONGEST, MAILBOX};
 pub use merge::Merge;
 pub(super) use nesting::Nesting;
+pub(super) use outcome::tail;
 pub use outcome::{ArtifactKind, Ending};
 pub use replay::{Replay, Replayed};
 pub use status::{FinalStats, Status, StatusEvent, StatusLine};

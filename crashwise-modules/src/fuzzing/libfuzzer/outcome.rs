@@ -92,6 +92,12 @@ fn reported(log: &str) -> bool {
         .any(|line| line.contains("==ERROR: ") || line.contains("== ERROR: ") || line.contains("Sanitizer: "))
 }
 
+/// The last lines of a log, for an error message.
+pub(crate) fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join(" | ")
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

@@ -7,6 +7,9 @@ const SLICE: (Duration, u32) = (Duration::from_secs(6), 6);
 /// The shortest campaign in which both programs have a turn.
 const LEAST: Duration = Duration::from_secs(4);
 
+/// The corpus of a process that begins without that of the campaign, below where it works.
+pub(super) const FRESH: &str = "fresh";
+
 /// One process of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
@@ -18,6 +21,8 @@ pub(super) struct Turn {
     pub(super) native: bool,
     /// How long it may fuzz.
     pub(super) slice: Duration,
+    /// Whether it begins without the corpus.
+    pub(super) fresh: bool,
     /// Executions that are left to it, if they are limited.
     pub(super) runs: Option<u64>,
 }
@@ -67,7 +72,9 @@ impl Turns {
         }
         self.spent[program] += self.slice;
         self.begun[program] += 1;
-        Some(Turn { number: self.begun(), own: self.begun[program], native, slice: self.slice, runs })
+        let own = self.begun[program];
+        let fresh = native && own.is_multiple_of(2);
+        Some(Turn { number: self.begun(), own, native, slice: self.slice, fresh, runs })
     }
 
     /// Notes how long a process took, and what it executed.
@@ -130,6 +137,7 @@ mod tests {
         let running = [(); 3].map(|()| turns.next(3).expect("time"));
         assert_eq!(running.map(|turn| turn.native), [true, false, true], "jobs are split");
         assert_eq!(running.map(|turn| (turn.number, turn.own)), [(1, 1), (2, 1), (3, 2)]);
+        assert_eq!(running.map(|turn| turn.fresh), [false, false, true]);
         for (both, budget, slice) in [(true, 60, 10), (true, 8, 4), (false, 8, 6), (false, 3, 3)] {
             assert_eq!(Turns::new(SECOND * budget, None).sliced(both).slice, SECOND * slice, "{budget}");
         }
