@@ -42,7 +42,7 @@ fn main() {
         ["--compare", order] => compare(order),
         ["--judge", database, lock] => judge(Path::new(database), Path::new(lock)),
         _ => {
-            println!("name what to measure, see the head of this file")
+            println!("name what to measure, see the head of this file");
         }
     }
 }
