@@ -1,5 +1,6 @@
 //! Which lines a corpus reaches: a build that counts them runs it once, and LLVM's tools make lcov and HTML of the counts.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,38 +62,10 @@ impl Reached {
     }
 }
 
-/// What can be used for coverage reports of one compiler: name, and what is there or what is missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CoverageSupport {
-    /// Whose reports: `coverage of Rust` or `coverage of C`.
-    pub name: &'static str,
-    /// Whether the tools are there.
-    pub available: bool,
-    /// Which they are, or what to do.
-    pub detail: String,
-}
-
-/// Looks for the tools of coverage reports, and whether they read what the compilers here write.
-pub async fn coverage_support() -> Vec<CoverageSupport> {
-    let cancel = CancellationToken::new();
-    let mut found = Vec::new();
-    for (name, compiler) in [("coverage of Rust", "rustc"), ("coverage of C", "clang")] {
-        if find_tool(compiler).is_err() {
-            continue;
-        }
-        let tools = match compiler {
-            "rustc" => rust_tools(None, &cancel).await,
-            _ => clang_tools(&cancel).await,
-        };
-        let available = tools.is_ok();
-        let detail = match tools {
-            Ok(tools) => format!("{} (LLVM {})", tools.cov.display(), tools.major),
-            Err(error) => error_chain(&error),
-        };
-        found.push(CoverageSupport { name, available, detail });
+impl fmt::Display for CoverageTools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (LLVM {})", self.cov.display(), self.major)
     }
-    found
 }
 
 /// The tools that read what `rustc`, by its directory of libraries if that is known, writes.

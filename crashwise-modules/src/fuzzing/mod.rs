@@ -41,6 +41,8 @@ mod libfuzzer_fuzzer;
 mod regression_fuzzer;
 #[cfg(target_os = "linux")]
 mod session;
+#[cfg(target_os = "linux")]
+mod support;
 
 #[cfg(target_os = "linux")]
 pub use afl_fuzzer::{AflFuzzer, AflFuzzerConfig, CSanitizer};
@@ -52,8 +54,6 @@ pub use cargo::Sanitizer;
 pub use cargo_fuzzer::{CargoFuzzer, CargoFuzzerConfig};
 #[cfg(target_os = "linux")]
 pub use config::Confinement;
-#[cfg(target_os = "linux")]
-pub use coverage::{CoverageSupport, coverage_support};
 #[cfg(all(target_os = "linux", feature = "in-process"))]
 pub use in_process::{
     CoverageGuided, Engine, EngineOptions, EngineStatus, FuzzConfig, FuzzModule, Observation,
@@ -62,6 +62,8 @@ pub use in_process::{
 pub use libfuzzer_fuzzer::{LibfuzzerFuzzer, LibfuzzerFuzzerConfig};
 #[cfg(target_os = "linux")]
 pub use regression_fuzzer::{RegressionFuzzer, RegressionFuzzerConfig};
+#[cfg(target_os = "linux")]
+pub use support::{Support, support};
 
 /// The modules of this family, for a registry. What they learn is forgotten at the end of each run.
 ///

@@ -62,7 +62,7 @@ pub(super) fn run(command: &DoctorCommand, globals: &Globals, terminal: &Termina
         places: [vec![temporary_folder()], cache()].concat(),
         protection: protection(),
         workflows: known.iter().map(|known| need(known, &catalogue, &tools)).collect(),
-        tools: tools.into_values().chain(coverage(&known)?).collect(),
+        tools: tools.into_values().chain(support(&known)?).collect(),
     };
     terminal.print(|out| {
         if command.json { explain::json(out, &diagnosis) } else { show(out, &diagnosis, terminal.width()) }
@@ -169,15 +169,13 @@ pub(super) fn lacking(catalogue: &Catalogue) -> Vec<String> {
     tools.filter(|tool| !tool.available).map(|tool| tool.name).collect()
 }
 
-/// The tools of coverage reports, where a workflow makes some.
+/// What the fuzzers among the workflows make use of where it is there.
 #[cfg(target_os = "linux")]
-fn coverage(known: &[&Known]) -> Result<Vec<Check>, Failure> {
-    let makes = |known: &&Known| known.metadata.parameters.pointer("/properties/coverage").is_some();
-    if !known.iter().any(makes) {
-        return Ok(Vec::new());
-    }
-    let found = super::run::runtime()?.block_on(crashwise_modules::fuzzing::coverage_support());
-    let check = |it: crashwise_modules::fuzzing::CoverageSupport| Check {
+fn support(known: &[&Known]) -> Result<Vec<Check>, Failure> {
+    let modules: BTreeSet<String> = known.iter().flat_map(|known| modules(known)).collect();
+    let names: Vec<&str> = modules.iter().map(String::as_str).collect();
+    let found = super::run::runtime()?.block_on(crashwise_modules::fuzzing::support(&names));
+    let check = |it: crashwise_modules::fuzzing::Support| Check {
         name: it.name.into(),
         available: it.available,
         detail: it.detail,
@@ -186,7 +184,7 @@ fn coverage(known: &[&Known]) -> Result<Vec<Check>, Failure> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn coverage(_: &[&Known]) -> Result<Vec<Check>, Failure> {
+fn support(_: &[&Known]) -> Result<Vec<Check>, Failure> {
     Ok(Vec::new())
 }
 
