@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the room that is left is asked for, which costs a microsecond.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often at least and at most the room that is left is asked for.
+const LOOK: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// Bytes that are not written in less than a second.
+const QUICK: u64 = 4 << 30;
 /// How often the files are looked through, even if nothing seems to have been written.
 const SURELY: Duration = Duration::from_secs(5);
 
@@ -26,7 +28,7 @@ pub(super) async fn grown_past(roots: Vec<PathBuf>, limit: u64) {
     let before: u64 = measure().await.unwrap_or(0);
     let (mut took, mut left) = (at.elapsed(), limit);
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(look(left)).await;
         let now = space();
         let lost = then.iter().zip(&now).any(|(then, now)| then.saturating_sub(*now) >= left / 2);
         // A corpus of many files takes long to look through, which must not cost more than a hundredth of a core.
@@ -45,6 +47,11 @@ pub(super) async fn grown_past(roots: Vec<PathBuf>, limit: u64) {
             left = limit - grown;
         }
     }
+}
+
+/// When to look again if there may be `left` bytes more.
+fn look(left: u64) -> Duration {
+    Duration::from_millis(left / (QUICK / 1000)).clamp(LOOK[0], LOOK[1])
 }
 
 /// Bytes that the file system of `path` has left.

@@ -74,6 +74,13 @@ impl Running {
         supervisor::signal_group(self.supervisor, libc::SIGINT);
     }
 
+    /// Asks it to end after what it is at (`SIGUSR1` to its process group, which libFuzzer takes so), and returns at once: how a
+    /// program ends that does not know the signal.
+    pub fn wind_down(&self) -> Status {
+        supervisor::signal_group(self.supervisor, libc::SIGUSR1);
+        Status::Signal(libc::SIGUSR1)
+    }
+
     /// What is enforced on it.
     pub fn enforcement(&self) -> &Enforcement {
         &self.enforcement

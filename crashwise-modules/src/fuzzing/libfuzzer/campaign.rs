@@ -18,10 +18,13 @@ use super::heat::Heat;
 use super::job::{self, Said};
 use super::outcome::{ArtifactKind, Ending, tail};
 use super::target::Target;
+use super::ticks::Ticks;
 use super::turns::{FRESH, Turn, Turns};
 
 /// Rounds in a row that may end without an input beyond the corpus before a job gives up.
 const FRUITLESS: u32 = 50;
+/// The shortest time that a process gets.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// Bytes of the inputs of every other process.
 const SHORT: u64 = 64;
 /// Flags of the in-process engine for [`Campaign::small_stack`].
@@ -248,11 +251,11 @@ impl Campaign {
             result.into_iter().collect::<Result<Vec<()>, _>>()
         };
         let ticks = async {
-            let mut before = (0, begin);
+            let (mut before, mut ticks) = ((0, begin), Ticks::new(self.every));
             loop {
                 tokio::select! {
                     () = ended.cancelled() => break,
-                    () = tokio::time::sleep(self.every) => {}
+                    () = ticks.tick() => {}
                 }
                 let progress = reckoned(&mut lock(&shared), begin, &mut before, &self.corpus);
                 // A slow listener loses ticks, not crashes.
@@ -288,10 +291,12 @@ impl Campaign {
             }
             let next = self.next(&mut lock(shared));
             let Some((turn, patience)) = next else { return Ok(()) };
-            let started = Instant::now();
-            let spec = self.spec(&work, left.min(turn.slice), &turn, patience)?;
+            let (started, slice) = (Instant::now(), left.min(turn.slice));
+            let ends = job::is_told(&self.target, self.replay).then(|| started + slice.max(SHORTEST));
+            let spec = self.spec(&work, slice, &turn, patience)?;
             let mut caught = Vec::new();
-            let round = job::run(spec, until + Duration::from_secs(2), cancel, |said| match said {
+            let time = (ends, until + Duration::from_secs(2));
+            let round = job::run(spec, time, cancel, |said| match said {
                 Said::Caught { artifact, log } => {
                     let mut shared = lock(shared);
                     shared.progress.crashes += 1;
@@ -326,7 +331,8 @@ impl Campaign {
                 Ending::Done if self.replay && round.executions > 0 => return Ok(()),
                 Ending::Done => {
                     lock(shared).heat.cool();
-                    (round.executions == 0).then(|| "the target executed nothing".to_owned())
+                    let idle = round.executions == 0 && !round.wound_down;
+                    idle.then(|| "the target executed nothing".to_owned())
                 }
                 Ending::Stopped => return Ok(()),
                 Ending::Unusable => {
@@ -409,13 +415,15 @@ impl Campaign {
     }
 
     fn spec(&self, work: &Path, left: Duration, turn: &Turn, patience: u64) -> Result<Spec, ProcessError> {
-        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
         let mut flags: Vec<OsString> = vec![
             format!("-artifact_prefix={}/", work.display()).into(),
             "-print_final_stats=1".into(),
-            format!("-max_total_time={seconds}").into(),
-            format!("-reload={}", reload(self.jobs, &self.corpus)).into(),
+            format!("-reload={}", job::reload(self.jobs, &self.corpus)).into(),
         ];
+        if !job::is_told(&self.target, self.replay) {
+            let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+            flags.push(format!("-max_total_time={seconds}").into());
+        }
         if self.replay {
             flags.push("-runs=0".into());
         } else if let Some(runs) = turn.runs {
@@ -587,13 +595,4 @@ fn reckoned(shared: &mut Shared, begin: Instant, before: &mut (u64, Instant), co
         shared.counted = Some((now, changed));
     }
     shared.progress
-}
-
-/// After how many seconds a process looks for what others found, which takes a look at each file: none alone, and the more
-/// seldom the more there are.
-fn reload(jobs: usize, corpus: &Path) -> usize {
-    if jobs == 1 {
-        return 0;
-    }
-    1 + fs::read_dir(corpus).map_or(0, Iterator::count) / 5000
 }

@@ -1,6 +1,7 @@
 //! One process of a campaign, from its start to its end.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crashwise_core::process::{Exit, ProcessError, Spec};
@@ -10,11 +11,16 @@ use tokio_util::sync::CancellationToken;
 use super::left::CAUGHT;
 use super::outcome::{ArtifactKind, Ending};
 use super::status::{FinalStats, Status, StatusEvent, StatusLine};
+use super::target::{FlagsBy, Target};
 
 /// The longest log of a crash that the process survived, in bytes.
 const LONGEST_LOG: usize = 64 << 10;
 /// How long a process may take to end when asked to.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// Seconds after which a process looks for what others found, if there are none: with 0 libFuzzer reads the clock once more
+/// for each few inputs.
+const NEVER: usize = 365 * 24 * 3600;
 
 /// What one process did.
 #[derive(Debug)]
@@ -25,6 +31,8 @@ pub(super) struct Round {
     pub(super) executions: u64,
     /// Whether it had read its corpus.
     pub(super) fuzzed: bool,
+    /// Whether its time was up.
+    pub(super) wound_down: bool,
 }
 
 /// Something that a process said while it ran.
@@ -39,16 +47,18 @@ pub(super) enum Said {
     },
 }
 
-/// Runs one process until it ends, `until` passes, or `cancel` is cancelled. It is first asked to stop, then killed.
+/// Runs one process until it ends, its `time` is up, or `cancel` is cancelled. It is first asked to stop, then killed.
+///
+/// `time` is when it is to end between two inputs, if it does not see to that itself, and when it must.
 pub(super) async fn run(
     spec: Spec,
-    until: Instant,
+    (mut ends, until): (Option<Instant>, Instant),
     cancel: &CancellationToken,
     mut listen: impl FnMut(Said),
 ) -> Result<Round, ProcessError> {
     let kill = CancellationToken::new();
     let mut running = spec.start(&kill).await?;
-    let mut stopping = false;
+    let (mut stopping, mut unheard) = (false, None);
     let mut limit = until;
     let mut finals = FinalStats::default();
     let (mut executions, mut began, mut fuzzed, mut artifact) = (0, false, false, None);
@@ -61,6 +71,11 @@ pub(super) async fn run(
                 stopping = true;
                 limit = Instant::now() + GRACE;
                 running.interrupt();
+                continue;
+            }
+            () = tokio::time::sleep_until(ends.unwrap_or(limit)), if ends.is_some() => {
+                ends = None;
+                unheard = Some(running.wind_down());
                 continue;
             }
             () = tokio::time::sleep_until(limit) => {
@@ -110,7 +125,9 @@ pub(super) async fn run(
     }
     let exit = running.finish().await;
     let mut ending = Ending::of(&exit, began, artifact.is_some());
-    if stopping && artifact.is_none() && matches!(ending, Ending::Crashed | Ending::Unusable) {
+    if artifact.is_none() && unheard == Some(exit.status) {
+        ending = Ending::Done;
+    } else if stopping && artifact.is_none() && matches!(ending, Ending::Crashed | Ending::Unusable) {
         // Death by our own signal, perhaps before it began.
         ending = Ending::Stopped;
     }
@@ -120,5 +137,21 @@ pub(super) async fn run(
         artifact,
         executions: finals.executions.unwrap_or(executions).max(executions),
         fuzzed,
+        wound_down: unheard.is_some(),
     })
+}
+
+/// After how many seconds a process looks for what others found, which takes a look at each file: none alone, and the more
+/// seldom the more there are.
+pub(super) fn reload(jobs: usize, corpus: &Path) -> usize {
+    if jobs == 1 {
+        return NEVER;
+    }
+    1 + fs::read_dir(corpus).map_or(0, Iterator::count) / 5000
+}
+
+/// Whether processes are told when their time is up. One that sees to it itself reads the clock for each few inputs, which takes
+/// a fiftieth of the time of a quick target.
+pub(super) fn is_told(target: &Target, replay: bool) -> bool {
+    !replay && target.flags == FlagsBy::Arguments
 }

@@ -15,6 +15,7 @@ mod outcome;
 mod replay;
 mod status;
 mod target;
+mod ticks;
 mod turns;
 
 pub use campaign::{Campaign, CampaignEvent, Progress, Totals};

@@ -127,11 +127,15 @@ async fn a_campaign_goes_on_after_each_crash() {
 
 #[tokio::test]
 async fn a_campaign_ends_when_its_time_is_up() {
-    let bench = bench("trap 'exit 0' INT; while :; do sleep 0.05; done");
-    let campaign = bench.campaign().with_budget(Duration::from_secs(3));
-    let (totals, crashes, _) = run(&campaign, &CancellationToken::new()).await;
-    assert!(totals.last.elapsed >= Duration::from_secs(3) && totals.cut_short.is_none(), "{totals:?}");
-    assert_eq!((totals.rounds, crashes.len()), (1, 0));
+    // One listens as libFuzzer does, one does not know the signal.
+    let listens = "trap 'echo \"stat::number_of_executed_units: 1500\" >&2; exit 0' USR1; ";
+    for (begin, executions) in [(listens, 1500), ("", 1000)] {
+        let bench = bench(&format!("{begin}while :; do sleep 0.05; done"));
+        let campaign = bench.campaign().with_budget(Duration::from_secs(2));
+        let (totals, crashes, _) = run(&campaign, &CancellationToken::new()).await;
+        assert!(totals.last.elapsed >= Duration::from_secs(2) && totals.cut_short.is_none(), "{totals:?}");
+        assert_eq!((totals.rounds, totals.last.executions, crashes.len()), (1, executions, 0), "{begin}");
+    }
 }
 
 #[tokio::test]
