@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cargo;
-use super::config::{Options, fuzzer_config, fuzzer_module};
+use super::config::{Confinement, Options, fuzzer_config, fuzzer_module};
 use super::libfuzzer::{FlagsBy, Target};
 use super::session::{self, Ready, module_error};
 
@@ -70,7 +70,8 @@ impl Module for AflFuzzer {
         let root = &session::root(cx);
         let ready = if config.command.is_empty() {
             cargo::require("afl-clang-fast")?;
-            config.build(cx, root, work.path()).await?
+            let groups = config.groups(cx, root).await?;
+            config.build(cx, root, groups, work.path()).await?
         } else {
             vec![config.program(root)?]
         };
@@ -104,25 +105,33 @@ impl AflFuzzerConfig {
         })
     }
 
-    async fn build(&self, cx: &ModuleContext, root: &Path, work: &Path) -> Result<Vec<Ready>, ModuleError> {
-        let groups: Vec<Vec<PathBuf>> = if self.sources.is_empty() {
-            let found = cx.blocking(|cx| find(&session::root(cx))).await;
-            found.into_iter().map(|path| vec![path]).collect()
-        } else {
+    /// The source files of each target.
+    async fn groups(&self, cx: &ModuleContext, root: &Path) -> Result<Vec<Vec<PathBuf>>, ModuleError> {
+        if !self.sources.is_empty() {
             let named = self.sources.iter().map(|name| inside(root, name, "sources"));
-            vec![named.collect::<Result<Vec<_>, _>>()?]
-        };
-        if groups.is_empty() {
+            return Ok(vec![named.collect::<Result<_, _>>()?]);
+        }
+        let found = cx.blocking(|cx| find(&session::root(cx))).await;
+        if found.is_empty() {
             return Err(ModuleError::Config(
                 "the workspace has no targets for AFL++: expected a C or C++ file with an LLVMFuzzerTestOneInput, or \
                  `sources` or `command`"
                     .into(),
             ));
         }
+        Ok(found.into_iter().map(|path| vec![path]).collect())
+    }
+
+    async fn build(
+        &self,
+        cx: &ModuleContext,
+        root: &Path,
+        groups: Vec<Vec<PathBuf>>,
+        work: &Path,
+    ) -> Result<Vec<Ready>, ModuleError> {
         let (mut ready, mut failed) = (Vec::new(), Vec::new());
         for group in groups {
-            let relative = group[0].strip_prefix(root).unwrap_or(&group[0]).with_extension("");
-            let name = relative.to_string_lossy().replace('/', "_");
+            let (name, relative) = named(root, &group[0]);
             match self.compile(cx, root, &group, &work.join("build").join(&name)).await? {
                 Ok((program, command, driver)) => {
                     let beside = group[0].parent().unwrap_or(root);
@@ -206,7 +215,33 @@ impl AflFuzzerConfig {
     }
 }
 
-fn inside(root: &Path, name: &str, what: &str) -> Result<PathBuf, ModuleError> {
+/// The name of the target of a source file, and the file's path in the workspace without its ending.
+fn named(root: &Path, source: &Path) -> (String, PathBuf) {
+    let relative = source.strip_prefix(root).unwrap_or(source).with_extension("");
+    (relative.to_string_lossy().replace('/', "_"), relative)
+}
+
+/// The harnesses of the workspace, by the names of their targets.
+pub(super) async fn harnesses(cx: &ModuleContext) -> Vec<(String, PathBuf)> {
+    let root = session::root(cx);
+    let found = cx.blocking(|cx| find(&session::root(cx))).await;
+    found.into_iter().map(|path| (named(&root, &path).0, path)).collect()
+}
+
+/// Builds targets of one source file each.
+pub(super) async fn prepare(
+    cx: &ModuleContext,
+    sources: Vec<PathBuf>,
+    sandbox: Confinement,
+    work: &Path,
+) -> Result<Vec<Ready>, ModuleError> {
+    cargo::require("afl-clang-fast")?;
+    let config = AflFuzzerConfig { sandbox, ..AflFuzzerConfig::default() };
+    let groups = sources.into_iter().map(|path| vec![path]).collect();
+    config.build(cx, &session::root(cx), groups, work).await
+}
+
+pub(super) fn inside(root: &Path, name: &str, what: &str) -> Result<PathBuf, ModuleError> {
     let path =
         RelPath::new(name).map_err(|error| ModuleError::Config(format!("{what}: {error}")))?.in_root(root);
     let inside =
@@ -214,8 +249,14 @@ fn inside(root: &Path, name: &str, what: &str) -> Result<PathBuf, ModuleError> {
     if inside && path.is_file() {
         Ok(path)
     } else {
-        Err(ModuleError::Config(format!("{what}: there is no file {name:?} in the workspace")))
+        let near = session::did_you_mean(name, root, &find(root));
+        Err(ModuleError::Config(format!("{what}: there is no file {name:?} in the workspace{near}")))
     }
+}
+
+pub(super) fn is_source(name: &str) -> bool {
+    let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ["c", "cc", "cpp", "cxx"].contains(&ending))
 }
 
 fn is_harness(path: &Path) -> bool {
@@ -236,13 +277,9 @@ fn find(root: &Path) -> Vec<PathBuf> {
             }
             let path = entry.path();
             let Ok(data) = entry.metadata() else { continue };
-            let is_code = || {
-                let ending = path.extension().and_then(|ending| ending.to_str());
-                ending.is_some_and(|ending| ["c", "cc", "cpp", "cxx"].contains(&ending))
-            };
             if data.is_dir() && depth < 4 && entry.file_name() != ".git" {
                 pending.push((path, depth + 1));
-            } else if data.is_file() && is_code() && is_harness(&path) {
+            } else if data.is_file() && is_source(&path.to_string_lossy()) && is_harness(&path) {
                 found.push(path);
             }
         }

@@ -114,6 +114,17 @@ impl<'a> Kept<'a> {
         }
     }
 
+    /// Whether neither an input nor a crash is kept.
+    pub(super) async fn is_empty(&self) -> bool {
+        let Some(corpus) = &self.corpus else { return true };
+        let mut corpus = corpus.lock().await;
+        let none = async { Ok(corpus.count().await?.inputs == 0 && corpus.crashes().await?.is_empty()) };
+        none.await.unwrap_or_else(|error| {
+            self.failed("reading it", &error);
+            true
+        })
+    }
+
     /// The known crashes with their inputs, sorted.
     pub(super) async fn crashes(&self) -> Vec<(KnownCrash, About, Option<Vec<u8>>)> {
         let Some(corpus) = &self.corpus else { return Vec::new() };

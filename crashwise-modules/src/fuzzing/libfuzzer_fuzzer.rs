@@ -129,7 +129,8 @@ fn named(root: &Path, name: &str) -> Result<PathBuf, ModuleError> {
     if inside && path.is_file() {
         Ok(path)
     } else {
-        Err(ModuleError::Config(format!("targets: there is no program {name:?} in the workspace")))
+        let near = session::did_you_mean(name, root, &find(root));
+        Err(ModuleError::Config(format!("targets: there is no program {name:?} in the workspace{near}")))
     }
 }
 

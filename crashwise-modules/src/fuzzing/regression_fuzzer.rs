@@ -10,18 +10,19 @@ use super::cargo::{self, Sanitizer};
 use super::config::{Options, fuzzer_config, fuzzer_module};
 use super::corpora::Kept;
 use super::session::{self, Ready};
-use super::{atheris_fuzzer, cargo_fuzzer, libfuzzer_fuzzer};
+use super::{afl_fuzzer, atheris_fuzzer, cargo_fuzzer, libfuzzer_fuzzer};
 
 fuzzer_module! {
-    /// Replays corpora and known crashes of cargo-fuzz projects, libFuzzer programs and atheris scripts, and makes no new
-    /// inputs: a finding for each crash that still happens, and the names of those that do not.
+    /// Replays corpora and known crashes of cargo-fuzz projects, libFuzzer programs, atheris scripts and harnesses for AFL++, and
+    /// makes no new inputs: a finding for each crash that still happens, and the names of those that do not.
     RegressionFuzzer
 }
 
 fuzzer_config! {
     /// Configuration of [`RegressionFuzzer`].
     pub struct RegressionFuzzerConfig, 600 seconds {
-        /// Targets to replay: names in a cargo-fuzz project, programs and scripts; all that are found if none is named.
+        /// Targets to replay: names in a cargo-fuzz project, programs, scripts, and C or C++ files with a harness for AFL++; all
+        /// that are found if none is named, harnesses if something is kept of them.
         pub targets: Vec<String> = Vec::new(),
         /// What watches targets that are built.
         pub sanitizer: Sanitizer = Sanitizer::Address,
@@ -51,7 +52,7 @@ impl Module for RegressionFuzzer {
             minimise_corpus: config.minimise_corpus,
             ..config.options(self.store.as_ref())
         };
-        let (mut rust, mut programs, mut scripts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rust, mut programs, mut scripts, mut sources) = (vec![], vec![], vec![], vec![]);
         let project = cargo::find(&session::root(cx));
         let known = project.as_ref().map_or(&[][..], |project| &project.targets);
         for name in &config.targets {
@@ -59,6 +60,8 @@ impl Module for RegressionFuzzer {
                 rust.push(name.clone());
             } else if name.to_ascii_lowercase().ends_with(".py") {
                 scripts.push(name.clone());
+            } else if afl_fuzzer::is_source(name) {
+                sources.push(afl_fuzzer::inside(&session::root(cx), name, "targets")?);
             } else if let Some(near) = nearest(name, known.iter().map(String::as_str)) {
                 let text = format!("targets: there is no fuzz target {name:?}, did you mean {near:?}?");
                 return Err(ModuleError::Config(text));
@@ -86,10 +89,22 @@ impl Module for RegressionFuzzer {
         if all || !scripts.is_empty() {
             ready.extend(here(atheris_fuzzer::prepare(cx, &scripts).await, all)?);
         }
+        if all {
+            for (name, path) in afl_fuzzer::harnesses(cx).await {
+                // A program built of the same file has the same name, and the same corpus.
+                let other = ready.iter().any(|ready| ready.target.name == name);
+                if !other && !Kept::of(cx, &options, &name).is_empty().await {
+                    sources.push(path);
+                }
+            }
+        }
+        if !sources.is_empty() {
+            ready.extend(afl_fuzzer::prepare(cx, sources, config.sandbox, work.path()).await?);
+        }
         if ready.is_empty() && !cx.is_cancelled() {
             return Err(ModuleError::Config(
                 "the workspace has no fuzz targets: expected a cargo-fuzz project, executables built with \
-                 -fsanitize=fuzzer, or Python scripts with a TestOneInput"
+                 -fsanitize=fuzzer, Python scripts with a TestOneInput, or harnesses in C of which AFL++ has found something"
                     .into(),
             ));
         }

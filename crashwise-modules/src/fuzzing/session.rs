@@ -11,7 +11,7 @@ use std::time::Duration;
 use crashwise_core::process::ProcessError;
 use crashwise_core::{
     CancellationToken, Gap, GapReason, ModuleContext, ModuleError, RelPath, Stats, Summary, TemporaryFolder,
-    ToolMissing, read_regular,
+    ToolMissing, nearest, read_regular,
 };
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -361,7 +361,7 @@ impl Session<'_> {
             jobs: campaign.jobs,
             seed: campaign.seed,
         };
-        afl.run(cancel, events).await
+        if self.options.replay { afl.replay(cancel, events).await } else { afl.run(cancel, events).await }
     }
 
     /// How much of `left` is for recursion without bound in a target that does not look for it itself.
@@ -518,6 +518,13 @@ pub(super) fn root(cx: &ModuleContext) -> PathBuf {
 /// `path` as a place in the workspace, if it is a file there.
 pub(super) fn place(cx: &ModuleContext, path: &Path) -> Option<RelPath> {
     RelPath::below(&root(cx), path).ok().filter(|_| path.is_file())
+}
+
+/// `, did you mean "parse.c"?`, if one of the files is named nearly so.
+pub(super) fn did_you_mean(name: &str, root: &Path, files: &[PathBuf]) -> String {
+    let files: Vec<RelPath> = files.iter().filter_map(|path| RelPath::below(root, path).ok()).collect();
+    nearest(name, files.iter().map(RelPath::as_str))
+        .map_or(String::new(), |near| format!(", did you mean {near:?}?"))
 }
 
 /// A folder to work in, which goes away with it.

@@ -1,5 +1,6 @@
 //! The modules over trees that need no compiler: what is wrong is said, and nothing run is never a clean result.
 
+use crashwise_core::process::Spec;
 use crashwise_core::testing::{ModuleTest, ModuleTestResult};
 use crashwise_core::{CancellationToken, CoverageStatus, ModuleError, Stats};
 use serde_json::json;
@@ -225,9 +226,12 @@ const HARNESS: &str = "#include <stddef.h>\n#include <stdint.h>\n#include <stdli
 
 #[tokio::test]
 async fn afl_finds_what_is_there_or_is_missed() {
-    let config =
-        json!({"timeout_seconds": 8, "minimise_seconds": 5, "jobs": 2, "seed": 1, "sandbox": "limits"});
-    let result = ModuleTest::new(AflFuzzer::new()).file("harness.c", HARNESS).config(config).run().await;
+    let config = json!({
+        "timeout_seconds": 8, "minimise_seconds": 5, "jobs": 2, "seed": 1, "sandbox": "limits", "project": "demo",
+    });
+    let store = Store::memory();
+    let fuzzer = AflFuzzer::new().with_store(store.clone());
+    let result = ModuleTest::new(fuzzer).file("harness.c", HARNESS).config(config).run().await;
     let installed = ["afl-fuzz", "afl-clang-fast"]
         .map(|tool| crashwise_core::process::find_tool(tool).is_ok())
         .into_iter()
@@ -250,6 +254,51 @@ async fn afl_finds_what_is_there_or_is_missed() {
         panic!("no statistics: {:?}", result.stats);
     };
     assert!(*executions > 1000 && details.contains_key("stability"), "{executions} {details:?}");
+
+    // What was kept is replayed, also when it is mended.
+    let replay = async |text: &str| {
+        let config = json!({"timeout_seconds": 100, "sandbox": "limits", "project": "demo"});
+        let fuzzer = RegressionFuzzer::new().with_store(store.clone());
+        ModuleTest::new(fuzzer).file("harness.c", text).config(config).run().await.expect("runs")
+    };
+    let still = replay(HARNESS).await;
+    assert_eq!(still.places(), result.places());
+    let value = |name: &str| still.summary.values[name].as_u64().expect("a number");
+    assert_eq!((value("known_crashes"), value("total_executions")), (1, value("corpus_size") + 1));
+    assert!(value("corpus_size") > 0);
+    let mended = replay(&HARNESS.replace("size + (data[1] == '!')", "size - 1")).await;
+    assert!(mended.findings.is_empty(), "{:?}", mended.places());
+    assert_eq!(
+        (mended.coverage.status, &mended.summary.values["fixed_crashes"]),
+        (CoverageStatus::Complete, &json!(1))
+    );
+}
+
+const LEAKS: &str = "#include <stddef.h>\n#include <stdint.h>\n#include <stdlib.h>\n\
+    void *volatile kept;\n\
+    int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {\n  \
+    if (size > 0 && data[0] == 'l') {\n    kept = malloc(20);\n    kept = NULL;\n  }\n  return 0;\n}\n";
+
+#[tokio::test]
+async fn a_leak_is_found_in_the_sandbox() {
+    let tree = tempfile::tempdir().expect("directory");
+    std::fs::write(tree.path().join("leaks.c"), LEAKS).expect("write");
+    let compiler = Spec::new("clang")
+        .args(["-g", "-O1", "-fsanitize=fuzzer,address", "leaks.c", "-o", "leaks"])
+        .directory(tree.path());
+    match compiler.run(&CancellationToken::new()).await {
+        Ok(built) => assert!(built.status.success(), "{}", built.stderr.text()),
+        Err(error) => {
+            assert!(error.to_string().contains("apt-get install clang"), "{error}");
+            return;
+        }
+    }
+    let config = json!({"targets": ["leaks"], "timeout_seconds": 6, "minimise_seconds": 5, "seed": 1});
+    let result = ModuleTest::new(LibfuzzerFuzzer::new()).tree(tree.path()).config(config).run().await;
+    let result = result.expect("runs");
+    assert_eq!(result.places(), ["fuzz/memory-leak leaks.c:7:12"], "{:?}", result.coverage);
+    assert_eq!(result.findings[0].evidence["reproducible"], true);
+    assert_eq!(result.coverage.status, CoverageStatus::Complete, "{:?}", result.coverage);
 }
 
 #[tokio::test]
@@ -266,6 +315,11 @@ async fn afl_says_what_does_not_build_and_what_is_missing() {
             ModuleTest::new(AflFuzzer::new()).file("a", "x"),
             json!({"command": ["gone", "@@"]}),
             "there is no file \"gone\"",
+        ),
+        (
+            ModuleTest::new(AflFuzzer::new()).file("parse.c", HARNESS),
+            json!({"sources": ["prase.c"]}),
+            "did you mean \"parse.c\"",
         ),
     ] {
         let text = module.config(config).run().await.expect_err("cannot run").to_string();

@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::stats::Stats;
+use super::stats::{Pace, Stats};
 use super::tools::{AflTarget, folder};
 use crate::fuzzing::libfuzzer::{ArtifactKind, CampaignEvent, Progress, Replay, Totals, tail};
 
 /// The most crashes and hangs of one campaign that are run again.
 const MOST: usize = 2000;
 /// The longest input, in bytes.
-const LONGEST: u64 = 1 << 20;
+pub(super) const LONGEST: u64 = 1 << 20;
 
 /// One target, fuzzed for a while by one instance or several.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ struct Looked {
     progress: Progress,
     last_find: Option<Instant>,
     hung: bool,
-    /// Executions as the instances last told, and when that changed.
-    told: (u64, Instant),
+    /// How fast each instance is.
+    paces: Vec<Pace>,
 }
 
 impl AflCampaign<'_> {
@@ -74,7 +74,7 @@ impl AflCampaign<'_> {
                 progress: Progress::default(),
                 last_find: None,
                 hung: false,
-                told: (0, begin),
+                paces: (0..self.jobs).map(|_| Pace::default()).collect(),
             };
             loop {
                 let last = tokio::select! {
@@ -167,11 +167,16 @@ impl AflCampaign<'_> {
     ) -> Result<(), ProcessError> {
         let now = Instant::now();
         let all: Vec<Stats> = (0..self.jobs)
-            .filter_map(|job| {
+            .map(|job| {
                 let place = out.join(format!("job{job}"));
                 let own = read(&place.join("fuzzer_stats")).map(|text| Stats::parse(&text));
                 let plot = read(&place.join("plot_data")).and_then(|text| Stats::parse_plot(&text));
-                own.into_iter().chain(plot).reduce(Stats::or)
+                let written = own.into_iter().chain(plot).reduce(Stats::or).unwrap_or_default();
+                let finds = || looked.files.iter().filter(|path| path.starts_with(&place));
+                let queued =
+                    finds().filter(|path| path.parent().is_some_and(|above| above.ends_with("queue")));
+                let stats = written.with_finds(finds().filter_map(|path| path.file_name()?.to_str()));
+                Stats { corpus: stats.corpus.max(queued.count() as u64), ..stats }
             })
             .collect();
         let most = |value: fn(&Stats) -> u64| all.iter().map(value).max().unwrap_or(0);
@@ -180,24 +185,18 @@ impl AflCampaign<'_> {
         if edges > progress.edges {
             looked.last_find = Some(now);
         }
-        let told = all.iter().map(|stats| stats.executions).sum::<u64>();
-        if told != looked.told.0 || last {
-            let seconds = now.saturating_duration_since(looked.told.1).as_secs_f64();
-            #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
-            if seconds > 0.5 {
-                progress.per_second = told.saturating_sub(looked.told.0) as f64 / seconds;
-            }
-            looked.told = (told, now);
+        for (stats, pace) in all.iter().zip(&mut looked.paces) {
+            pace.hear(*stats, now);
         }
-        progress.stale_for = now.saturating_duration_since(looked.told.1);
-        let since = progress.stale_for.min(Duration::from_secs(10)).as_secs_f64();
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count reckoned from a rate"
-        )]
-        let reckoned = told + (progress.per_second * since) as u64;
-        progress.executions = if last { told } else { reckoned.max(progress.executions) };
+        let paces = || looked.paces.iter();
+        progress.per_second = paces().map(Pace::per_second).sum();
+        let silent = paces().filter_map(|pace| pace.stale_for(now)).max();
+        progress.stale_for = silent.unwrap_or(progress.elapsed);
+        progress.executions = if last {
+            all.iter().map(|stats| stats.executions).sum()
+        } else {
+            paces().map(|pace| pace.executions(now)).sum::<u64>().max(progress.executions)
+        };
         progress.edges = edges.max(progress.edges);
         progress.edges_total = most(|stats| stats.edges_total);
         progress.features = progress.edges;

@@ -3,6 +3,7 @@
 //! What it finds is run once more, for AFL++ keeps inputs only; from there on a crash is like any other.
 
 mod campaign;
+mod replay;
 mod stats;
 mod tools;
 
