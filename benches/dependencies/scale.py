@@ -10,7 +10,7 @@ each; `same`: all have one name; `line`: all on one line.
 import pathlib
 import sys
 
-REGISTRY = 'source = "registry+https://github.com/rust-lang/crates.io-index"\n'
+REGISTRY = 'source = "registry+https://registry.example/index"\n'
 
 
 def forms(n):

@@ -350,8 +350,8 @@ struct Pair {
     replay: bool,
 }
 
-/// Behaves like a target with a sanitizer that is too slow to find anything by itself: it reads its corpus.
-const SLOW: &str = r#"#!/bin/sh
+/// What both begin with: they take their arguments.
+const ARGUMENTS: &str = r#"#!/bin/sh
 prefix=./; folders=; input=
 for arg in "$@"; do
   case $arg in
@@ -360,7 +360,10 @@ for arg in "$@"; do
     *) if [ -d "$arg" ]; then folders="$folders $arg"; else input=$arg; fi ;;
   esac
 done
-crash() {
+"#;
+
+/// Behaves like a target with a sanitizer that is too slow to find anything by itself: it reads its corpus.
+const SLOW: &str = r#"crash() {
   if [ -z "$input" ]; then
     cp "$2" "${prefix}crash-01"
     echo "artifact_prefix='$prefix'; Test unit written to ${prefix}crash-01" >&2
@@ -381,16 +384,7 @@ echo 'stat::number_of_executed_units: 1000' >&2
 "#;
 
 /// Behaves like the same without: it sees nothing in `quiet`, which it finds, and dies of what `boom` and `alone` are.
-const FAST: &str = r#"#!/bin/sh
-prefix=./; folders=; input=
-for arg in "$@"; do
-  case $arg in
-    -artifact_prefix=*) prefix=${arg#*=} ;;
-    -*) ;;
-    *) if [ -d "$arg" ]; then folders="$folders $arg"; else input=$arg; fi ;;
-  esac
-done
-crash() {
+const FAST: &str = r#"crash() {
   echo "thread '<unnamed>' panicked at src/parse.c:$1:1:" >&2
   echo "it is $2" >&2
   if [ -z "$input" ]; then
@@ -448,11 +442,11 @@ impl crashwise_core::Module for Pair {
 }
 
 async fn paired(store: &Store, native: bool, replay: bool) -> ModuleTestResult {
-    let (tree, _) = scripted(SLOW, &json!({}));
+    let (tree, _) = scripted(TARGET, &json!({}));
     for (name, text) in [("slow", SLOW), ("fast", FAST)] {
         let path = tree.path().join(name);
         std::fs::copy(tree.path().join("target"), &path).expect("a program");
-        std::fs::write(path, text).expect("write");
+        std::fs::write(path, [ARGUMENTS, text].concat()).expect("write");
     }
     let module = Pair { store: store.clone(), native, replay };
     ModuleTest::new(module).tree(tree.path()).run().await.expect("runs")
