@@ -42,8 +42,7 @@ impl StateFolder {
     /// for must be usable.
     pub(super) fn usable(globals: &Globals, terminal: &Terminal) -> Result<Option<Self>, Failure> {
         let Some(folder) = Self::of(globals) else { return Ok(None) };
-        let usable = std::fs::create_dir_all(&folder.path)
-            .and_then(|()| tempfile::tempfile_in(&folder.path).map(drop));
+        let usable = std::fs::create_dir_all(&folder.path).and_then(|()| may_be_written(&folder.path));
         match usable {
             Ok(()) => Ok(Some(Self::new(std::path::absolute(&folder.path).unwrap_or(folder.path)))),
             Err(error) => {
@@ -69,4 +68,12 @@ impl StateFolder {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Whether files can be made in a folder. Asks instead of making one, which some disks take a millisecond for.
+fn may_be_written(folder: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    return Ok(rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?);
+    #[cfg(not(unix))]
+    tempfile::tempfile_in(folder).map(drop)
 }

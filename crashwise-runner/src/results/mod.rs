@@ -48,6 +48,9 @@ enum Place {
 /// What a store that goes away keeps in memory, in bytes.
 const ROOM: usize = 16 << 20;
 
+/// The most bytes of a file for a folder that wait in memory until it is known whether the folder has them already.
+const WAITING: usize = 64 << 10;
+
 impl ResultStore {
     /// A store that goes away.
     pub(crate) fn temporary() -> Self {
@@ -114,7 +117,7 @@ impl ResultStore {
 
     /// How many bytes of a file that is being written may wait in memory.
     fn small(&self) -> usize {
-        self.room().map_or(0, Room::small)
+        self.room().map_or(WAITING, Room::small)
     }
 
     fn room(&self) -> Option<&Room> {
@@ -293,6 +296,24 @@ mod tests {
         for (artifact, letter) in kept {
             let expected = text(letter, usize::try_from(artifact.size).unwrap());
             assert_eq!(content(&store, &artifact).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_folder_has_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ResultStore::at(folder.path(), true).unwrap();
+        for size in [WAITING, WAITING + 1] {
+            let text = "a".repeat(size);
+            store.put("first", &mut text.as_bytes()).unwrap();
+            let writes = |out: &mut dyn Write| {
+                out.write_all(text.as_bytes())?;
+                out.flush()?;
+                fs::read_dir(store.scratch()?).map(Iterator::count)
+            };
+            let (artifact, waiting) = store.put_with("again", writes).unwrap();
+            assert_eq!(waiting, usize::from(size > WAITING), "{size}");
+            assert_eq!(content(&store, &artifact).unwrap(), text);
         }
     }
 
