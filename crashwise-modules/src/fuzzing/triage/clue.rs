@@ -8,8 +8,9 @@ use super::lines::Lines;
 use super::report::Access;
 use super::severity::NEAR_NULL;
 use super::{
-    apple, asan, assertion, c_runtime, debugger, detected, go, gwp, java, jvm, kernel, leak, libfuzzer, lua,
-    memory, minidump, miri, native, python, rust, script, signal, swift, thread, undefined, v8, valgrind,
+    apple, asan, assertion, beam, c_runtime, compiled, debugger, detected, drmemory, engine, go, gwp,
+    handler, haskell, interpreted, ips, java, julia, jvm, kernel, leak, libfuzzer, lua, memory, minidump,
+    miri, native, ocaml, python, rlang, rubyvm, rust, script, signal, swift, thread, undefined, v8, valgrind,
     wasm, windbg, zig,
 };
 
@@ -88,7 +89,7 @@ impl<'a> Clue<'a> {
 type Family = for<'a> fn(&Lines<'a>, usize) -> Option<Clue<'a>>;
 
 /// Each family with the words of which one stands on every line that it recognises.
-const FAMILIES: [(Family, &[&str]); 29] = [
+const FAMILIES: [(Family, &[&str]); 41] = [
     (asan::clue, &["AddressSanitizer: ", "AddressSanitizer failed", "AddressSanitizer CHECK"]),
     (memory::clue, &["MemorySanitizer: "]),
     (thread::clue, &["ThreadSanitizer: ", "WARNING: DATA RACE"]),
@@ -106,6 +107,7 @@ const FAMILIES: [(Family, &[&str]); 29] = [
         valgrind::clue,
         &[
             "== Invalid ",
+            "== Possible data race during ",
             "== Mismatched free",
             "== Jump to ",
             "uninitialised value",
@@ -116,7 +118,7 @@ const FAMILIES: [(Family, &[&str]); 29] = [
             "== Process terminating with ",
         ],
     ),
-    (script::clue, &[":in `", ":in '", "Unhandled ", "Uncaught ", "Error"]),
+    (script::clue, &[":in `", ":in '", "Unhandled ", "Uncaught ", "Error", "Fatal error. "]),
     (lua::clue, &["stack traceback:"]),
     (
         kernel::clue,
@@ -146,6 +148,43 @@ const FAMILIES: [(Family, &[&str]); 29] = [
     (wasm::clue, &["at wasm backtrace:"]),
     (jvm::clue, &["detected by the Java Runtime"]),
     (apple::clue, &["Exception Type:"]),
+    (ips::clue, &["\"exception\""]),
+    (rubyvm::clue, &["[BUG] "]),
+    (ocaml::clue, &["Fatal error: exception "]),
+    (haskell::clue, &["CallStack (from ", ": Non-exhaustive "]),
+    (beam::clue, &["** (", "** exception error: ", "** Reason for termination"]),
+    (julia::clue, &["n expression starting ", "ERROR: "]),
+    (rlang::clue, &["*** caught ", "Error in "]),
+    (
+        compiled::clue,
+        &[
+            "raised ",
+            "Unhandled exception: ",
+            "Error@",
+            "Exception@",
+            "Fortran runtime error: ",
+            "Error: unhandled exception: ",
+            "Runtime error ",
+            "An unhandled exception occurred at ",
+        ],
+    ),
+    (interpreted::clue, &["Unhandled exception:", "] Unhandled Exception: ", " line ", "E   "]),
+    (drmemory::clue, &["Error #", "========= "]),
+    (engine::clue, &["[File:", "TRAP: "]),
+    (
+        handler::clue,
+        &[
+            "*** SIG",
+            "*** Process received signal ***",
+            " dumped core.",
+            "Stack trace (most recent call last):",
+            "Stack dump:",
+            "internal compiler error: ",
+            " crashed by signal: ",
+            " got signal ",
+            " crashed with signal ",
+        ],
+    ),
     (minidump::clue, &["Crash|", "Crash reason:"]),
     (windbg::clue, &["ExceptionCode: ", " - code "]),
     (
@@ -227,7 +266,7 @@ pub(super) fn best<'a>(lines: &Lines<'a>) -> Option<Clue<'a>> {
     let (automaton, owners) = words();
     let mut best: Option<Clue<'a>> = None;
     for index in 0..lines.len() {
-        let mut asked = 0_u32;
+        let mut asked = 0_u64;
         for found in automaton.find_overlapping_iter(lines.at(index)) {
             let family = owners[found.pattern().as_usize()];
             if asked & (1 << family) != 0 {
@@ -250,7 +289,7 @@ mod tests {
 
     #[test]
     fn families_fit_the_mask() {
-        assert!(FAMILIES.len() <= 32);
+        assert!(FAMILIES.len() <= 64);
         assert!(FAMILIES.iter().all(|(_, words)| words.iter().all(|word| word.len() > 1)));
     }
 }

@@ -15,6 +15,10 @@ pub fn function_name(raw: &str) -> String {
     if raw.starts_with("0x") || is_unit(raw) || is_nameless(raw) {
         return String::new();
     }
+    // Objective-C: `-[DemoTable rowAt:]`.
+    if (raw.starts_with("-[") || raw.starts_with("+[")) && raw.ends_with(']') && raw.len() < 512 {
+        return raw.to_owned();
+    }
     let bounded = &raw[..raw.floor_char_boundary(4096)];
     let demangled: Cow<'_, str> = match rustc_demangle::try_demangle(bounded) {
         Ok(name) => Cow::Owned(format!("{name:#}")),

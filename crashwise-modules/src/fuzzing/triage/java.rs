@@ -32,15 +32,18 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let kind = match name {
         "StackOverflowError" => "stack-overflow",
         "OutOfMemoryError" => "out-of-memory",
+        // What a sanitizer of Jazzer saw the program do, with how bad its author takes it to be.
+        _ if name.starts_with("FuzzerSecurityIssue") => "security-issue",
         _ => "java-exception",
     };
     let weight = match kind {
         "stack-overflow" => Weight::Fault,
         "out-of-memory" => Weight::Limit,
+        "security-issue" => Weight::Sanitizer,
         _ => Weight::Program,
     };
     let mut clue = Clue::new(weight, index, kind, if message.is_empty() { class } else { message });
-    clue.cause = (kind == "java-exception").then(|| name.to_owned().into());
+    clue.cause = matches!(kind, "java-exception" | "security-issue").then(|| name.to_owned().into());
     clue.stack = stack;
     Some(clue)
 }

@@ -39,7 +39,8 @@ pub(super) struct Lines<'a>(Vec<&'a str>);
 
 impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let bare = |line: &'a str| without_name(without_time(line.strip_suffix('\r').unwrap_or(line)));
+        let bare =
+            |line: &'a str| without_tag(without_name(without_time(line.strip_suffix('\r').unwrap_or(line))));
         Self(text.split('\n').map(bare).collect())
     }
 
@@ -97,6 +98,29 @@ fn without_name(line: &str) -> &str {
     }
     match line[end..].trim_start_matches(' ').strip_prefix("| ") {
         Some(rest) if line.as_bytes()[end] == b' ' => rest,
+        _ => line,
+    }
+}
+
+/// What follows the level and the tag of Android's log: `11-22 10:00:00.123  4711  4711 E AndroidRuntime: `, `E/flutter ( 4711): `.
+fn without_tag(line: &str) -> &str {
+    const STAMP: &[u8; 18] = b"00-00 00:00:00.000";
+    let level = |text: &str| text.starts_with(['V', 'D', 'I', 'W', 'E', 'F']);
+    if level(line)
+        && line.as_bytes().get(1) == Some(&b'/')
+        && let Some((tag, rest)) = line.split_once("): ")
+        && tag.len() < 64
+        && tag.rsplit_once('(').is_some_and(|(_, pid)| pid.trim().bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        return rest;
+    }
+    let fits = |(byte, shape): (&u8, &u8)| byte == shape || (*shape == b'0' && byte.is_ascii_digit());
+    if line.len() <= STAMP.len() || !line.as_bytes().iter().zip(STAMP).all(fits) {
+        return line;
+    }
+    let rest = line[STAMP.len()..].trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
+    match rest.split_once(": ") {
+        Some((tag, rest)) if level(tag) && tag.as_bytes().get(1) == Some(&b' ') => rest,
         _ => line,
     }
 }

@@ -242,7 +242,7 @@ pub(super) fn allocates(function: &str) -> bool {
 
 /// A function of the C library, where only the name of its file says otherwise: `puts (ioputs.c:35)`.
 pub(super) fn libc_name(function: &str) -> bool {
-    function != "main" && EXACT.binary_search(&function).is_ok()
+    !matches!(function, "" | "main") && EXACT.binary_search(&function).is_ok()
 }
 
 /// Judged by name only because there is no path at all.

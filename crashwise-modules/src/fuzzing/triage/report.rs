@@ -196,7 +196,7 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
     let minor = StackHash::of(parts.iter().copied().chain(places.iter().map(String::as_str)));
 
     CrashReport {
-        exploitability: Exploitability::of(&clue.kind, clue.access, clue.address),
+        exploitability: Exploitability::of((&clue.kind, clue.cause.as_deref()), clue.access, clue.address),
         kind: clue.kind.into_owned(),
         cause: clue.cause.map(std::borrow::Cow::into_owned),
         access: clue.access,

@@ -20,7 +20,8 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         .or_else(|| after(line, "Unhandled Exception: "))
         // Mono prints the exception on the next line.
         .or_else(|| line.ends_with("Unhandled Exception:").then(|| lines.at(index + 1)));
-    if let Some(text) = unhandled {
+    // Flutter's says where in its engine.
+    if let Some(text) = unhandled.filter(|_| !line.contains("[ERROR:flutter/")) {
         // The innermost of a chain, whose stack stands first.
         let inner = lines
             .from(index + 1)
@@ -29,6 +30,10 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             .filter_map(|(_, line)| line.trim_start().strip_prefix("---> "))
             .last();
         return exception(index, "csharp-exception", inner.unwrap_or(text));
+    }
+    // What the machine of .NET cannot go on after.
+    if let Some(text) = line.strip_prefix("Fatal error. ").filter(|_| follows(lines, index)) {
+        return exception(index, "csharp-exception", text);
     }
     if let Some(text) =
         after(line, "PHP Fatal error:  Uncaught ").or_else(|| after(line, "Fatal error: Uncaught "))
@@ -128,6 +133,7 @@ fn exception<'a>(index: usize, kind: &'static str, text: &'a str) -> Option<Clue
     let kind = match name {
         "StackOverflowException" => "stack-overflow",
         "OutOfMemoryException" => "out-of-memory",
+        "AccessViolationException" => "segv",
         "RangeError" if message.contains("Maximum call stack size exceeded") => "stack-overflow",
         _ => kind,
     };

@@ -18,7 +18,11 @@ pub enum Exploitability {
 }
 
 impl Exploitability {
-    pub(super) fn of(kind: &str, access: Option<Access>, address: Option<u64>) -> Self {
+    pub(super) fn of(
+        (kind, cause): (&str, Option<&str>),
+        access: Option<Access>,
+        address: Option<u64>,
+    ) -> Self {
         use Exploitability::{Exploitable, NotExploitable, ProbablyExploitable};
         let access = access.map_or(AccessKind::Unknown, |access| access.kind);
         let near_null = address.is_some_and(|address| address < NEAR_NULL);
@@ -42,7 +46,12 @@ impl Exploitability {
                 (AccessKind::Execute | AccessKind::Write, true) => ProbablyExploitable,
                 _ => NotExploitable,
             },
-            "param-overlap" | "invalid-write" | "security-issue" => Exploitable,
+            "security-issue" => match cause {
+                Some("FuzzerSecurityIssueLow") => NotExploitable,
+                Some("FuzzerSecurityIssueMedium") => ProbablyExploitable,
+                _ => Exploitable,
+            },
+            "param-overlap" | "invalid-write" => Exploitable,
             "use-after-poison"
             | "negative-size-param"
             | "calloc-overflow"

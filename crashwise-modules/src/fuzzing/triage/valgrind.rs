@@ -1,4 +1,4 @@
-//! Memcheck of Valgrind.
+//! Memcheck and Helgrind of Valgrind.
 //!
 //! ```text
 //! ==8123== Invalid write of size 4
@@ -20,6 +20,9 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         ("invalid-read", Weight::Sanitizer, access(AccessKind::Read))
     } else if text.starts_with("Invalid write of size ") {
         ("invalid-write", Weight::Sanitizer, access(AccessKind::Write))
+    } else if let Some(text) = text.strip_prefix("Possible data race during ") {
+        let kind = if text.starts_with("write") { AccessKind::Write } else { AccessKind::Read };
+        ("data-race", Weight::Sanitizer, access(kind))
     } else if text.starts_with("Invalid free()") {
         ("bad-free", Weight::Sanitizer, None)
     } else if text.starts_with("Mismatched free()") {

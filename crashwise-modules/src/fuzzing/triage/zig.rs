@@ -21,7 +21,9 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         clue.cause = cause(text).map(Into::into);
         clue
     } else {
-        let text = line.strip_prefix("Segmentation fault at address ")?;
+        // Bun, which is written in Zig, tells the thread first.
+        let text = line.strip_prefix("panic(main thread): ").unwrap_or(line);
+        let text = text.strip_prefix("Segmentation fault at address ")?;
         let mut clue = Clue::new(Weight::Fault, index, "segv", line);
         clue.address = number(text).map(|(address, _)| address);
         clue.near_null()
