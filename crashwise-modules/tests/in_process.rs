@@ -63,7 +63,7 @@ async fn panics_are_survived_and_told_apart() {
             finding.evidence["replay"]
                 .as_str()
                 .unwrap()
-                .starts_with("CRASHWISE_FUZZ_TARGET=panics in_process-")
+                .contains("&& CRASHWISE_FUZZ_TARGET=panics in_process-")
         );
     }
     assert!(result.stats.iter().any(|stats| matches!(stats, Stats::FuzzingLiveUpdate { .. })));

@@ -116,6 +116,8 @@ pub(super) struct Built {
     pub(super) failed: Vec<(String, String)>,
     /// What builds and starts a target again: its name and the input follow.
     pub(super) command: String,
+    /// The variable that has cargo start a program through another one.
+    pub(super) runner: String,
 }
 
 /// How to build.
@@ -160,8 +162,13 @@ const ADDRESS_SPACE: &str = "CRASHWISE_ADDRESS_SPACE";
 /// A target without a sanitizer, whose memory has a limit at which an allocation fails: that of all its processes would kill it,
 /// and the input would be lost.
 pub(super) fn guarded(target: Target) -> Target {
-    let bytes = (target.memory + 512) << 20;
+    let bytes = address_space(&target);
     target.with_env(ADDRESS_SPACE, bytes.to_string())
+}
+
+/// Bytes of address space that a program without a sanitizer gets.
+pub(super) fn address_space(target: &Target) -> u64 {
+    (target.memory + 512) << 20
 }
 
 impl Build<'_> {
@@ -215,7 +222,8 @@ impl Build<'_> {
              --manifest-path {} --bin",
             manifest.join("Cargo.toml").display()
         );
-        Ok(Built { programs, failed, command })
+        let runner = format!("CARGO_TARGET_{}_RUNNER", host.to_ascii_uppercase().replace(['-', '.'], "_"));
+        Ok(Built { programs, failed, command, runner })
     }
 
     async fn ask(&self, args: &[&str], cancel: &CancellationToken) -> Result<String, ModuleError> {

@@ -130,6 +130,7 @@ pub(super) async fn prepare(
             place: session::place(cx, &project.directory.join(format!("fuzz_targets/{name}.rs")))
                 .or_else(|| session::place(cx, &project.directory.join("Cargo.toml"))),
             recursion: true,
+            runner: (sanitizer == Sanitizer::None).then(|| built.runner.clone()),
             ..Ready::new(target, "libFuzzer (cargo-fuzz)", format!("{} {name} --", built.command))
         }
     });
@@ -165,7 +166,8 @@ pub(super) async fn add_native(
     for (name, program) in built.programs {
         for one in ready.iter_mut().filter(|one| one.target.name == name) {
             let command = format!("{} {name} --", built.command);
-            one.native = Some(Native { program: program.clone(), command });
+            let runner = built.runner.clone();
+            one.native = Some(Native { program: program.clone(), command, runner });
         }
     }
     Ok(())

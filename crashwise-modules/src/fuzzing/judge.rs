@@ -1,19 +1,24 @@
 //! What becomes of a crash: confirmed, made smaller, kept, and reported once.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use crashwise_core::{Gap, GapReason, ModuleError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::cargo::address_space;
 use super::corpora::{About, Kept};
 use super::finding;
-use super::libfuzzer::{ArtifactKind, Replay, Replayed, tail};
+use super::libfuzzer::{ArtifactKind, FlagsBy, Replay, Replayed, Target, tail};
 use super::session::{Ready, Session, module_error};
 use super::triage::{CrashReport, Sighting, triage};
 
 /// Seconds after which an input is taken for one of a hang that is known, if it is in the same loop.
 const BRIEF: u64 = 2;
+
+/// Bytes of inputs that the command of a replay holds itself.
+const TYPED: usize = 256;
 
 /// A crash as a campaign tells of it.
 pub(super) struct Seen {
@@ -30,6 +35,8 @@ pub(super) struct Witness {
     pub(super) replay: Replay,
     /// How one types the replay, as in [`Ready::command`].
     pub(super) command: String,
+    /// As [`Ready::runner`].
+    pub(super) runner: Option<String>,
     /// Whether it is built without a sanitizer, beside one with.
     pub(super) native: bool,
 }
@@ -315,13 +322,13 @@ impl Session<'_> {
         }
         if let Some(input) = telling.input {
             let file = format!("{name}/input");
-            let typed = &telling.by.command;
+            let typed = &limited(telling.by, &ready.target, &report.kind);
             let command =
                 if typed.contains("@@") { typed.replace("@@", &file) } else { format!("{typed} {file}") };
             let test = regression(&ready.target.name, report, input, typed);
             finding = finding
                 .with_evidence("input_size", input.len() as u64)
-                .with_evidence("replay", command)
+                .with_evidence("replay", format!("{}{command}", written(&file, input)))
                 .with_artifact(self.cx.store(&file, input)?)
                 .with_artifact(self.cx.store(&format!("{name}/regression.rs"), test.as_bytes())?);
         }
@@ -329,6 +336,42 @@ impl Session<'_> {
         self.state().reported += 1;
         Ok(())
     }
+}
+
+/// The command with the limit that an input ran into: without it, libFuzzer waits for twenty minutes, and a program without a
+/// sanitizer gets what it asks for.
+fn limited(by: &Witness, target: &Target, kind: &str) -> String {
+    let allocates = matches!(kind, "out-of-memory" | "rss-limit-exceeded" | "allocation-size-too-big");
+    let flag = match kind {
+        "timeout" => format!(" -timeout={}", target.patience),
+        _ if allocates => format!(" -rss_limit_mb={}", target.memory),
+        _ => String::new(),
+    };
+    let flag = if target.flags == FlagsBy::Arguments { flag } else { String::new() };
+    let limit = match &by.runner {
+        Some(runner) if allocates => format!("{runner}='prlimit --as={}' ", address_space(target)),
+        _ => String::new(),
+    };
+    format!("{limit}{}{flag}", by.command)
+}
+
+/// The command that writes a small input to `file`, to stand before the one that replays it: what a report names lies in the store of the
+/// run, and not where the report is read. Empty for inputs over [`TYPED`].
+fn written(file: &str, input: &[u8]) -> String {
+    if input.len() > TYPED {
+        return String::new();
+    }
+    let mut bytes = String::new();
+    for byte in input {
+        // What a shell and `printf` take as it is.
+        if byte.is_ascii_alphanumeric() {
+            bytes.push(char::from(*byte));
+        } else {
+            let _ = write!(bytes, "\\{byte:03o}");
+        }
+    }
+    let folder = file.rsplit_once('/').map_or(".", |(folder, _)| folder);
+    format!("mkdir -p {folder} && printf '{bytes}' > {file} && ")
 }
 
 /// A test that replays the input through the target, to be put among the project's own tests.
@@ -350,4 +393,49 @@ fn regression(target: &str, report: &CrashReport, input: &[u8], command: &str) -
         &report.major.as_str()[..12],
         &report.major.as_str()[..12],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crashwise_core::process::Spec;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{FlagsBy, Replay, TYPED, Target, Witness, limited, written};
+    use crate::fuzzing::triage::Scope;
+
+    #[test]
+    fn commands_say_the_limit_that_an_input_ran_into() {
+        let target = Target::new("demo", "/out/demo").with_memory(1024).with_patience(7);
+        let script = target.clone().with_flags(FlagsBy::Input);
+        for (target, kind, native, expect) in [
+            (&target, "timeout", false, "./demo -timeout=7"),
+            (&target, "rss-limit-exceeded", false, "./demo -rss_limit_mb=1024"),
+            (&target, "segv", false, "./demo"),
+            (&target, "out-of-memory", true, "RUN='prlimit --as=1610612736' ./demo -rss_limit_mb=1024"),
+            (&target, "abrt", true, "./demo"),
+            (&script, "timeout", false, "./demo"),
+        ] {
+            let by = Witness {
+                replay: Replay::new(target.clone(), "/out", Scope::new()),
+                command: "./demo".into(),
+                runner: native.then(|| "RUN".into()),
+                native,
+            };
+            assert_eq!(limited(&by, target, kind), expect, "{kind}");
+        }
+    }
+
+    #[tokio::test]
+    async fn commands_write_small_inputs_byte_for_byte() {
+        let input: Vec<u8> = (0..=255).rev().collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let command = format!("{}true", written("crashes/a-1/input", &input));
+        let spec = Spec::new("sh").args(["-c", command.as_str()]).directory(folder.path());
+        let exit = spec.run(&CancellationToken::new()).await.expect("a shell");
+        assert!(exit.status.success(), "{command}: {}", exit.stderr.text());
+        assert_eq!(fs::read(folder.path().join("crashes/a-1/input")).expect("written"), input);
+        assert_eq!(written("crashes/a-1/input", &[0; TYPED + 1]), "");
+    }
 }

@@ -49,6 +49,8 @@ pub(super) struct Ready {
     pub(super) dictionary: Option<PathBuf>,
     /// What replays an input, typed at the project's root; the input's path stands for `@@`, or follows.
     pub(super) command: String,
+    /// Of a program without a sanitizer, the variable by which the command starts it through another one, that limits it.
+    pub(super) runner: Option<String>,
     /// The same built without a sanitizer, which takes turns with it.
     pub(super) native: Option<Native>,
     /// Where relative paths of its stacks may start, below the workspace.
@@ -67,6 +69,8 @@ pub(super) struct Native {
     pub(super) program: PathBuf,
     /// As [`Ready::command`].
     pub(super) command: String,
+    /// As [`Ready::runner`].
+    pub(super) runner: String,
 }
 
 impl Ready {
@@ -93,6 +97,7 @@ impl Ready {
             recursion: false,
             dictionary: None,
             command,
+            runner: None,
             native: None,
             base: String::new(),
             place: None,
@@ -310,11 +315,14 @@ impl Session<'_> {
     /// What crashes are replayed by: the target, then its build without a sanitizer.
     fn witnesses(&self, ready: &Ready) -> Witnesses {
         let replay = self.replay(ready, "replay");
-        let native = ready.native.as_ref().zip(ready.native()).map(|(Native { command, .. }, target)| {
-            let replay = Replay::new(target, self.place(ready).join("replay-native"), self.scope.clone());
-            Witness { replay, command: command.clone(), native: true }
-        });
-        Witnesses { target: Witness { replay, command: ready.command.clone(), native: false }, native }
+        let native =
+            ready.native.as_ref().zip(ready.native()).map(|(Native { command, runner, .. }, target)| {
+                let replay = Replay::new(target, self.place(ready).join("replay-native"), self.scope.clone());
+                let (command, runner) = (command.clone(), Some(runner.clone()));
+                Witness { replay, command, runner, native: true }
+            });
+        let (command, runner) = (ready.command.clone(), ready.runner.clone());
+        Witnesses { target: Witness { replay, command, runner, native: false }, native }
     }
 
     fn replay(&self, ready: &Ready, folder: &str) -> Replay {
@@ -427,6 +435,13 @@ impl Session<'_> {
         if let Some(why) = totals.without_native {
             let what = format!("{name} without a sanitizer");
             self.cx.not_covered(Gap::new(what, GapReason::Failed, why));
+        }
+        if totals.deaf > 0 {
+            let why = format!(
+                "{} of its processes went on when told by SIGUSR1 that their time was up, and were killed; what they found is kept",
+                totals.deaf
+            );
+            self.cx.not_covered(Gap::new(format!("the end of {name}"), GapReason::Unsupported, why));
         }
         let idle = || (totals.last.executions == 0).then(|| "it executed nothing in its time".to_owned());
         match totals.cut_short.or_else(idle) {

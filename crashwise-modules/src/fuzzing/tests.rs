@@ -100,7 +100,9 @@ async fn a_crash_is_reported_once_small_and_with_its_replay() {
     let name =
         finding.artifacts.iter().find(|file| file.name.ends_with("/input")).expect("input").name.clone();
     assert_eq!(result.artifact(&name).expect("stored"), b"boom");
-    assert_eq!(finding.evidence["replay"], format!("./target {name}"));
+    let folder = name.trim_end_matches("/input");
+    let replay = format!("mkdir -p {folder} && printf 'boom' > {name} && ./target {name}");
+    assert_eq!(finding.evidence["replay"], replay);
     let test = result.artifact(&name.replace("/input", "/regression.rs")).expect("stored");
     let test = String::from_utf8(test).expect("text");
     assert!(test.contains("#[test]") && test.contains("b\"boom\""), "{test}");
@@ -422,7 +424,11 @@ impl crashwise_core::Module for Pair {
         let root = session::root(cx);
         let target = super::libfuzzer::Target::new("pair", root.join("slow")).with_readable(&root);
         let mut ready = Ready::new(target, "scripts", "./slow".into());
-        ready.native = self.native.then(|| Native { program: root.join("fast"), command: "./fast".into() });
+        ready.native = self.native.then(|| Native {
+            program: root.join("fast"),
+            command: "./fast".into(),
+            runner: "RUN".into(),
+        });
         let second = std::time::Duration::from_secs(1);
         let options = Options {
             budget: second * 300,
@@ -470,7 +476,7 @@ async fn a_build_without_a_sanitizer_finds_and_the_one_with_it_names() {
     for finding in &first.findings {
         let alone = finding.rule_id.as_str() == "fuzz/rust-panic";
         let replay = finding.evidence["replay"].as_str().expect("a command");
-        assert!(replay.starts_with(if alone { "./fast " } else { "./slow " }), "{replay}");
+        assert!(replay.contains(if alone { "&& ./fast " } else { "&& ./slow " }), "{replay}");
         assert_eq!(finding.evidence.contains_key("without_sanitizer_only"), alone);
         assert_eq!(finding.evidence["reproducible"], true);
     }

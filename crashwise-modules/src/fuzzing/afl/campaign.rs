@@ -98,7 +98,7 @@ impl AflCampaign<'_> {
             let why = aborted.map_or_else(|| tail(&text), |line| plain(line.trim()));
             format!("afl-fuzz ended early ({}): {why}", exit.status)
         });
-        Ok(Totals { last, rounds: self.jobs as u64, cut_short, without_native: None })
+        Ok(Totals { last, rounds: self.jobs as u64, cut_short, ..Totals::default() })
     }
 
     /// Seeds that do not crash, for it ends if all do: the corpus, and two plain inputs.

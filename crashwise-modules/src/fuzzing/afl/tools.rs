@@ -74,7 +74,8 @@ impl AflTarget {
         cancel: &CancellationToken,
     ) -> Result<bool, ProcessError> {
         folder(work)?;
-        let (from_text, into_text) = (from.to_string_lossy(), into.to_string_lossy());
+        let (near_from, near_into) = (beside(work, from), beside(work, into));
+        let (from_text, into_text) = (near_from.to_string_lossy(), near_into.to_string_lossy());
         // It makes its folder itself, and wants none before.
         let spec = self.spec("afl-cmin", work, &["-i", &from_text, "-o", &into_text]);
         let above = into.parent().unwrap_or(work);
@@ -104,10 +105,37 @@ impl AflTarget {
     }
 }
 
+/// `path` as seen from the folder `work` beside it: what begins with `/dev/`, such as a folder in memory, `afl-showmap` takes for a device
+/// that it need not make, and `afl-cmin` then finds no traces.
+fn beside(work: &Path, path: &Path) -> PathBuf {
+    match path.file_name() {
+        Some(name) if path.parent() == work.parent() => Path::new("..").join(name),
+        _ => path.to_owned(),
+    }
+}
+
 fn failed(path: &Path, source: io::Error) -> ProcessError {
     ProcessError::Directory { path: path.to_owned(), source }
 }
 
 pub(super) fn folder(path: &Path) -> Result<(), ProcessError> {
     fs::create_dir_all(path).map_err(|source| failed(path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::beside;
+
+    #[test]
+    fn folders_beside_each_other_are_named_without_what_is_above() {
+        for (work, path, expect) in [
+            ("/dev/shm/x/merge", "/dev/shm/x/all", "../all"),
+            ("/dev/shm/x/merge", "/dev/shm/y/all", "/dev/shm/y/all"),
+            ("/", "/", "/"),
+        ] {
+            assert_eq!(beside(Path::new(work), Path::new(path)), Path::new(expect), "{work} {path}");
+        }
+    }
 }

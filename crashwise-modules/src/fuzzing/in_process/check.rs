@@ -74,6 +74,8 @@ fn run(module: &FuzzModule, cx: &ModuleContext, config: FuzzConfig) -> Result<Su
 /// A finding for people, with the command that replays it from the working directory.
 fn told(finding: &Finding, root: &Path) -> String {
     let replay = finding.evidence.get("replay").and_then(Value::as_str).unwrap_or("no input was kept");
+    // The input is written already.
+    let replay = replay.rsplit_once(" && ").map_or(replay, |(_, command)| command);
     let replay = replay.replace(" crashes/", &format!(" {}/crashes/", root.display()));
     format!("  {}\n    replay: {replay}", finding.title)
 }

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::left::CAUGHT;
 use super::outcome::{ArtifactKind, Ending};
 use super::status::{FinalStats, Status, StatusEvent, StatusLine};
-use super::target::{FlagsBy, Target};
 
 /// The longest log of a crash that the process survived, in bytes.
 const LONGEST_LOG: usize = 64 << 10;
@@ -33,6 +32,20 @@ pub(super) struct Round {
     pub(super) fuzzed: bool,
     /// Whether its time was up.
     pub(super) wound_down: bool,
+    /// Whether it went on when its time was up, until it was ended.
+    pub(super) deaf: bool,
+}
+
+/// When a process ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Time {
+    /// When it is told to end between two inputs, if it does not see to that itself.
+    pub(super) tell: Option<Instant>,
+    /// When it is to end, and how long after that it is ended. While it reads its corpus it listens to nobody, and time is given
+    /// until it has.
+    pub(super) bound: Option<(Instant, Duration)>,
+    /// When it must have ended.
+    pub(super) until: Instant,
 }
 
 /// Something that a process said while it ran.
@@ -48,18 +61,17 @@ pub(super) enum Said {
 }
 
 /// Runs one process until it ends, its `time` is up, or `cancel` is cancelled. It is first asked to stop, then killed.
-///
-/// `time` is when it is to end between two inputs, if it does not see to that itself, and when it must.
 pub(super) async fn run(
     spec: Spec,
-    (mut ends, until): (Option<Instant>, Instant),
+    time: Time,
     cancel: &CancellationToken,
     mut listen: impl FnMut(Said),
 ) -> Result<Round, ProcessError> {
     let kill = CancellationToken::new();
     let mut running = spec.start(&kill).await?;
-    let (mut stopping, mut unheard) = (false, None);
-    let mut limit = until;
+    let Time { mut tell, bound, mut until } = time;
+    let mut bound = bound.map(|(ends, grace)| (ends + grace, grace));
+    let (mut stopping, mut unheard, mut deaf) = (false, None, false);
     let mut finals = FinalStats::default();
     let (mut executions, mut began, mut fuzzed, mut artifact) = (0, false, false, None);
     let mut caught: Option<Vec<u8>> = None;
@@ -68,24 +80,25 @@ pub(super) async fn run(
             biased;
             line = running.next_line() => line,
             () = cancel.cancelled(), if !stopping => {
-                stopping = true;
-                limit = Instant::now() + GRACE;
+                (stopping, tell, bound) = (true, None, None);
+                until = Instant::now() + GRACE;
                 running.interrupt();
                 continue;
             }
-            () = tokio::time::sleep_until(ends.unwrap_or(limit)), if ends.is_some() => {
-                ends = None;
-                unheard = Some(running.wind_down());
-                continue;
-            }
-            () = tokio::time::sleep_until(limit) => {
-                if stopping {
+            () = tokio::time::sleep_until(next(tell, bound, until)) => {
+                let now = Instant::now();
+                if tell.take_if(|at| *at <= now).is_some() {
+                    unheard = Some(running.wind_down());
+                } else if stopping {
                     kill.cancel();
-                    limit += GRACE;
-                } else {
-                    stopping = true;
-                    limit = Instant::now() + GRACE;
+                    until = now + GRACE;
+                } else if until <= now || fuzzed {
+                    deaf = until > now;
+                    (stopping, bound) = (true, None);
+                    until = now + GRACE;
                     running.interrupt();
+                } else {
+                    bound = bound.map(|(_, grace)| (now + grace, grace));
                 }
                 continue;
             }
@@ -125,7 +138,7 @@ pub(super) async fn run(
     }
     let exit = running.finish().await;
     let mut ending = Ending::of(&exit, began, artifact.is_some());
-    if artifact.is_none() && unheard == Some(exit.status) {
+    if artifact.is_none() && (deaf || unheard == Some(exit.status)) {
         ending = Ending::Done;
     } else if stopping && artifact.is_none() && matches!(ending, Ending::Crashed | Ending::Unusable) {
         // Death by our own signal, perhaps before it began.
@@ -137,8 +150,14 @@ pub(super) async fn run(
         artifact,
         executions: finals.executions.unwrap_or(executions).max(executions),
         fuzzed,
-        wound_down: unheard.is_some(),
+        wound_down: deaf || unheard.is_some(),
+        deaf,
     })
+}
+
+/// When something is to be done about a process that is still there.
+fn next(tell: Option<Instant>, bound: Option<(Instant, Duration)>, until: Instant) -> Instant {
+    tell.into_iter().chain(bound.map(|(at, _)| at)).fold(until, Instant::min)
 }
 
 /// After how many seconds a process looks for what others found, which takes a look at each file: none alone, and the more
@@ -148,10 +167,4 @@ pub(super) fn reload(jobs: usize, corpus: &Path) -> usize {
         return NEVER;
     }
     1 + fs::read_dir(corpus).map_or(0, Iterator::count) / 5000
-}
-
-/// Whether processes are told when their time is up. One that sees to it itself reads the clock for each few inputs, which takes
-/// a fiftieth of the time of a quick target.
-pub(super) fn is_told(target: &Target, replay: bool) -> bool {
-    !replay && target.flags == FlagsBy::Arguments
 }

@@ -5,20 +5,26 @@
 //! counts and artifacts disagree. [`Replay`] runs one input, and makes it smaller while it stays the same crash.
 
 mod campaign;
+mod command;
 mod debugger;
+mod events;
 mod heat;
+mod inputs;
 mod job;
 mod left;
 mod merge;
 mod nesting;
 mod outcome;
+mod relay;
 mod replay;
+mod standing;
 mod status;
 mod target;
 mod ticks;
 mod turns;
 
-pub use campaign::{Campaign, CampaignEvent, Progress, Totals};
+pub use campaign::Campaign;
+pub use events::{CampaignEvent, Progress, Totals};
 #[cfg(all(test, feature = "in-process"))]
 pub(super) use left::left_behind;
 #[cfg(feature = "in-process")]

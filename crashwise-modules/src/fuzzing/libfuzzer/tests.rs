@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{ArtifactKind, Campaign, CampaignEvent, FlagsBy, Progress, Replay, Target, Totals};
+use super::job::{self, Time};
+use super::{ArtifactKind, Campaign, CampaignEvent, Ending, FlagsBy, Progress, Replay, Target, Totals};
 use crate::fuzzing::triage::Scope;
 
 /// Prints what libFuzzer prints. An input or corpus file that contains `boom` crashes.
@@ -135,6 +136,32 @@ async fn a_campaign_ends_when_its_time_is_up() {
         let (totals, crashes, _) = run(&campaign, &CancellationToken::new()).await;
         assert!(totals.last.elapsed >= Duration::from_secs(2) && totals.cut_short.is_none(), "{totals:?}");
         assert_eq!((totals.rounds, totals.last.executions, crashes.len()), (1, executions, 0), "{begin}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_hear_that_its_time_is_up_is_ended() {
+    // One ends when it is interrupted, one only when it is killed, and one still reads its corpus when its time is up.
+    let begun = "trap '' USR1; ";
+    let slow = SCRIPT.replace("printf '#2", "trap '' USR1; sleep 1; printf '#2");
+    for (body, script, deaf) in [
+        (format!("{begun}trap 'exit 72' INT; while :; do sleep 0.05; done"), SCRIPT, true),
+        (format!("{begun}trap '' INT; while :; do sleep 0.05; done"), SCRIPT, true),
+        ("exit 0".to_owned(), slow.as_str(), false),
+    ] {
+        let bench = bench("");
+        fs::write(&bench.target.program, script.replace("BODY", &body)).expect("write");
+        fs::create_dir(bench.path("work")).expect("a folder");
+        let ends = Instant::now() + Duration::from_millis(400);
+        let time = Time {
+            tell: Some(ends),
+            bound: Some((ends, Duration::from_millis(200))),
+            until: ends + Duration::from_mins(10),
+        };
+        let spec = bench.target.spec(&bench.path("work"), false, &[]);
+        let round = job::run(spec, time, &CancellationToken::new(), |_| ()).await.expect("starts");
+        assert_eq!((round.ending, round.deaf, round.wound_down), (Ending::Done, deaf, true), "{body}");
+        assert_eq!((round.executions, round.fuzzed), (1000, true), "{body}");
     }
 }
 
