@@ -95,14 +95,17 @@ const FAMILIES: [(Family, &[&str]); 41] = [
     (thread::clue, &["ThreadSanitizer: ", "WARNING: DATA RACE"]),
     (leak::clue, &["LeakSanitizer: "]),
     (undefined::clue, &["UndefinedBehaviorSanitizer: ", ": runtime error: "]),
-    (rust::clue, &[" panicked at ", "has overflowed its stack", "memory allocation of "]),
+    (
+        rust::clue,
+        &[" panicked at ", "application panicked (", "has overflowed its stack", "memory allocation of "],
+    ),
     (go::clue, &["panic: ", "fatal error: ", "runtime: goroutine stack exceeds "]),
     (java::clue, &["Exception", "Error", "Throwable"]),
     (
         python::clue,
         &["Uncaught Python exception", "Traceback (most recent call last)", "Fatal Python error: "],
     ),
-    (debugger::clue, &["stop reason = ", "SIGNAL: SIG"]),
+    (debugger::clue, &["stop reason = ", "SIGNAL: SIG", "#0  "]),
     (
         valgrind::clue,
         &[

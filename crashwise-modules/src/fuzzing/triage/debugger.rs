@@ -4,12 +4,15 @@
 //! * thread #1, stop reason = EXC_BAD_ACCESS (code=1, address=0x10)
 //!   * frame #0: 0x0000000100003f2c demo`parse(s="x") at parse.c:19:12
 //! SIGNAL: SIGSEGV (11)
+//! #0  0x00007ffff7b055f5 in parse (text=0x0) at parse.c:19              the stack of gdb alone
 //!  <0x00005555555551d4> [func:parse_chunk file:/src/demo/chunk.c line:66 module:/out/demo]
 //! ```
 
 use super::clue::{Clue, Weight};
 use super::frame::RawFrame;
 use super::lines::{Lines, after, number};
+use super::names::libc_name;
+use super::native;
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -19,6 +22,20 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         let mut clue = Clue::new(weight, index, kind, text);
         clue.stack = lldb;
         clue.address = after(text, "address=").and_then(number).map(|(address, _)| address);
+        clue
+    } else if line.starts_with("#0  ") {
+        // All that is left where somebody copied no more than the stack.
+        let frames = native::stack(lines, index);
+        let aborts = |frame: &RawFrame<'_>| {
+            let function = frame.function.split(" (").next().unwrap_or_default();
+            function.ends_with("abort") && libc_name(function)
+        };
+        let kind = if frames.iter().any(aborts) { "abrt" } else { "crash" };
+        if frames.len() < 2 || !line.contains('(') {
+            return None;
+        }
+        let mut clue = Clue::new(Weight::Signal, index, kind, "");
+        clue.stack = |lines, from| native::stack(lines, from - 1);
         clue
     } else {
         let name = line.strip_prefix("SIGNAL: ")?.split(' ').next()?;

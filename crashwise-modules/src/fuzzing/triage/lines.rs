@@ -39,9 +39,10 @@ pub(super) struct Lines<'a>(Vec<&'a str>);
 
 impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let bare =
-            |line: &'a str| without_tag(without_name(without_time(line.strip_suffix('\r').unwrap_or(line))));
-        Self(text.split('\n').map(bare).collect())
+        let all = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let margin = margin(all.clone().filter(|line| !line.trim().is_empty()));
+        let bare = |line: &'a str| without_tag(without_name(without_time(line.get(margin..).unwrap_or(""))));
+        Self(all.map(bare).collect())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -59,12 +60,29 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// How many bytes of each line are the mark of a quotation and what the whole log is indented by.
+fn margin<'a>(filled: impl Iterator<Item = &'a str> + Clone) -> usize {
+    let quoted = usize::from(filled.clone().all(|line| line.starts_with('>')));
+    let blanks = |line: &'a str| line[quoted..].bytes().take_while(|byte| *byte == b' ').count();
+    let least = filled.filter(|line| line.trim() != ">").map(blanks).try_fold(
+        None,
+        |least: Option<usize>, blanks| {
+            let least = least.map_or(blanks, |least| least.min(blanks));
+            (least > 0).then_some(Some(least))
+        },
+    );
+    quoted + least.flatten().unwrap_or(0)
+}
+
 /// What follows a time such as `2026-11-22T16:40:00.1234567Z ` at the beginning of a line.
 fn without_time(line: &str) -> &str {
     const SECONDS: &[u8; 19] = b"0000-00-00T00:00:00";
     let fits = |(byte, shape): (&u8, &u8)| byte == shape || (*shape == b'0' && byte.is_ascii_digit());
     if line.starts_with('[') {
         return without_clock(line);
+    }
+    if let Some(rest) = without_syslog(line) {
+        return rest;
     }
     if line.len() <= SECONDS.len() || !line.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
         return line;
@@ -77,9 +95,29 @@ fn without_time(line: &str) -> &str {
     zone.strip_prefix('Z').unwrap_or(zone).strip_prefix([' ', '\t']).unwrap_or(line)
 }
 
-/// What follows `[11:46:11.067] `.
+/// What follows `May 02 01:02:03 host demo[4711]: `.
+fn without_syslog(line: &str) -> Option<&str> {
+    const STAMP: &[u8; 16] = b"Aaa 00 00:00:00 ";
+    let fits = |(byte, shape): (u8, &u8)| match shape {
+        b'A' => byte.is_ascii_uppercase(),
+        b'a' => byte.is_ascii_lowercase(),
+        b'0' => byte.is_ascii_digit() || byte == b' ',
+        _ => byte == *shape,
+    };
+    let (stamp, rest) = line.split_at_checked(STAMP.len())?;
+    let (host, rest) = rest.split_once(' ').filter(|_| stamp.bytes().zip(STAMP).all(fits))?;
+    let (name, rest) = rest.split_once(": ")?;
+    (!host.ends_with(':') && !name.contains(' ')).then_some(rest)
+}
+
+/// What follows `[11:46:11.067] ` or `[2024/05/17 00:52:07] `.
 fn without_clock(line: &str) -> &str {
-    let Some((clock, rest)) = line[1..].split_once("] ") else { return line };
+    let Some((time, rest)) = line[1..].split_once("] ") else { return line };
+    let is_date = |date: &str| date.bytes().all(|byte| byte.is_ascii_digit() || b"-/".contains(&byte));
+    let clock = match time.split_once([' ', 'T']) {
+        Some((date, clock)) if date.len() == 10 && is_date(date) => clock.trim_end_matches('Z'),
+        _ => time,
+    };
     let parts = clock.split(':').collect::<Vec<_>>();
     let digits = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if clock.len() < 16 && parts.len() == 3 && parts[0].len() == 2 && parts.iter().all(digits) {
@@ -142,12 +180,27 @@ pub(super) fn number(text: &str) -> Option<(u64, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, number, without_name, without_time};
+    use super::{Lines, clean, number, without_name, without_time};
 
     #[test]
     fn colours_go() {
         assert_eq!(clean(b"\x1b[1m\x1b[31m==1==ERROR\x1b[0m x\x1b\x1b[").as_ref(), "==1==ERROR x");
         assert_eq!(clean(b"a\xffb").as_ref(), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn what_all_lines_begin_with_goes() {
+        for (log, expect) in [
+            ("> a\n>\n>   b\n", ["a", "", "  b"]),
+            ("  a\n\n    b", ["a", "", "  b"]),
+            ("> a\n\nb", ["> a", "", "b"]),
+            ("a\n  b\n  c", ["a", "  b", "  c"]),
+            ("", ["", "", ""]),
+            (">>\n> ü", [">", " ü", ""]),
+        ] {
+            let lines = Lines::new(log);
+            assert_eq!([0, 1, 2].map(|index| lines.at(index)), expect, "{log:?}");
+        }
     }
 
     #[test]
@@ -159,6 +212,12 @@ mod tests {
             ("2026-11-22 16:40:00 kept", "2026-11-22 16:40:00 kept"),
             ("12 kept", "12 kept"),
             ("[11:46:11.067] ==1==ERROR", "==1==ERROR"),
+            ("[2024/05/17 00:52:07.065] ==1==ERROR", "==1==ERROR"),
+            ("[2024-05-17T00:52:07Z] ==1==ERROR", "==1==ERROR"),
+            ("May 02 01:02:03 host demo[4711]:     #0 0x1 in f", "    #0 0x1 in f"),
+            ("May  2 01:02:03 host kernel: [  12.5] BUG: x", "[  12.5] BUG: x"),
+            ("May 02 01:02:03 one two three: kept", "May 02 01:02:03 one two three: kept"),
+            ("Mayor 1: kept", "Mayor 1: kept"),
             ("[12:34:0101/120000.1:FATAL:x.cc(12)] kept", "[12:34:0101/120000.1:FATAL:x.cc(12)] kept"),
             ("[  126.01] kept", "[  126.01] kept"),
         ] {

@@ -177,6 +177,7 @@ const STARTS: &[&str] = &[
     "org.hamcrest.",
     "org.junit.",
     "org.testng.",
+    "pthread_",
     "runtime.",
     "scala.",
     "std::",
@@ -242,12 +243,50 @@ pub(super) fn allocates(function: &str) -> bool {
 
 /// A function of the C library, where only the name of its file says otherwise: `puts (ioputs.c:35)`.
 pub(super) fn libc_name(function: &str) -> bool {
-    !matches!(function, "" | "main") && EXACT.binary_search(&function).is_ok()
+    !matches!(function, "" | "main") && (EXACT.binary_search(&function).is_ok() || is_variant(function))
 }
 
 /// Judged by name only because there is no path at all.
 pub(super) fn runtime_name(function: &str) -> bool {
-    EXACT.binary_search(&function).is_ok() || STARTS.iter().any(|start| function.starts_with(start))
+    EXACT.binary_search(&function).is_ok()
+        || STARTS.iter().any(|start| function.starts_with(start))
+        || is_variant(function)
+}
+
+/// What the C library puts behind the name of a function: for whom it is, and for which processor.
+const VARIANTS: &[&str] = &[
+    "avx",
+    "avx2",
+    "avx512",
+    "chk",
+    "erms",
+    "evex",
+    "evex512",
+    "generic",
+    "impl",
+    "internal",
+    "l",
+    "movbe",
+    "rtm",
+    "sse2",
+    "sse4",
+    "ssse3",
+    "unaligned",
+];
+
+/// `____strtol_l_internal` of the C library, `_rust_begin_unwind` of macOS.
+fn is_variant(function: &str) -> bool {
+    let Some(name) = function.strip_prefix('_') else { return false };
+    let mut name = name.trim_start_matches('_');
+    loop {
+        if !name.is_empty() && EXACT.binary_search(&name).is_ok() {
+            return true;
+        }
+        match name.rsplit_once('_') {
+            Some((rest, variant)) if VARIANTS.contains(&variant) => name = rest,
+            _ => return false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -258,6 +297,12 @@ mod tests {
     fn names_judge_only_what_is_listed() {
         assert!(EXACT.is_sorted());
         assert!(runtime_name("abort") && runtime_name("std::panicking::begin_panic") && runtime_name(""));
+        assert!(
+            ["____strtol_l_internal", "_rust_begin_unwind", "__memmove_avx_unaligned_erms", "___free"]
+                .into_iter()
+                .all(runtime_name)
+        );
+        assert!(!["__free_list", "_parse", "memmove_avx_of_mine", "_", "__l"].into_iter().any(runtime_name));
         assert!(
             !runtime_name("parse") && !runtime_name("stdlib_parse") && !runtime_name("abort_transaction")
         );

@@ -259,6 +259,7 @@ pub(super) fn dependency(path: &str) -> bool {
         "/dist-packages/",
         "/node_modules/",
         "/usr/lib/",
+        "/usr/lib64/",
         "/usr/share/",
         "/nix/store/",
         "/gnu/store/",
@@ -269,7 +270,7 @@ pub(super) fn dependency(path: &str) -> bool {
     ];
     PARTS.iter().any(|part| path.contains(part))
         || path.starts_with("node_modules/")
-        || path.starts_with("/lib/")
+        || ["/lib/", "/lib32/", "/lib64/"].iter().any(|folder| path.starts_with(folder))
 }
 
 /// A system library, by the name of its file.

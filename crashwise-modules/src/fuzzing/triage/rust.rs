@@ -8,6 +8,9 @@
 //!              at ./src/lib.rs:1:140
 //!    4:     0x5596ede43d06 - demo::parse::h106c45fd6b3fc578      RUST_BACKTRACE=full
 //! thread 'main' panicked at 'explicit panic', src/main.rs:2:5    before 1.73
+//! The application panicked (crashed).                            color-eyre, better-panic
+//! Message:  index out of bounds: the len is 1 but the index is 1
+//! Location: src/main.rs:2
 //! ```
 
 use std::borrow::Cow;
@@ -25,6 +28,9 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         && after(line, "thread ").is_some()
     {
         return panic(lines, index, text);
+    }
+    if line.trim_end() == "The application panicked (crashed)." {
+        return pretty(lines, index);
     }
     if line.contains("has overflowed its stack") && line.contains("thread ") {
         let mut clue = Clue::new(Weight::Fault, index, "stack-overflow", line);
@@ -47,6 +53,22 @@ fn panic<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<Clue<'a>>
         Some(place) if super::frame::split_place(place).1.is_some() => (lines.at(index + 1), place),
         _ => old(lines, index, text)?,
     };
+    told(lines, index, message, place)
+}
+
+/// What handlers that write for people print of a panic.
+fn pretty<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let told_by = |label: &str| {
+        lines
+            .from(index + 1)
+            .take(8)
+            .find_map(|(_, line)| line.trim_start().strip_prefix(label))
+            .map(str::trim)
+    };
+    told(lines, index, told_by("Message:")?, told_by("Location:").unwrap_or_default())
+}
+
+fn told<'a>(lines: &Lines<'a>, index: usize, message: &'a str, place: &'a str) -> Option<Clue<'a>> {
     // The panic that ends a chain says nothing of where it began.
     if message.starts_with("panic in a destructor during cleanup")
         || message.starts_with("panic in a function that cannot unwind")
@@ -55,7 +77,7 @@ fn panic<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<Clue<'a>>
         return None;
     }
     let mut clue = Clue::new(Weight::Program, index, "rust-panic", message);
-    clue.place = Some(RawFrame::at("", place));
+    clue.place = Some(place).filter(|place| !place.is_empty()).map(|place| RawFrame::at("", place));
     clue.cause = cause(message).map(Cow::Borrowed);
     if clue.message.ends_with(':') || message.starts_with("assertion `") {
         let more = (index + 2..index + 4).map(|at| lines.at(at)).filter(|line| line.starts_with(' '));
@@ -137,7 +159,7 @@ fn cause(message: &str) -> Option<&'static str> {
 /// The backtrace that follows the panic before the next one does; without one, a native stack.
 fn frames<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     for (index, line) in lines.from(from).take(400) {
-        if line.trim_start().starts_with("stack backtrace:") {
+        if line.trim_start().starts_with("stack backtrace:") || line.contains("━ BACKTRACE ━") {
             let frames = backtrace(lines, index + 1);
             return if frames.is_empty() { native::stack(lines, index + 1) } else { frames };
         }
@@ -156,9 +178,14 @@ fn backtrace<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let mut foreign = 0;
     for (_, line) in lines.from(from).take(4096) {
         let text = line.trim_start();
+        // `⋮ 6 frames hidden ⋮`
+        if text.starts_with('⋮') {
+            continue;
+        }
         if let Some(place) = text.strip_prefix("at ") {
             if let Some(last) = frames.last_mut()
                 && last.file.is_none()
+                && !place.starts_with("<unknown")
             {
                 *last = RawFrame::at(last.function, place);
             }

@@ -73,7 +73,8 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
 /// A line without the number of the process.
 fn said(line: &str) -> Option<&str> {
     let (_, rest) = number(line.strip_prefix("==")?)?;
-    rest.strip_prefix("== ")
+    // Editors take the blank at the end of a line away.
+    rest.strip_prefix("== ").or_else(|| rest.strip_prefix("==").filter(|rest| rest.is_empty()))
 }
 
 fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
