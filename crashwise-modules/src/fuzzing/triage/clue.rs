@@ -93,7 +93,7 @@ const FAMILIES: [(Family, &[&str]); 41] = [
     (asan::clue, &["AddressSanitizer: ", "AddressSanitizer failed", "AddressSanitizer CHECK"]),
     (memory::clue, &["MemorySanitizer: "]),
     (thread::clue, &["ThreadSanitizer: ", "WARNING: DATA RACE"]),
-    (leak::clue, &["LeakSanitizer: "]),
+    (leak::clue, &["LeakSanitizer: ", "Direct leak of "]),
     (undefined::clue, &["UndefinedBehaviorSanitizer: ", ": runtime error: "]),
     (
         rust::clue,

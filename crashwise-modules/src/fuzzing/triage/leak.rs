@@ -16,6 +16,15 @@ use super::native;
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
+    if line.trim_start().starts_with("Direct leak of ") {
+        // Where the head of the report was cut off. The head is the first of equal clues.
+        return Some(Clue::new(
+            Weight::Leak,
+            index,
+            "memory-leak",
+            line.trim_end_matches(" allocated from:"),
+        ));
+    }
     let text = after(line, "LeakSanitizer: ")?;
     if line.contains("SUMMARY:") {
         return None;

@@ -38,6 +38,10 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     for (_, line) in lines.from(from).take(512) {
         let text = line.trim_start();
         if text.len() == line.len() {
+            // A message may hold a stack of its own.
+            if text.starts_with("stack traceback:") {
+                continue;
+            }
             break;
         }
         let Some((place, function)) = text.split_once(": in ") else { continue };

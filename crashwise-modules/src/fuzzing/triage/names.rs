@@ -238,7 +238,7 @@ pub(super) fn machinery(function: &str) -> bool {
 pub(super) fn allocates(function: &str) -> bool {
     let name = function.rsplit([':', '.']).next().unwrap_or(function).to_ascii_lowercase();
     ["malloc", "calloc", "realloc", "strdup", "strndup"].iter().any(|part| name.contains(part))
-        || name.ends_with("_alloc")
+        || (name.ends_with("alloc") && !name.ends_with("dealloc"))
 }
 
 /// A function of the C library, where only the name of its file says otherwise: `puts (ioputs.c:35)`.

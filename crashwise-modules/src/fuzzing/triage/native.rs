@@ -11,6 +11,8 @@
 //! #7 ./c(parse+0x31) [0x55c3]                                            `backtrace_symbols`
 //! #8.1 0x55c3 in parse(int) ../../src/c.cc:12 <libc.so>+0x9840e           Fuchsia
 //! @ 0x55c3  parse()                                                      glog, Abseil
+//! [#0] 0x55c3 → parse(k=1)                                              GEF
+//!  ► f 0   0x55c3 parse+20                                               pwndbg
 //! ```
 
 use super::demangle::is_unit;
@@ -29,7 +31,7 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let mut next = 0;
     let mut gap = 0;
     for (_, line) in lines.from(from) {
-        match frame(line).or_else(|| Some((next, unnumbered(line)?))) {
+        match frame(line).or_else(|| drawn(line)).or_else(|| Some((next, unnumbered(line)?))) {
             Some((index, frame)) if frames.is_empty() || index >= next => {
                 // Inlined frames of Fuchsia share the number of the one that holds them.
                 next = if inlined(line) { index } else { index + 1 };
@@ -124,6 +126,29 @@ fn part(rest: &str) -> Option<&str> {
 
 fn inlined(line: &str) -> bool {
     line.split_once('#').and_then(|(_, rest)| part(number(rest)?.1)).is_some()
+}
+
+/// What the extensions of gdb draw: `[#0] 0x55c3 → parse(k=1)`, ` ► f 0   0x55c3 parse+20`.
+fn drawn(line: &str) -> Option<(u64, RawFrame<'_>)> {
+    let text = line.trim_start();
+    if let Some((index, rest)) = text.strip_prefix("[#").and_then(number) {
+        let (_, rest) = rest.strip_prefix("] 0x")?.split_once(" → ")?;
+        let rest = rest.strip_prefix("Name: ").unwrap_or(rest);
+        return Some((index, RawFrame { function: rest.trim(), ..RawFrame::default() }));
+    }
+    let text = text.strip_prefix('►').unwrap_or(text).trim_start();
+    let (index, rest) = number(text.strip_prefix("f ").unwrap_or(text))?;
+    let hex =
+        rest.strip_prefix("  ").or_else(|| rest.strip_prefix(' ').filter(|_| text.starts_with("f ")))?;
+    let hex = hex.trim_start().strip_prefix("0x")?;
+    let end = hex.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hex.len());
+    let rest = hex[end..].trim();
+    let function = match rest.rsplit_once('+') {
+        Some((function, offset)) if offset.bytes().all(|byte| byte.is_ascii_digit()) => function,
+        _ if rest.is_empty() => "",
+        _ => return None,
+    };
+    (index < DEPTH as u64).then_some((index, RawFrame { function, ..RawFrame::default() }))
 }
 
 /// `    @     0x5605333e2ca0  LLVMFuzzerTestOneInput`, of glog and Abseil.
