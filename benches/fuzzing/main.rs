@@ -122,6 +122,18 @@ fn supervisor(peers: &Peers) {
     campaign(peers, "empty", tell, |campaign| {
         campaign.with_budget(Duration::from_mins(1)).with_every(Duration::from_millis(100))
     });
+    // The first seconds of a target with many finds, each of them a line.
+    let before = (process_seconds(), wall_seconds());
+    campaign(
+        peers,
+        "json",
+        || (),
+        |campaign| {
+            campaign.with_budget(Duration::from_secs(14)).with_every(Duration::from_millis(100)).with_seed(1)
+        },
+    );
+    let finds = (process_seconds() - before.0) / (wall_seconds() - before.1) * 100.0;
+    println!("supervisor at 10 Hz, the first 14 s of json: {finds:.3} % of a core");
     // Between two times that it told of progress, without the start.
     let (Some(first), Some(last)) = (told.first(), told.last()) else { return };
     let share = (last.0 - first.0) / (last.1 - first.1) * 100.0;

@@ -1,5 +1,7 @@
 //! From a crash to a finding.
 
+use std::collections::BTreeMap;
+
 use crashwise_core::{
     Confidence, Finding, Fingerprint, InvalidId, Location, Position, RelPath, RuleId, Severity, Workspace,
 };
@@ -15,6 +17,7 @@ pub(super) fn of(
     bases: &[&str],
     target: Option<&RelPath>,
 ) -> Result<Finding, InvalidId> {
+    let report = &resolved(report, workspace, bases);
     let mut finding =
         Finding::new(RuleId::new(format!("fuzz/{}", report.kind))?, report.title(), severity(report))
             .with_message(report.message.clone())
@@ -58,14 +61,34 @@ pub(super) fn of(
         .with_evidence("stack", stack))
 }
 
-fn location(frame: &Frame, workspace: &Workspace, bases: &[&str]) -> Option<Location> {
-    let file = frame.file.as_deref()?;
+/// The report with frames in files of the workspace named as the workspace does: of a program that was built elsewhere a title would
+/// differ from one machine to the next.
+fn resolved(report: &CrashReport, workspace: &Workspace, bases: &[&str]) -> CrashReport {
+    let mut known: BTreeMap<String, Option<RelPath>> = BTreeMap::new();
+    let mut report = report.clone();
+    // The end of a library's path may be that of a file here by chance.
+    let own = report.frames.iter_mut().filter(|frame| frame.role == Role::Project);
+    for file in own.filter_map(|frame| frame.file.as_mut()) {
+        let path = known.entry(file.clone()).or_insert_with(|| path(file, workspace, bases));
+        if let Some(path) = path {
+            *file = path.as_str().to_owned();
+        }
+    }
+    report
+}
+
+/// A file of a stack as a file of the workspace.
+fn path(file: &str, workspace: &Workspace, bases: &[&str]) -> Option<RelPath> {
     let there = |path: String| RelPath::new(path).ok().filter(|path| workspace.path(path).is_file());
     let below =
         |base: &&str| if base.is_empty() { there(file.to_owned()) } else { there(format!("{base}/{file}")) };
     // Built elsewhere: the longest end of the path that is a file here.
     let elsewhere = || file.match_indices('/').find_map(|(at, _)| there(file[at + 1..].to_owned()));
-    let path = bases.iter().find_map(below).or_else(elsewhere)?;
+    bases.iter().find_map(below).or_else(elsewhere)
+}
+
+fn location(frame: &Frame, workspace: &Workspace, bases: &[&str]) -> Option<Location> {
+    let path = path(frame.file.as_deref()?, workspace, bases)?;
     let mut location = Location::new(path);
     if let Some(position) = frame.line.and_then(|line| Position::new(line, frame.column.unwrap_or(1))) {
         location = location.with_start(position);
@@ -165,4 +188,35 @@ fn weakness(report: &CrashReport) -> Option<u32> {
         | "php-error" | "lua-error" | "uncaught-exception" => 248,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crashwise_core::Workspace;
+
+    use super::of;
+    use crate::fuzzing::triage::{Scope, triage};
+
+    #[test]
+    fn a_program_that_was_built_elsewhere_has_the_same_titles() {
+        let tree = tempfile::tempdir().expect("a folder");
+        fs::create_dir(tree.path().join("src")).expect("a folder");
+        fs::write(tree.path().join("src/a.c"), "int x;\n").expect("written");
+        let workspace = Workspace::in_place(tree.path());
+        let told = ["/home/u/demo", "/builds/7"].map(|root| {
+            let log = format!(
+                "==1==ERROR: AddressSanitizer: heap-buffer-overflow on address 0x602 at pc 0x5 bp 0x7 sp 0x7\n\
+                 READ of size 1 at 0x602 thread T0\n    #0 0x1 in parse {root}/src/a.c:3:5\n    \
+                 #1 0x2 in load {root}/gone/b.c:9:1\n"
+            );
+            let report = triage(log.as_bytes(), &Scope::new()).expect("a report");
+            let finding = of(&report, &workspace, &[""], None).expect("a finding");
+            (finding.title, finding.evidence["stack"][0].clone())
+        });
+        assert_eq!(told[0].0, "heap-buffer-overflow (read of 1 byte) in parse at src/a.c:3:5");
+        assert_eq!(told[0], told[1]);
+        assert_eq!(told[0].1, "parse at src/a.c:3:5");
+    }
 }
