@@ -1,5 +1,6 @@
 //! What a result looked at, what it did not, and why.
 
+use crate::protection::{self, Processes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +58,9 @@ pub struct Coverage {
     /// Gaps beyond the kept ones: reason to count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub more_gaps: BTreeMap<GapReason, u64>,
+    /// What was enforced on the processes that were started for it: level and program, to layer and means.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub processes: Processes,
 }
 
 impl Coverage {
@@ -118,6 +122,9 @@ impl Coverage {
         }
         for (unit, count) in other.excluded {
             count_up(&mut self.excluded, &unit, count);
+        }
+        for (name, layers) in other.processes {
+            protection::join(&mut self.processes, name, layers);
         }
         let status = self.status;
         for gap in other.gaps {

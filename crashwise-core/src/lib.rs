@@ -47,6 +47,7 @@ mod position;
 mod problem;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
+mod protection;
 mod quantity;
 #[cfg(feature = "store")]
 mod regular;
@@ -77,6 +78,7 @@ pub use module::{
 pub use path::{InvalidPath, RelPath};
 pub use position::{ByteSpan, Column, Line, LineIndex, Position, Region};
 pub use problem::{Problem, Problems, nearest};
+pub use protection::{Processes, Protection};
 pub use quantity::{ByteSize, CpuCount, InvalidQuantity, Span};
 #[cfg(feature = "store")]
 pub use regular::read_regular;

@@ -37,6 +37,8 @@ pub struct RunRequest {
     pub priority: i32,
     /// Whether steps may take results of other runs from the cache.
     pub use_cache: bool,
+    /// Whether a process is started only if all that its sandbox or container promises can be enforced.
+    pub require_sandbox: bool,
     /// How the run's tree is shared with others, in place of what the workflow's metadata says.
     pub isolation: Option<Isolation>,
     pub(crate) id: Option<RunId>,
@@ -54,6 +56,7 @@ impl RunRequest {
             idempotency_key: None,
             priority: 0,
             use_cache: true,
+            require_sandbox: false,
             isolation: None,
             id: None,
             workflow_code: None,
@@ -101,6 +104,15 @@ impl RunRequest {
     #[must_use]
     pub fn without_cache(mut self) -> Self {
         self.use_cache = false;
+        self
+    }
+
+    /// Makes a step fail that starts a process in a sandbox or a container of which something is missing on the machine that
+    /// carries it out: see [`crashwise_core::Protection`]. Results of other runs are not taken from the cache, for nobody knows
+    /// how they were come by.
+    #[must_use]
+    pub fn with_required_sandbox(mut self) -> Self {
+        self.require_sandbox = true;
         self
     }
 

@@ -159,6 +159,7 @@ impl Runner {
             timeout_ms: limit.map(millis),
             priority: request.priority,
             use_cache: request.use_cache,
+            require_sandbox: request.require_sandbox,
             isolation: request.isolation,
             idempotency_key: request.idempotency_key.clone(),
             parent: None,

@@ -113,3 +113,17 @@ pub fn probe() -> Vec<Capability> {
     );
     found
 }
+
+/// Whether processes can run in containers, of which engine, and what that enforces; why not, otherwise. Found out by a container that
+/// does nothing, which takes about a second.
+/// Has to be called from a tokio runtime with I/O and time.
+pub async fn probe_containers() -> Vec<Capability> {
+    #[cfg(feature = "container")]
+    return super::container::probe().await;
+    #[cfg(not(feature = "container"))]
+    vec![Capability {
+        name: "containers".to_owned(),
+        available: false,
+        detail: "this program was built without the feature `container`".to_owned(),
+    }]
+}

@@ -13,9 +13,9 @@ use seccompiler::{
     TargetArch,
 };
 
-/// Readable and executable for every sandboxed process: programs, libraries, and what the loader, the resolver of users
+/// Readable and executable for every sandboxed process, and every one in a container without an image of its own: programs, libraries, and what the loader, the resolver of users
 /// and time zones read. Not `/etc` as a whole: it holds secrets.
-const SYSTEM: &[&str] = &[
+pub(super) const SYSTEM: &[&str] = &[
     "/usr",
     "/bin",
     "/sbin",

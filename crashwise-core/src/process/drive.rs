@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -18,18 +18,40 @@ use tokio_util::sync::CancellationToken;
 use super::cgroup::Group;
 use super::disk::grown_past;
 use super::plan::{self, Prepared, Stage};
-use super::running::{CutOnDrop, LINGER, Lifeline};
-use super::{Cause, Enforcement, Line, Output, ProcessError, Running, Spec, Status, Stdin, Stream, Usage};
+use super::running::{CutOnDrop, LINGER, Lifeline, Signals};
+use super::{
+    Cause, Enforcement, Level, Line, Output, ProcessError, Running, Spec, Status, Stdin, Stream, Usage,
+};
 use super::{supervisor, tool};
+use crate::Protection;
 
 const LINE_CAP: usize = 64 << 10;
-const LINES_AHEAD: usize = 1024;
+pub(super) const LINES_AHEAD: usize = 1024;
 
+/// Starts it under what stands over the task: see [`Protection`].
 pub(super) async fn start(
-    spec: Spec,
+    mut spec: Spec,
     cancel: &CancellationToken,
     lines: bool,
 ) -> Result<Running, ProcessError> {
+    let Some(protection) = Protection::current() else { return begin(spec, cancel, lines).await };
+    spec.whole |= protection.is_required() && spec.level >= Level::Sandbox;
+    let program = Path::new(&spec.program).file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{} {program}", spec.level);
+    let running = begin(spec, cancel, lines).await?;
+    protection.record(name, running.enforcement.layers());
+    Ok(running)
+}
+
+async fn begin(spec: Spec, cancel: &CancellationToken, lines: bool) -> Result<Running, ProcessError> {
+    if spec.level == Level::Container {
+        #[cfg(feature = "container")]
+        return Box::pin(super::container::start(spec, cancel, lines)).await;
+        #[cfg(not(feature = "container"))]
+        return Err(ProcessError::NoContainers {
+            reason: "this program was built without the feature `container`".to_owned(),
+        });
+    }
     let tool = spec.program.to_string_lossy().into_owned();
     let failed = |source| ProcessError::Start { tool: tool.clone(), stage: "following it", source };
     let (deadline, cap, disk) = (spec.deadline, spec.output_cap, spec.limits.disk);
@@ -41,7 +63,10 @@ pub(super) async fn start(
     let (sender, receiver) = mpsc::channel(LINES_AHEAD);
     let sender = lines.then_some(sender);
     let dead = CancellationToken::new();
-    let pump = |from, stream| Pump::start(from, cap, sender.clone().map(|to| (to, stream)), dead.clone());
+    let pump = |from: Option<OwnedFd>, stream| {
+        let from = from.map(pipe::Receiver::from_owned_fd).transpose()?;
+        Ok(Pump::start(from, cap, sender.clone().map(|to| (to, stream)), dead.clone()))
+    };
     let stdout = pump(started.stdout, Stream::Out).map_err(failed)?;
     let stderr = pump(started.stderr, Stream::Err).map_err(failed)?;
     drop(sender);
@@ -52,7 +77,7 @@ pub(super) async fn start(
     let watch = disk.map(|limit| (roots, limit));
     let following = Following { lifeline: lifeline.clone(), outcome: started.outcome, dead };
     Ok(Running {
-        supervisor: started.supervisor,
+        signals: Signals::Supervisor(started.supervisor),
         cut: CutOnDrop(lifeline),
         lines: lines.then_some(receiver),
         driver: tokio::spawn(following.follow(cancel.clone(), deadline, watch)),
@@ -77,7 +102,7 @@ struct Started {
 pub(super) struct Outcome {
     pub(super) status: Status,
     pub(super) usage: Usage,
-    memory_kills: u64,
+    pub(super) memory_kills: u64,
 }
 
 /// The same with the reason.
@@ -89,12 +114,7 @@ pub(super) struct Ended {
 
 fn spawn(spec: &Spec) -> Result<Started, ProcessError> {
     let search = spec.env.get(std::ffi::OsStr::new("PATH")).cloned().unwrap_or_default();
-    let program = tool::find_in(&spec.program, &search).map_err(|error| match (error, &spec.hint) {
-        (ProcessError::ToolMissing { tool, .. }, Some(hint)) => {
-            ProcessError::ToolMissing { tool, hint: hint.clone() }
-        }
-        (error, _) => error,
-    })?;
+    let program = tool::find_in(&spec.program, &search).map_err(|error| spec.hinted(error))?;
     if let Some(directory) = &spec.directory {
         fs::read_dir(directory)
             .map_err(|source| ProcessError::Directory { path: directory.clone(), source })?;
@@ -179,14 +199,14 @@ fn wait(child: &mut Child, mut report: PipeReader, group: &Group, begin: Instant
     Outcome { status, usage, memory_kills }
 }
 
-struct Following {
-    lifeline: Lifeline,
-    outcome: oneshot::Receiver<Outcome>,
-    dead: CancellationToken,
+pub(super) struct Following {
+    pub(super) lifeline: Lifeline,
+    pub(super) outcome: oneshot::Receiver<Outcome>,
+    pub(super) dead: CancellationToken,
 }
 
 impl Following {
-    async fn follow(
+    pub(super) async fn follow(
         mut self,
         cancel: CancellationToken,
         deadline: Option<Duration>,
@@ -234,21 +254,20 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    fn start(
-        from: Option<OwnedFd>,
+    pub(super) fn start(
+        from: Option<impl AsyncRead + Unpin + Send + 'static>,
         cap: usize,
         lines: Option<(mpsc::Sender<Line>, Stream)>,
         dead: CancellationToken,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let output = Arc::new(Mutex::new(Output::with_cap(cap)));
-        let from = from.map(pipe::Receiver::from_owned_fd).transpose()?;
         let kept = Arc::clone(&output);
         let task = tokio::spawn(async move {
             if let Some(from) = from {
                 pump(from, &kept, lines, &dead).await;
             }
         });
-        Ok(Self { task, output })
+        Self { task, output }
     }
 
     /// All that was read, once the stream has ended.
@@ -259,7 +278,7 @@ impl Pump {
 }
 
 async fn pump(
-    mut from: pipe::Receiver,
+    mut from: impl AsyncRead + Unpin,
     output: &Mutex<Output>,
     mut lines: Option<(mpsc::Sender<Line>, Stream)>,
     dead: &CancellationToken,

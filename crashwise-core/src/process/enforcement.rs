@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -23,10 +24,30 @@ pub enum Means {
     Seccomp,
     /// No new privileges, all capabilities dropped.
     Capabilities,
+    /// The container's engine.
+    Engine,
     /// Measured by the host at intervals; the tree is killed when it is over.
     Watched,
     /// Asked for, and not enforced.
     Missing(String),
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unasked => "not asked for",
+            Self::Cgroup2 => "cgroup v2",
+            Self::Cgroup1 => "cgroup v1",
+            Self::Rlimit => "rlimit",
+            Self::Namespace => "namespace",
+            Self::Landlock => "Landlock",
+            Self::Seccomp => "seccomp",
+            Self::Capabilities => "no capabilities",
+            Self::Engine => "engine",
+            Self::Watched => "watched",
+            Self::Missing(reason) => return write!(f, "missing: {reason}"),
+        })
+    }
 }
 
 impl Means {
@@ -45,8 +66,21 @@ pub enum TreeKill {
     Cgroup,
     /// The first process of a PID namespace is killed, and the kernel kills the rest.
     PidNamespace,
+    /// The container's engine, which is asked to by a process that outlives the host.
+    Engine,
     /// The supervisor kills its children until none is left. A tree that forks faster than that can go on.
     Reaper,
+}
+
+impl fmt::Display for TreeKill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cgroup => "cgroup.kill",
+            Self::PidNamespace => "PID namespace",
+            Self::Engine => "engine",
+            Self::Reaper => "supervisor",
+        })
+    }
 }
 
 /// What was really enforced on a process, per limit: part of every result.
@@ -91,6 +125,42 @@ impl Enforcement {
             syscalls: Means::Unasked,
             privileges: Means::Unasked,
             signals: Means::Unasked,
+        }
+    }
+
+    /// What was asked for, by what it is enforced, or that it is missing: for reports.
+    pub fn layers(&self) -> BTreeMap<String, String> {
+        let asked = [
+            ("memory", &self.memory),
+            ("processes", &self.processes),
+            ("cores", &self.cores),
+            ("rlimits", &self.rlimits),
+            ("disk", &self.disk),
+            ("files", &self.files),
+            ("network", &self.network),
+            ("syscalls", &self.syscalls),
+            ("privileges", &self.privileges),
+            ("signals", &self.signals),
+        ];
+        let asked = asked.into_iter().filter(|(_, means)| **means != Means::Unasked);
+        asked
+            .map(|(layer, means)| (layer.to_owned(), means.to_string()))
+            .chain([("tree".to_owned(), self.tree.to_string())])
+            .collect()
+    }
+
+    /// Why a layer does not hold against the whole tree, if it was asked for. `kills` says whether a cgroup kills the tree beside
+    /// what kills it first.
+    pub(super) fn gap(&self, layer: Layer, kills: bool) -> Option<String> {
+        match self.means(layer) {
+            None if self.tree == TreeKill::Reaper && !kills => {
+                Some("neither cgroup.kill nor a PID namespace".to_owned())
+            }
+            Some(Means::Missing(reason)) => Some(reason.clone()),
+            Some(Means::Rlimit) if matches!(layer, Layer::Memory | Layer::Processes) => {
+                Some("only an rlimit of each process alone".to_owned())
+            }
+            None | Some(_) => None,
         }
     }
 

@@ -14,7 +14,7 @@ pub enum Status {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
-    /// It is dead, but nothing is known of how: its supervisor was killed.
+    /// It is dead, but nothing is known of how: its supervisor was killed, or its container's engine.
     Unknown,
 }
 
@@ -29,6 +29,15 @@ impl Status {
             Self::Signal(libc::WTERMSIG(raw))
         } else {
             Self::Code(libc::WEXITSTATUS(raw))
+        }
+    }
+
+    /// What an engine tells, or a shell: a signal as 128 and its number.
+    #[cfg(feature = "container")]
+    pub(super) fn from_shell(code: i32) -> Self {
+        match code {
+            129..=192 => Self::Signal(code - 128),
+            code => Self::Code(code),
         }
     }
 }
@@ -66,7 +75,7 @@ pub enum Cause {
 pub struct Usage {
     /// Time from start to end.
     pub wall: Duration,
-    /// CPU time in user space, of the program and the children it waited for.
+    /// CPU time in user space, of the program and the children it waited for; this and the next two are 0 of a container.
     pub user: Duration,
     /// CPU time in the kernel, of the same.
     pub system: Duration,

@@ -30,6 +30,8 @@
 mod capability;
 mod cgroup;
 mod confine;
+#[cfg(feature = "container")]
+mod container;
 mod disk;
 mod drive;
 mod enforcement;
@@ -43,7 +45,7 @@ mod spec;
 mod supervisor;
 mod tool;
 
-pub use capability::{Capability, probe};
+pub use capability::{Capability, probe, probe_containers};
 pub use enforcement::{Enforcement, Layer, Means, TreeKill};
 pub use error::ProcessError;
 pub use exit::{Cause, Exit, Status, Usage};

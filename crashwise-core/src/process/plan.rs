@@ -136,7 +136,7 @@ pub(super) fn prepare(spec: &Spec, program: &std::path::Path) -> Result<Prepared
             };
         }
     }
-    require(spec, &enforcement, &group)?;
+    require(spec, &enforcement, group.kills)?;
 
     let (lifeline, host_lifeline) = std::io::pipe().map_err(start("making a pipe"))?;
     let (host_report, report) = std::io::pipe().map_err(start("making a pipe"))?;
@@ -168,20 +168,26 @@ pub(super) fn writable(spec: &Spec) -> Vec<PathBuf> {
     spec.writable.iter().chain(&spec.directory).cloned().collect()
 }
 
-fn require(spec: &Spec, enforcement: &Enforcement, group: &Group) -> Result<(), ProcessError> {
+/// Refuses what is asked for with insistence and not enforced. `kills` says whether a cgroup kills the tree beside what kills it
+/// first.
+pub(super) fn require(spec: &Spec, enforcement: &Enforcement, kills: bool) -> Result<(), ProcessError> {
     for layer in &spec.required {
-        let reason = match enforcement.means(*layer) {
-            None if enforcement.tree == TreeKill::Reaper && !group.kills => {
-                "neither cgroup.kill nor a PID namespace".to_owned()
-            }
-            Some(Means::Missing(reason)) => reason.clone(),
-            Some(Means::Rlimit) if matches!(layer, Layer::Memory | Layer::Processes) => {
-                "only an rlimit of each process alone".to_owned()
-            }
-            Some(Means::Unasked) => "the spec does not ask for it".to_owned(),
-            None | Some(_) => continue,
+        let unasked = || {
+            (enforcement.means(*layer) == Some(&Means::Unasked))
+                .then(|| "the spec does not ask for it".into())
         };
-        return Err(ProcessError::Unenforced { layer: *layer, reason });
+        if let Some(reason) = enforcement.gap(*layer, kills).or_else(unasked) {
+            return Err(ProcessError::Unenforced { layer: *layer, reason });
+        }
+    }
+    if spec.whole {
+        let missing: Vec<(Layer, String)> = Layer::ALL
+            .into_iter()
+            .filter_map(|layer| Some((layer, enforcement.gap(layer, kills)?)))
+            .collect();
+        if !missing.is_empty() {
+            return Err(ProcessError::Unprotected { level: spec.level, missing });
+        }
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ impl Line {
 /// A process that was started. Dropping it kills the whole tree.
 #[derive(Debug)]
 pub struct Running {
-    pub(super) supervisor: u32,
+    pub(super) signals: Signals,
     pub(super) cut: CutOnDrop,
     pub(super) lines: Option<mpsc::Receiver<Line>>,
     pub(super) driver: JoinHandle<Option<Ended>>,
@@ -69,21 +69,41 @@ impl Running {
         Exit { status, cause, stdout, stderr, usage, enforcement }
     }
 
-    /// Asks the program to end (`SIGINT` to its process group), and returns at once.
+    /// Asks the program to end (`SIGINT` to its process group, or to the program of a container), and returns at once.
     pub fn interrupt(&self) {
-        supervisor::signal_group(self.supervisor, libc::SIGINT);
+        self.signals.send(libc::SIGINT);
     }
 
-    /// Asks it to end after what it is at (`SIGUSR1` to its process group, which libFuzzer takes so), and returns at once: how a
+    /// Asks it to end after what it is at (`SIGUSR1` as with [`Running::interrupt`], which libFuzzer takes so), and returns at once: how a
     /// program ends that does not know the signal.
     pub fn wind_down(&self) -> Status {
-        supervisor::signal_group(self.supervisor, libc::SIGUSR1);
+        self.signals.send(libc::SIGUSR1);
         Status::Signal(libc::SIGUSR1)
     }
 
     /// What is enforced on it.
     pub fn enforcement(&self) -> &Enforcement {
         &self.enforcement
+    }
+}
+
+/// By whom a signal reaches the program.
+#[derive(Debug)]
+pub(super) enum Signals {
+    /// The process group of this supervisor.
+    Supervisor(u32),
+    /// The engine.
+    #[cfg(feature = "container")]
+    Container(super::container::Signaller),
+}
+
+impl Signals {
+    fn send(&self, signal: i32) {
+        match self {
+            Self::Supervisor(leader) => supervisor::signal_group(*leader, signal),
+            #[cfg(feature = "container")]
+            Self::Container(signaller) => signaller.send(signal),
+        }
     }
 }
 
@@ -97,17 +117,37 @@ impl Drop for CutOnDrop {
     }
 }
 
-/// The pipe whose closing makes the supervisor kill the tree.
+/// The pipe whose closing makes the supervisor kill the tree, or the guardian have a container removed.
 #[derive(Debug, Clone)]
-pub(super) struct Lifeline(Arc<Mutex<Option<PipeWriter>>>);
+pub(super) struct Lifeline {
+    pipe: Arc<Mutex<Option<PipeWriter>>>,
+    #[cfg(feature = "container")]
+    cut: tokio_util::sync::CancellationToken,
+}
 
 impl Lifeline {
     pub(super) fn new(pipe: PipeWriter) -> Self {
-        Self(Arc::new(Mutex::new(Some(pipe))))
+        Self {
+            pipe: Arc::new(Mutex::new(Some(pipe))),
+            #[cfg(feature = "container")]
+            cut: tokio_util::sync::CancellationToken::new(),
+        }
     }
 
     pub(super) fn cut(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        #[cfg(feature = "container")]
+        self.cut.cancel();
+        self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    #[cfg(feature = "container")]
+    pub(super) fn was_cut(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+
+    #[cfg(feature = "container")]
+    pub(super) async fn is_cut(&self) {
+        self.cut.cancelled().await;
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,21 @@ pub enum Level {
     /// All of it, and namespaces without network, only the granted files, no privileges, a system call filter: for
     /// targets, and for tools that run code of the project under test.
     Sandbox,
+    /// A container of an engine, Docker or Podman, that is asked over its socket, with the same grants and limits: for those who trust
+    /// a kernel's namespaces more than its file rules, or whose targets need an image. It takes half a second to start. Needs
+    /// the feature `container`, and never falls back to a lower level.
+    Container,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Limits => "limits",
+            Self::Sandbox => "sandbox",
+            Self::Container => "container",
+        })
+    }
 }
 
 /// Whether a sandboxed process reaches the network. Without the sandbox every process does.
@@ -69,6 +85,10 @@ pub struct Spec {
     pub(super) output_cap: usize,
     pub(super) deadline: Option<Duration>,
     pub(super) hint: Option<String>,
+    pub(super) image: Option<String>,
+    pub(super) engine: Option<PathBuf>,
+    /// Whether nothing of its level may be missing.
+    pub(super) whole: bool,
 }
 
 impl Spec {
@@ -95,6 +115,9 @@ impl Spec {
             output_cap: 16 << 20,
             deadline: None,
             hint: None,
+            image: None,
+            engine: None,
+            whole: false,
         }
     }
 
@@ -166,7 +189,7 @@ impl Spec {
         self
     }
 
-    /// Lets it read and execute what is at and below `path` from the sandbox. The system's libraries and programs, its
+    /// Lets it read and execute what is at and below `path` from the sandbox or a container. The system's libraries and programs, its
     /// own program file and `/proc` are always readable.
     #[must_use]
     pub fn read(mut self, path: impl Into<PathBuf>) -> Self {
@@ -174,7 +197,7 @@ impl Spec {
         self
     }
 
-    /// Lets it read, execute and write what is at and below `path` from the sandbox.
+    /// Lets it read, execute and write what is at and below `path` from the sandbox or a container.
     #[must_use]
     pub fn write(mut self, path: impl Into<PathBuf>) -> Self {
         self.writable.push(path.into());
@@ -214,6 +237,35 @@ impl Spec {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Sets the image of its container, at the level [`Level::Container`]: a name that the engine knows, for none is ever pulled.
+    /// Without one it sees the system of the host.
+    ///
+    /// Of an image its programs and libraries are used, and its environment where this spec sets none of the name. What is granted
+    /// below the folders of the host's system, such as `/usr`, is the image's then, the program too.
+    #[must_use]
+    pub fn image(mut self, name: impl Into<String>) -> Self {
+        self.image = Some(name.into());
+        self
+    }
+
+    /// Sets the socket of the engine that makes its container; without, it is the one that `DOCKER_HOST` names (`unix://` and a
+    /// path), else the first of those at which engines listen.
+    #[must_use]
+    pub fn engine(mut self, socket: impl Into<PathBuf>) -> Self {
+        self.engine = Some(socket.into());
+        self
+    }
+
+    /// An error of a program that was not found, with this spec's own words.
+    pub(super) fn hinted(&self, error: ProcessError) -> ProcessError {
+        match (error, &self.hint) {
+            (ProcessError::ToolMissing { tool, .. }, Some(hint)) => {
+                ProcessError::ToolMissing { tool, hint: hint.clone() }
+            }
+            (error, _) => error,
+        }
     }
 
     /// The command as one would type it, without environment and limits.

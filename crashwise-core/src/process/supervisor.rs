@@ -223,7 +223,7 @@ fn default_signals() {
     }
 }
 
-fn ignore_signals() {
+pub(super) fn ignore_signals() {
     for signal in 1..32 {
         if signal != libc::SIGCHLD {
             // SAFETY: a plain system call; SIGKILL and SIGSTOP are refused, which does no harm.
@@ -232,7 +232,7 @@ fn ignore_signals() {
     }
 }
 
-fn close_all_but(mut kept: [RawFd; 4]) {
+pub(super) fn close_all_but(mut kept: [RawFd; 4]) {
     kept.sort_unstable();
     let mut from: libc::c_uint = 0;
     for fd in kept {
@@ -294,7 +294,7 @@ fn write_file(path: &std::ffi::CStr, bytes: &[u8]) -> io::Result<()> {
     result
 }
 
-fn errno() -> i32 {
+pub(super) fn errno() -> i32 {
     // SAFETY: the pointer is to this thread's own error number and always valid.
     unsafe { ptr::read(libc::__errno_location()) }
 }

@@ -196,7 +196,7 @@ impl AflFuzzerConfig {
             .env("AFL_QUIET", "1")
             .env("TMPDIR", folder)
             .directory(root)
-            .level(self.sandbox.level())
+            .level(self.sandbox.building())
             .network(Network::None)
             .write(root)
             .write(folder)

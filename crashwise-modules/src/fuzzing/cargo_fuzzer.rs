@@ -61,7 +61,7 @@ impl Module for CargoFuzzer {
         } else {
             None
         };
-        let level = config.sandbox.level();
+        let level = config.sandbox.building();
         let mut ready = prepare(cx, &names, config.sanitizer, level, work.path()).await?;
         if config.decouple_sanitizer && config.sanitizer != Sanitizer::None {
             add_native(cx, &mut ready, |_| true, level, work.path()).await?;

@@ -18,6 +18,8 @@ pub enum Confinement {
     Sandbox,
     /// Limits of memory, processes and time only.
     Limits,
+    /// A container of Docker or Podman with the grants and limits of the sandbox. What is built, is built in the sandbox.
+    Container,
 }
 
 impl Confinement {
@@ -25,7 +27,13 @@ impl Confinement {
         match self {
             Self::Sandbox => Level::Sandbox,
             Self::Limits => Level::Limits,
+            Self::Container => Level::Container,
         }
+    }
+
+    /// How far compilers are confined, which are the host's.
+    pub(super) fn building(self) -> Level {
+        self.level().min(Level::Sandbox)
     }
 }
 
@@ -83,6 +91,8 @@ macro_rules! fuzzer_config {
             pub project: Option<String>,
             /// How far code of the project is confined.
             pub sandbox: $crate::fuzzing::Confinement,
+            /// Image of the containers, which the engine has to have: none is pulled. Without one, targets see the system of this machine.
+            pub image: Option<String>,
         }
 
         impl Default for $name {
@@ -97,6 +107,7 @@ macro_rules! fuzzer_config {
                     seed: 0,
                     project: None,
                     sandbox: $crate::fuzzing::Confinement::Sandbox,
+                    image: None,
                 }
             }
         }
@@ -123,6 +134,7 @@ macro_rules! fuzzer_config {
             fn confine(&self, target: $crate::fuzzing::libfuzzer::Target) -> $crate::fuzzing::libfuzzer::Target {
                 target
                     .with_level(self.sandbox.level())
+                    .with_image(self.image.clone())
                     .with_memory(self.memory_mib)
                     .with_patience(self.input_timeout_seconds)
             }

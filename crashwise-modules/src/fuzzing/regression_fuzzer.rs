@@ -72,7 +72,7 @@ impl Module for RegressionFuzzer {
         let all = config.targets.is_empty();
         let mut ready: Vec<Ready> = Vec::new();
         if (all && project.is_ok()) || !rust.is_empty() {
-            let level = config.sandbox.level();
+            let level = config.sandbox.building();
             ready.extend(cargo_fuzzer::prepare(cx, &rust, config.sanitizer, level, work.path()).await?);
             let mut native = BTreeSet::new();
             for one in ready.iter().filter(|_| config.sanitizer != Sanitizer::None) {

@@ -295,12 +295,18 @@ async fn a_leak_is_found_in_the_sandbox() {
             return;
         }
     }
-    let config = json!({"targets": ["leaks"], "timeout_seconds": 6, "minimise_seconds": 5, "seed": 1});
-    let result = ModuleTest::new(LibfuzzerFuzzer::new()).tree(tree.path()).config(config).run().await;
-    let result = result.expect("runs");
-    assert_eq!(result.places(), ["fuzz/memory-leak leaks.c:7:12"], "{:?}", result.coverage);
-    assert_eq!(result.findings[0].evidence["reproducible"], true);
-    assert_eq!(result.coverage.status, CoverageStatus::Complete, "{:?}", result.coverage);
+    // In containers too where there is an engine for tests, as with `scripts/test-container.sh`.
+    let container = std::env::var_os("CRASHWISE_TEST_ENGINE").map(|_| ("container", 20));
+    for (sandbox, seconds) in [("sandbox", 6)].into_iter().chain(container) {
+        let config = json!({
+            "targets": ["leaks"], "timeout_seconds": seconds, "minimise_seconds": 5, "seed": 1, "sandbox": sandbox,
+        });
+        let result = ModuleTest::new(LibfuzzerFuzzer::new()).tree(tree.path()).config(config).run().await;
+        let result = result.expect("runs");
+        assert_eq!(result.places(), ["fuzz/memory-leak leaks.c:7:12"], "{:?}", result.coverage);
+        assert_eq!(result.findings[0].evidence["reproducible"], true);
+        assert_eq!(result.coverage.status, CoverageStatus::Complete, "{:?}", result.coverage);
+    }
 }
 
 #[tokio::test]

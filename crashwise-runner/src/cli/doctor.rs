@@ -145,8 +145,12 @@ fn cache() -> Vec<Check> {
 
 #[cfg(target_os = "linux")]
 fn protection() -> Vec<Check> {
-    let found = crashwise_core::process::probe().into_iter();
-    found.map(|it| Check { name: it.name, available: it.available, detail: it.detail }).collect()
+    let mut found = crashwise_core::process::probe();
+    // Without a runtime nobody can be asked for containers.
+    if let Ok(runtime) = super::run::runtime() {
+        found.extend(runtime.block_on(crashwise_core::process::probe_containers()));
+    }
+    found.into_iter().map(|it| Check { name: it.name, available: it.available, detail: it.detail }).collect()
 }
 
 #[cfg(not(target_os = "linux"))]

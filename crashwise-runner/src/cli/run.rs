@@ -39,6 +39,9 @@ pub(super) struct RunArgs {
     /// Carry out every step, also where a result of the same on the same is stored
     #[arg(long)]
     ignore_cache: bool,
+    /// Start no process in a sandbox or container of which this machine cannot enforce all; the run fails then
+    #[arg(long, env = "CRASHWISE_REQUIRE_SANDBOX", value_parser = clap::builder::FalseyValueParser::new(), hide_env_values = true)]
+    require_sandbox: bool,
     /// Names the run: asked for again under this key, it is not begun again
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -114,6 +117,8 @@ pub(super) struct Ask {
     params: Value,
     timeout_ms: Option<u64>,
     ignore_cache: bool,
+    #[serde(default)]
+    require_sandbox: bool,
     idempotency_key: Option<String>,
     isolation: Option<Isolation>,
 }
@@ -127,6 +132,9 @@ impl Ask {
         request.isolation = self.isolation;
         if self.ignore_cache {
             request = request.without_cache();
+        }
+        if self.require_sandbox {
+            request = request.with_required_sandbox();
         }
         if let Some(key) = self.idempotency_key {
             request = request.with_idempotency_key(key);
@@ -177,6 +185,7 @@ pub(super) fn execute(
         params,
         timeout_ms: args.timeout.map(|time| u64::try_from(time.duration().as_millis()).unwrap_or(u64::MAX)),
         ignore_cache: args.ignore_cache,
+        require_sandbox: args.require_sandbox,
         idempotency_key: args.idempotency_key.clone(),
         isolation,
     };

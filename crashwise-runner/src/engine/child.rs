@@ -103,6 +103,7 @@ async fn begin_child(run: &Rc<RunState>, key: &StepKey, call: ChildCall) -> Resu
         timeout_ms: known.metadata.requirements.resources.timeout.map(|limit| millis(limit.duration())),
         priority: parent.priority,
         use_cache: parent.use_cache,
+        require_sandbox: parent.require_sandbox,
         isolation: parent.isolation,
         idempotency_key: None,
         parent: Some(parent.id.clone()),

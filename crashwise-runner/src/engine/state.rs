@@ -408,6 +408,10 @@ impl Stage for RunState {
         self.project.get_or_init(|| self.live.submission.target.project()).clone()
     }
 
+    fn requires_sandbox(&self) -> bool {
+        self.live.submission.require_sandbox
+    }
+
     fn pool(&self) -> &Handle {
         self.core.pool.handle()
     }

@@ -115,7 +115,7 @@ pub(super) async fn module_step(
 /// Under which key other runs find the result. Closures have none: what they capture cannot be told.
 async fn cache_key(run: &RunState, step: &Begin, work: &Work, options: &StepOptions) -> Option<Fingerprint> {
     let Work::Module(module, config) = work else { return None };
-    if options.at_most_once || !run.live.submission.use_cache {
+    if options.at_most_once || !run.live.submission.takes_cached() {
         return None;
     }
     executor::cache_key(&step.key, module, config, run.content(), &*run.core.workspaces).await

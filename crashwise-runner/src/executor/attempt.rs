@@ -5,8 +5,8 @@ use super::stage::Stage;
 use crate::engine::{after, at, panic_text};
 use crashwise_core::workflow::{InlineStep, StepErrorKind, StepFailure, StepKey};
 use crashwise_core::{
-    AnyModule, CancellationToken, ModuleContext, ModuleHost, ModuleInfo, ModuleKind, ModuleOutput,
-    StepIdentity, Summary, Workspace,
+    AnyModule, CancellationToken, Coverage, ModuleContext, ModuleHost, ModuleInfo, ModuleKind, ModuleOutput,
+    Protection, StepIdentity, Summary, Workspace,
 };
 use serde_json::Value;
 use std::borrow::Cow;
@@ -90,14 +90,18 @@ impl<S: Stage> Attempt<'_, S> {
         let cx = self.context(workspace, Arc::clone(&host) as Arc<dyn ModuleHost>);
         // Not a child of the stop token: what stops an attempt also cuts it off in the end, see below.
         let token = cx.cancel_token().clone();
-        let task = self.spawn(work, cx.clone(), Arc::clone(&host), found.clone());
+        let protection = Protection::new(self.stage.requires_sandbox());
+        let task = self.spawn(work, &cx, Arc::clone(&host), found.clone(), &protection);
         let mut task = Running { task: Some(task), token, pool: self.stage.pool().clone() };
         let why = tokio::select! {
             biased;
             joined = task.join() => match finished(joined, &host) {
                 Ok(finished) => return finished,
                 // What follows here and below is rare, and would make the future of every step large.
-                Err(failure) => return Box::pin(self.salvage(Err(failure), cx, &host, found)).await,
+                Err(failure) => {
+                    protected(&cx, &protection);
+                    return Box::pin(self.salvage(Err(failure), cx, &host, found)).await;
+                }
             },
             () = self.stop.cancelled() => StepFailure::new(StepErrorKind::Cancelled, self.stage.why_stopped()),
             () = at(self.limit) => StepFailure::new(StepErrorKind::TimedOut, self.limit_text.as_ref()),
@@ -106,6 +110,8 @@ impl<S: Stage> Attempt<'_, S> {
                 format!("no heartbeat for {}", crashwise_core::Span::new(silence)),
             ),
         };
+        // Should it be left behind, what it started until now is known.
+        protected(&cx, &protection);
         Box::pin(self.cut_off(why, task, cx, &host, found)).await
     }
 
@@ -163,16 +169,19 @@ impl<S: Stage> Attempt<'_, S> {
     fn spawn(
         &self,
         work: &Work,
-        cx: ModuleContext,
+        cx: &ModuleContext,
         host: Arc<Host>,
         mut found: ModuleOutput,
+        protection: &Arc<Protection>,
     ) -> JoinHandle<Done> {
         let pool = self.stage.pool();
+        let (cx, protection) = (cx.clone(), Arc::clone(protection));
         match work {
             Work::Module(module, config) => {
                 let (module, config) = (Arc::clone(module), Arc::clone(config));
                 pool.spawn(async move {
-                    let result = module.run_json(&cx, (*config).clone()).await;
+                    let result = Arc::clone(&protection).over(module.run_json(&cx, (*config).clone())).await;
+                    protected(&cx, &protection);
                     let result = result.map_err(|error| StepFailure::from_module(&error));
                     let kept = keep(&cx, &host, &mut found).await;
                     (kept.and(result), found)
@@ -181,7 +190,8 @@ impl<S: Stage> Attempt<'_, S> {
             Work::Closure(closure) => {
                 let closure = Arc::clone(closure);
                 pool.spawn(async move {
-                    let result = closure(cx.clone()).await;
+                    let result = Arc::clone(&protection).over(closure(cx.clone())).await;
+                    protected(&cx, &protection);
                     let result = result.map(|output| Summary { output, ..Summary::new() });
                     let kept = keep(&cx, &host, &mut found).await;
                     (kept.and(result), found)
@@ -211,6 +221,14 @@ impl<S: Stage> Attempt<'_, S> {
             Err(_) => (result, found),
         };
         Finished { result, found, heartbeat: host.take_details() }
+    }
+}
+
+/// Says in the result what the processes of the work were protected by.
+fn protected(cx: &ModuleContext, protection: &Protection) {
+    let processes = protection.take();
+    if !processes.is_empty() {
+        cx.merge_coverage(Coverage { processes, ..Coverage::new() });
     }
 }
 

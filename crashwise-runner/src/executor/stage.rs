@@ -19,6 +19,8 @@ pub(crate) trait Stage {
     fn workflow_version(&self) -> &str;
     /// What the target is called over runs.
     fn project(&self) -> String;
+    /// Whether processes need the whole of their sandbox.
+    fn requires_sandbox(&self) -> bool;
     /// Where the work runs.
     fn pool(&self) -> &Handle;
     /// When the run is out of time.

@@ -24,6 +24,8 @@ pub(crate) struct Submission {
     pub(crate) priority: i32,
     #[serde(default = "yes")]
     pub(crate) use_cache: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) require_sandbox: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) isolation: Option<Isolation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +95,11 @@ impl<'de> Deserialize<'de> for Params {
 }
 
 impl Submission {
+    /// Whether steps may take results of other runs, of whose processes nothing is known.
+    pub(crate) fn takes_cached(&self) -> bool {
+        self.use_cache && !self.require_sandbox
+    }
+
     /// One that asks for nothing but a workflow on a target.
     #[cfg(any(feature = "temporal", test))]
     pub(crate) fn plain(id: RunId, workflow: String, version: String, target: Target, at_ms: u64) -> Self {
@@ -105,6 +112,7 @@ impl Submission {
             timeout_ms: None,
             priority: 0,
             use_cache: true,
+            require_sandbox: false,
             isolation: None,
             idempotency_key: None,
             parent: None,

@@ -314,6 +314,7 @@ impl TemporalBackend {
             total_timeout: options.total_timeout.map(crashwise_core::Span::duration),
             silence: options.heartbeat_timeout.map(crashwise_core::Span::duration),
             cleanup: step.is_cleanup(),
+            require_sandbox: order.require_sandbox,
         }
     }
 
@@ -331,7 +332,7 @@ impl TemporalBackend {
             version: call.version,
             rules: call.rules,
             config: call.config,
-            cached: options.cached && !options.at_most_once && order.use_cache,
+            cached: options.cached && !options.at_most_once && order.use_cache && !order.require_sandbox,
         };
         let limit = options.timeout.map_or(LONGEST, |time| time.duration() + SLACK);
         let timeouts = match options.total_timeout {

@@ -83,6 +83,7 @@ fn fetch<'a>(
             timeout_ms: None,
             priority: order.priority,
             use_cache: order.use_cache,
+            require_sandbox: order.require_sandbox,
             isolation: order.isolation_asked,
             idempotency_key: None,
             parent: order.parent,

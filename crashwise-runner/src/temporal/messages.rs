@@ -51,6 +51,9 @@ pub(crate) struct Order {
     pub(crate) vertical: String,
     pub(crate) timeout: Option<Duration>,
     pub(crate) use_cache: bool,
+    /// Whether processes need the whole of their sandbox.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) require_sandbox: bool,
     pub(crate) priority: i32,
     pub(crate) submitted_ms: u64,
     /// Workflows as data, which workers need not have.
@@ -65,6 +68,11 @@ pub(crate) struct Order {
     /// What was done already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) carried: Option<Box<Carried>>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The events of a history after which a run goes on in a new one. The server warns at 10,240 and ends a run at 51,200.
@@ -220,6 +228,8 @@ pub(crate) struct Place {
     pub(crate) total_timeout: Option<Duration>,
     pub(crate) silence: Option<Duration>,
     pub(crate) cleanup: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) require_sandbox: bool,
 }
 
 /// The input of the local activity that runs a closure.

@@ -356,6 +356,10 @@ impl Stage for RoomStage<'_> {
         self.place.project.clone()
     }
 
+    fn requires_sandbox(&self) -> bool {
+        self.place.require_sandbox
+    }
+
     fn pool(&self) -> &Handle {
         &self.shop.pool
     }

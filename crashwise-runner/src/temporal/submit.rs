@@ -145,6 +145,7 @@ impl Cluster {
             vertical: metadata.vertical.clone(),
             timeout: limit,
             use_cache: request.use_cache,
+            require_sandbox: request.require_sandbox,
             priority: request.priority,
             submitted_ms: UNIX_EPOCH.elapsed().map_or(0, millis),
             definitions,

@@ -12,6 +12,7 @@ mod control;
 mod defects;
 mod durable;
 mod limits;
+mod protection;
 mod state_dir;
 mod support;
 mod workspaces;

@@ -173,6 +173,9 @@ pub(super) fn properties(report: &Report) -> Value {
         },
         "summary": report.summary,
     });
+    if !report.coverage.processes.is_empty() {
+        properties["coverage"]["processes"] = json!(report.coverage.processes);
+    }
     if let Some(run) = &report.run_id {
         properties["runId"] = run.as_str().into();
     }

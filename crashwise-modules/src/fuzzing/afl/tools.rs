@@ -61,6 +61,7 @@ impl AflTarget {
         for (name, value) in &target.env {
             spec = spec.env(name, value);
         }
+        let spec = target.image.iter().fold(spec, Spec::image);
         target.readable.iter().fold(spec, Spec::read)
     }
 

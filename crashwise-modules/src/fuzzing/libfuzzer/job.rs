@@ -68,9 +68,13 @@ pub(super) async fn run(
     mut listen: impl FnMut(Said),
 ) -> Result<Round, ProcessError> {
     let kill = CancellationToken::new();
+    let asked = Instant::now();
     let mut running = spec.start(&kill).await?;
-    let Time { mut tell, bound, mut until } = time;
-    let mut bound = bound.map(|(ends, grace)| (ends + grace, grace));
+    // A container may take a second to start, on a busy machine several, which are not the target's.
+    let took = asked.elapsed();
+    let mut tell = time.tell.map(|at| at + took);
+    let mut bound = time.bound.map(|(ends, grace)| (ends + took + grace, grace));
+    let mut until = time.until + took;
     let (mut stopping, mut unheard, mut deaf) = (false, None, false);
     let mut finals = FinalStats::default();
     let (mut executions, mut began, mut fuzzed, mut artifact) = (0, false, false, None);

@@ -20,6 +20,8 @@ pub struct Target {
     pub readable: Vec<PathBuf>,
     /// How far it is confined.
     pub level: Level,
+    /// The image of its containers, at the level [`Level::Container`].
+    pub image: Option<String>,
     /// Memory of one input in MiB; the process tree gets half a GiB more.
     pub memory: u64,
     /// Seconds that one input may take.
@@ -84,6 +86,7 @@ impl Target {
             env: Vec::new(),
             readable: Vec::new(),
             level: Level::Sandbox,
+            image: None,
             memory: 2048,
             patience: 10,
             leaks: true,
@@ -117,6 +120,13 @@ impl Target {
     #[must_use]
     pub fn with_level(mut self, level: Level) -> Self {
         self.level = level;
+        self
+    }
+
+    /// Sets the image of its containers; without one it sees the system of the host.
+    #[must_use]
+    pub fn with_image(mut self, name: Option<String>) -> Self {
+        self.image = name;
         self
     }
 
@@ -174,6 +184,7 @@ impl Target {
         if self.traced {
             spec = spec.traced();
         }
+        spec = self.image.iter().fold(spec, Spec::image);
         if let Some(symbolizer) = symbolizer {
             for tool in ["ASAN", "MSAN", "TSAN", "LSAN", "UBSAN"] {
                 spec = spec.env(format!("{tool}_SYMBOLIZER_PATH"), &symbolizer);

@@ -103,6 +103,7 @@ fn task(version: &str, config: Value) -> ModuleTask {
             total_timeout: None,
             silence: None,
             cleanup: false,
+            require_sandbox: false,
         },
         module: "counter".to_owned(),
         version: version.to_owned(),
