@@ -1,8 +1,8 @@
 //! What reports need to know of all findings before they show the first.
 
 use super::text;
-use crate::{BaselineState, Report};
-use crashwise_core::{Coverage, Finding, Severity, SeverityCounts};
+use crate::{BaselineState, Report, RunStatus};
+use crashwise_core::{Coverage, CoverageStatus, Finding, Severity, SeverityCounts};
 use std::io;
 
 /// Findings that are shown together.
@@ -34,6 +34,8 @@ impl Group {
 pub(super) struct Digest {
     pub(super) counts: SeverityCounts,
     pub(super) suppressed: u64,
+    /// What to say where nothing was found: not the same where not all was looked at.
+    nothing: &'static str,
     /// Width of the widest place and the widest rule, in terminal columns.
     pub(super) place_width: usize,
     pub(super) rule_width: usize,
@@ -41,7 +43,14 @@ pub(super) struct Digest {
 
 impl Digest {
     pub(super) fn of(report: &Report) -> io::Result<Self> {
-        let mut digest = Self::default();
+        let nothing = if report.status != RunStatus::Completed {
+            "no findings before the run ended"
+        } else if report.coverage.status != CoverageStatus::Complete {
+            "no findings in what was looked at"
+        } else {
+            "no findings"
+        };
+        let mut digest = Self { nothing, ..Self::default() };
         report.each(|finding| {
             match Group::of(&finding) {
                 Group::Severity(severity) => digest.counts.add(severity),
@@ -65,7 +74,7 @@ impl Digest {
     /// `3 findings: 1 critical, 2 low; 1 suppressed`.
     pub(super) fn sentence(&self) -> String {
         let mut sentence = match self.counts.total() {
-            0 => "no findings".to_owned(),
+            0 => self.nothing.to_owned(),
             total => {
                 let parts: Vec<String> = Severity::ALL
                     .into_iter()

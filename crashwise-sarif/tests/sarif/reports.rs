@@ -68,6 +68,23 @@ fn colours_only_when_asked() {
 }
 
 #[test]
+fn nothing_found_is_said_with_what_it_is_worth() {
+    let empty = || Report::new(Tool::new("crashwise", "0.1.0"), "w");
+    let mut partial = Coverage::new();
+    partial.push(Gap::new("a", GapReason::ToolMissing, "no tool"));
+    for (report, expect) in [
+        (empty(), "no findings"),
+        (empty().with_coverage(partial.clone()), "no findings in what was looked at"),
+        (empty().with_coverage(partial).with_status(RunStatus::Failed), "no findings before the run ended"),
+    ] {
+        let shown = text(|out| table(&report, &TableOptions::new(), out));
+        assert_eq!(shown.lines().find(|line| line.starts_with("no ")), Some(expect), "{shown}");
+        assert!(text(|out| markdown(&report, None, out)).contains(&format!("**{expect}**")));
+        assert!(text(|out| html(&report, None, out)).contains(&format!("{expect}<")));
+    }
+}
+
+#[test]
 fn limits_say_what_is_missing() {
     let many: Vec<Finding> =
         (0..5).map(|n| Finding::new(RuleId::new(format!("r{n}")).unwrap(), "t", Severity::Low)).collect();
