@@ -18,6 +18,7 @@ if [ ${#missing[@]} -gt 0 ]; then
         exit 1
     fi
     echo "installing ${missing[*]}"
+    apt-get update -qq
     apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
