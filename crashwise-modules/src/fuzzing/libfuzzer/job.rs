@@ -122,7 +122,10 @@ pub(super) async fn run(
         match StatusLine::parse(&text) {
             Some(StatusLine::Status(status)) => {
                 began = true;
-                fuzzed |= status.event != StatusEvent::Read;
+                if !fuzzed && status.event != StatusEvent::Read {
+                    fuzzed = true;
+                    bound = bound.map(|(at, grace)| (at.max(Instant::now() + grace), grace));
+                }
                 executions = status.executions;
                 listen(Said::Status(status));
             }

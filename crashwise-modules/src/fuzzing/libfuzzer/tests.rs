@@ -155,7 +155,7 @@ async fn a_process_that_does_not_hear_that_its_time_is_up_is_ended() {
         let ends = Instant::now() + Duration::from_millis(400);
         let time = Time {
             tell: Some(ends),
-            bound: Some((ends, Duration::from_millis(200))),
+            bound: Some((ends, Duration::from_millis(500))),
             until: ends + Duration::from_mins(10),
         };
         let spec = bench.target.spec(&bench.path("work"), false, &[]);
