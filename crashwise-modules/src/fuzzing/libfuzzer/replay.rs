@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::debugger;
 use super::left::LONGEST;
 use super::target::{FlagsBy, Target};
-use crate::fuzzing::triage::{CrashReport, Scope, signature, triage};
+use crate::fuzzing::triage::{CrashReport, Scope, signal_name, signature, triage};
 
 /// Runs single inputs of a target.
 #[derive(Debug, Clone)]
@@ -257,16 +257,7 @@ fn ending(exit: &Exit, patience: u64) -> Vec<u8> {
         (Cause::Deadline, _) => format!("\n==1== ERROR: libFuzzer: timeout after {patience} seconds\n"),
         (Cause::Memory, _) => "\n==1== ERROR: libFuzzer: out-of-memory\n".to_owned(),
         (Cause::Own, Status::Signal(number)) => {
-            let name = match number {
-                4 => "SIGILL",
-                5 => "SIGTRAP",
-                6 => "SIGABRT",
-                7 => "SIGBUS",
-                8 => "SIGFPE",
-                11 => "SIGSEGV",
-                31 => "SIGSYS",
-                _ => "SIGKILL",
-            };
+            let name = u64::try_from(number).ok().and_then(signal_name).unwrap_or("SIGKILL");
             format!("\nthe program received signal {name}\n")
         }
         _ => String::new(),

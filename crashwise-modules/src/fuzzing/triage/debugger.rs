@@ -30,7 +30,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             let function = frame.function.split(" (").next().unwrap_or_default();
             function.ends_with("abort") && libc_name(function)
         };
-        let kind = if frames.iter().any(aborts) { "abrt" } else { "crash" };
+        let kind = if frames.iter().any(aborts) { "abrt" } else { "unknown-crash" };
         if frames.len() < 2 || !line.contains('(') {
             return None;
         }

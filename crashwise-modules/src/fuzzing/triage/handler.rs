@@ -16,7 +16,7 @@
 use super::clue::{Clue, Stack, Weight};
 use super::frame::RawFrame;
 use super::lines::{Lines, after, number};
-use super::{debugger, native};
+use super::{debugger, native, signal};
 
 /// Lines that a stack may be behind its clue.
 const AHEAD: usize = 60;
@@ -61,30 +61,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
 }
 
 fn numbered(signal: u64) -> Option<(&'static str, Weight)> {
-    debugger::kind(match signal {
-        4 => "SIGILL",
-        5 => "SIGTRAP",
-        6 => "SIGABRT",
-        7 => "SIGBUS",
-        8 => "SIGFPE",
-        11 => "SIGSEGV",
-        _ => return None,
-    })
+    debugger::kind(signal::name(signal)?)
 }
 
 fn named(text: &str) -> Option<(&'static str, Weight)> {
-    debugger::kind(
-        [
-            ("Segmentation fault", "SIGSEGV"),
-            ("Aborted", "SIGABRT"),
-            ("Bus error", "SIGBUS"),
-            ("Floating point exception", "SIGFPE"),
-            ("Illegal instruction", "SIGILL"),
-        ]
-        .iter()
-        .find(|(words, _)| text.starts_with(words))?
-        .1,
-    )
+    debugger::kind(signal::worded(text)?)
 }
 
 /// `PC: @ 0x55cf9e3a  demo::field()`, perhaps before the clue, and `    @ 0x55cf9f01  64  demo::record()`.

@@ -79,6 +79,7 @@ pub use message::fold;
 pub use report::{Access, AccessKind, CrashReport};
 pub use scope::Scope;
 pub use severity::Exploitability;
+pub(super) use signal::name as signal_name;
 
 use lines::Lines;
 

@@ -16,15 +16,26 @@ const SIGNALS: [(&str, &str, u64); 9] = [
     ("SIGKILL", "killed", 9),
 ];
 
+/// What shells and the C library call them.
 const WORDS: [(&str, &str); 7] = [
-    ("Segmentation fault", "segv"),
-    ("Bus error", "bus"),
-    ("Illegal instruction", "ill"),
-    ("Floating point exception", "fpe"),
-    ("Trace/breakpoint trap", "trap"),
-    ("Aborted", "abrt"),
-    ("Bad system call", "bad-system-call"),
+    ("Segmentation fault", "SIGSEGV"),
+    ("Bus error", "SIGBUS"),
+    ("Illegal instruction", "SIGILL"),
+    ("Floating point exception", "SIGFPE"),
+    ("Trace/breakpoint trap", "SIGTRAP"),
+    ("Aborted", "SIGABRT"),
+    ("Bad system call", "SIGSYS"),
 ];
+
+/// The name of a signal of Linux by its number.
+pub(in crate::fuzzing) fn name(number: u64) -> Option<&'static str> {
+    SIGNALS.iter().find(|(_, _, value)| *value == number).map(|(name, _, _)| *name)
+}
+
+/// The name of the signal that `text` begins with in words.
+pub(super) fn worded(text: &str) -> Option<&'static str> {
+    WORDS.iter().find(|(words, _)| text.starts_with(words)).map(|(_, name)| *name)
+}
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -63,10 +74,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         }
         return Some(clue.near_null());
     }
-    let (_, kind) = WORDS.iter().find(|(word, _)| {
+    let (_, name) = WORDS.iter().find(|(word, _)| {
         after(line, word).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '.', '(']))
             && (line.starts_with(word) || line.contains(": ") || line.contains("  "))
     })?;
+    let (_, kind, _) = SIGNALS.iter().find(|(signal, _, _)| signal == name)?;
     Some(Clue::new(Weight::Signal, index, *kind, line))
 }
 

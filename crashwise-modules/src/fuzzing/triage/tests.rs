@@ -9,8 +9,8 @@ use super::{AccessKind, CrashReport, Exploitability, Known, Role, Scope, triage}
 const DATA: &[(&str, &str)] = &[
     ("asan", include_str!("data/asan.txt")),
     ("c", include_str!("data/c.txt")),
-    ("further", include_str!("data/further.txt")),
     ("go", include_str!("data/go.txt")),
+    ("handlers", include_str!("data/handlers.txt")),
     ("java", include_str!("data/java.txt")),
     ("kernel", include_str!("data/kernel.txt")),
     ("languages", include_str!("data/languages.txt")),
@@ -19,6 +19,7 @@ const DATA: &[(&str, &str)] = &[
     ("managed", include_str!("data/managed.txt")),
     ("msan", include_str!("data/msan.txt")),
     ("python", include_str!("data/python.txt")),
+    ("runtimes", include_str!("data/runtimes.txt")),
     ("rust", include_str!("data/rust.txt")),
     ("sanitizers", include_str!("data/sanitizers.txt")),
     ("script", include_str!("data/script.txt")),
