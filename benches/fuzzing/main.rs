@@ -90,7 +90,7 @@ fn drive(peers: &Peers) {
             let totals = campaign(
                 peers,
                 target,
-                || (),
+                |_| (),
                 |campaign| {
                     campaign
                         .with_executions(u64::from(runs))
@@ -117,38 +117,44 @@ fn drive(peers: &Peers) {
 
 /// CPU time of the parent while it tells of progress ten times a second.
 fn supervisor(peers: &Peers) {
-    let mut told = Vec::new();
-    let tell = || told.push((process_seconds(), wall_seconds()));
+    let often = Duration::from_millis(100);
+    let now = || (process_seconds(), wall_seconds());
+    let share = |from: (f64, f64), to: (f64, f64)| (to.0 - from.0) / (to.1 - from.1) * 100.0;
+    // A minute of a campaign of half an hour, between two times that it told of progress.
+    let (mut told, before) = (Vec::new(), now());
+    let tell = |cancel: &CancellationToken| {
+        told.push(now());
+        if told[told.len() - 1].1 - told[0].1 >= 60.0 {
+            cancel.cancel();
+        }
+    };
     campaign(peers, "empty", tell, |campaign| {
-        campaign.with_budget(Duration::from_mins(1)).with_every(Duration::from_millis(100))
+        campaign.with_budget(Duration::from_mins(30)).with_every(often)
     });
+    let (first, last) = (told[0], told[told.len() - 1]);
+    // What a tick takes without what comes between two of them.
+    let tick = median(told.windows(2).map(|pair| pair[1].0 - pair[0].0).collect());
+    // To be woken costs more on a machine that sleeps in between: the same timer with nothing behind it, right after.
+    let asleep = now();
+    for _ in 0..100 {
+        std::thread::sleep(often);
+    }
+    println!(
+        "supervisor at 10 Hz: {:.3} % of a core, of it {:.3} % for ticks; a thread that only sleeps: {:.3} %; a start: {:.1} ms",
+        share(first, last),
+        tick * 1000.0,
+        share(asleep, now()),
+        (first.0 - before.0) * 1000.0
+    );
     // The first seconds of a target with many finds, each of them a line.
-    let before = (process_seconds(), wall_seconds());
+    let before = now();
     campaign(
         peers,
         "json",
-        || (),
-        |campaign| {
-            campaign.with_budget(Duration::from_secs(14)).with_every(Duration::from_millis(100)).with_seed(1)
-        },
+        |_| (),
+        |campaign| campaign.with_budget(Duration::from_secs(14)).with_every(often).with_seed(1),
     );
-    let finds = (process_seconds() - before.0) / (wall_seconds() - before.1) * 100.0;
-    println!("supervisor at 10 Hz, the first 14 s of json: {finds:.3} % of a core");
-    // Between two times that it told of progress, without the start.
-    let (Some(first), Some(last)) = (told.first(), told.last()) else { return };
-    let share = (last.0 - first.0) / (last.1 - first.1) * 100.0;
-    // What a tick takes without what comes between two of them: starts of processes, looks at the disk.
-    let tick = median(told.windows(2).map(|pair| pair[1].0 - pair[0].0).collect());
-    // To be woken costs more on a machine that sleeps in between: the same timer with nothing behind it, right after.
-    let before = (process_seconds(), wall_seconds());
-    for _ in 0..100 {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let bare = (process_seconds() - before.0) / (wall_seconds() - before.1) * 100.0;
-    println!(
-        "supervisor at 10 Hz: {share:.3} % of a core, of it {:.3} % for ticks; a thread that only sleeps: {bare:.3} %",
-        tick * 1000.0
-    );
+    println!("supervisor at 10 Hz, the first 14 s of json: {:.3} % of a core", share(before, now()));
 }
 
 /// Two jobs against one.
@@ -160,7 +166,7 @@ fn cores(peers: &Peers) {
             let totals = campaign(
                 peers,
                 "json",
-                || (),
+                |_| (),
                 |campaign| {
                     campaign.with_budget(Duration::from_secs(10)).with_jobs(jobs).with_seed(round * 10)
                 },
@@ -208,11 +214,11 @@ fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
     median(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect())
 }
 
-/// Drives a libFuzzer program, and calls `tell` with each event.
+/// Drives a libFuzzer program, and calls `tell` at each event with what ends it.
 fn campaign(
     peers: &Peers,
     target: &str,
-    mut tell: impl FnMut(),
+    mut tell: impl FnMut(&CancellationToken),
     with: impl FnOnce(Campaign) -> Campaign,
 ) -> Totals {
     let folder = tempfile::tempdir().expect("a folder");
@@ -231,7 +237,7 @@ fn campaign(
         };
         let (totals, ()) = tokio::join!(run, async {
             while events.recv().await.is_some() {
-                tell();
+                tell(&cancel);
             }
         });
         totals.expect("it runs")

@@ -1,10 +1,14 @@
 //! Watches how much a tree of processes writes.
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use tokio::sync::oneshot;
+
+use super::{ProcessError, Spec, plan};
 
 /// How often at least and at most the room that is left is asked for.
 const LOOK: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
@@ -13,22 +17,52 @@ const QUICK: u64 = 4 << 30;
 /// How often the files are looked through, even if nothing seems to have been written.
 const SURELY: Duration = Duration::from_secs(5);
 
-/// Returns when `roots` hold more than `limit` bytes more than at the first look.
-///
-/// Files are looked through when their file systems have lost so much room that they may have grown by half of what they
-/// still may, and every few seconds.
-pub(super) async fn grown_past(roots: Vec<PathBuf>, limit: u64) {
-    let roots: Arc<[PathBuf]> = roots.into();
-    let measure = || {
-        let roots = Arc::clone(&roots);
-        async move { tokio::task::spawn_blocking(move || roots.iter().map(|root| allocated(root)).sum()).await }
-    };
+/// A thread that looks at what is written until it is dropped. A timer of the runtime would wake the host several times for each
+/// look.
+#[derive(Debug)]
+pub(super) struct Watch {
+    over: oneshot::Receiver<()>,
+    _end: mpsc::Sender<()>,
+}
+
+impl Watch {
+    /// Watches whether what `spec` may write comes to hold more bytes than its limit allows, beyond those that it holds now.
+    ///
+    /// Files are looked through when their file systems have lost so much room that they may have grown by half of what they
+    /// still may, and every few seconds.
+    pub(super) fn of(spec: &Spec) -> Result<Option<Self>, ProcessError> {
+        let Some(limit) = spec.limits.disk else { return Ok(None) };
+        let roots = plan::writable(spec);
+        let (tell, over) = oneshot::channel();
+        let (end, ended) = mpsc::channel();
+        let look = move || {
+            if grows_past(&roots, limit, &ended) {
+                let _ = tell.send(());
+            }
+        };
+        let thread = thread::Builder::new().name("crashwise-disk".into()).stack_size(128 << 10).spawn(look);
+        match thread {
+            Ok(_) => Ok(Some(Self { over, _end: end })),
+            Err(source) => Err(ProcessError::thread(spec, source)),
+        }
+    }
+
+    /// Returns when they do.
+    pub(super) async fn exceeded(&mut self) {
+        if (&mut self.over).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Looks until there is more, or until `ended` says that nobody wants to know.
+fn grows_past(roots: &[PathBuf], limit: u64, ended: &mpsc::Receiver<()>) -> bool {
     let space = || -> Vec<u64> { roots.iter().map(|root| room(root)).collect() };
+    let measure = || -> u64 { roots.iter().map(|root| allocated(root)).sum() };
     let (mut then, mut at) = (space(), Instant::now());
-    let before: u64 = measure().await.unwrap_or(0);
+    let before = measure();
     let (mut took, mut left) = (at.elapsed(), limit);
-    loop {
-        tokio::time::sleep(look(left)).await;
+    while ended.recv_timeout(look(left)) == Err(RecvTimeoutError::Timeout) {
         let now = space();
         let lost = then.iter().zip(&now).any(|(then, now)| then.saturating_sub(*now) >= left / 2);
         // A corpus of many files takes long to look through, which must not cost more than a hundredth of a core.
@@ -36,17 +70,14 @@ pub(super) async fn grown_past(roots: Vec<PathBuf>, limit: u64) {
             continue;
         }
         (then, at) = (now, Instant::now());
-        let measured = measure().await;
+        let grown = measure().saturating_sub(before);
         took = at.elapsed();
-        if let Ok(now) = measured {
-            let now: u64 = now;
-            let grown = now.saturating_sub(before);
-            if grown > limit {
-                return;
-            }
-            left = limit - grown;
+        if grown > limit {
+            return true;
         }
+        left = limit - grown;
     }
+    false
 }
 
 /// When to look again if there may be `left` bytes more.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,17 +16,20 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::cgroup::Group;
-use super::disk::grown_past;
 use super::plan::{self, Prepared, Stage};
 use super::running::{CutOnDrop, LINGER, Lifeline, Signals};
 use super::{
     Cause, Enforcement, Level, Line, Output, ProcessError, Running, Spec, Status, Stdin, Stream, Usage,
 };
-use super::{supervisor, tool};
+use super::{disk, supervisor, tool};
 use crate::Protection;
 
 const LINE_CAP: usize = 64 << 10;
 pub(super) const LINES_AHEAD: usize = 1024;
+/// A piece of output after which more is waited for: half of what a pipe holds, so that nobody who writes as fast is held up.
+const LITTLE: usize = 32 << 10;
+/// How long nothing is waited for after a larger one.
+const LOUD: Duration = Duration::from_secs(5);
 
 /// Starts it under what stands over the task: see [`Protection`].
 pub(super) async fn start(
@@ -54,8 +57,8 @@ async fn begin(spec: Spec, cancel: &CancellationToken, lines: bool) -> Result<Ru
     }
     let tool = spec.program.to_string_lossy().into_owned();
     let failed = |source| ProcessError::Start { tool: tool.clone(), stage: "following it", source };
-    let (deadline, cap, disk) = (spec.deadline, spec.output_cap, spec.limits.disk);
-    let (input, roots) = (spec.stdin.clone(), plan::writable(&spec));
+    let (deadline, reading, input) = (spec.deadline, Reading::of(&spec), spec.stdin.clone());
+    let watch = disk::Watch::of(&spec)?;
     let started = tokio::task::spawn_blocking(move || spawn(&spec))
         .await
         .map_err(|error| failed(io::Error::other(error)))??;
@@ -65,7 +68,7 @@ async fn begin(spec: Spec, cancel: &CancellationToken, lines: bool) -> Result<Ru
     let dead = CancellationToken::new();
     let pump = |from: Option<OwnedFd>, stream| {
         let from = from.map(pipe::Receiver::from_owned_fd).transpose()?;
-        Ok(Pump::start(from, cap, sender.clone().map(|to| (to, stream)), dead.clone()))
+        Ok(Pump::start(from, reading, sender.clone().map(|to| (to, stream)), dead.clone()))
     };
     let stdout = pump(started.stdout, Stream::Out).map_err(failed)?;
     let stderr = pump(started.stderr, Stream::Err).map_err(failed)?;
@@ -74,7 +77,6 @@ async fn begin(spec: Spec, cancel: &CancellationToken, lines: bool) -> Result<Ru
         feed(started.stdin, bytes).map_err(failed)?;
     }
     let lifeline = Lifeline::new(started.lifeline);
-    let watch = disk.map(|limit| (roots, limit));
     let following = Following { lifeline: lifeline.clone(), outcome: started.outcome, dead };
     Ok(Running {
         signals: Signals::Supervisor(started.supervisor),
@@ -159,11 +161,7 @@ fn spawn(spec: &Spec) -> Result<Started, ProcessError> {
             drop(group);
             let _ = sender.send(outcome);
         });
-    waiter.map_err(|source| ProcessError::Start {
-        tool: spec.program.to_string_lossy().into_owned(),
-        stage: "starting a thread",
-        source,
-    })?;
+    waiter.map_err(|source| ProcessError::thread(spec, source))?;
     Ok(Started {
         supervisor,
         lifeline,
@@ -210,7 +208,7 @@ impl Following {
         mut self,
         cancel: CancellationToken,
         deadline: Option<Duration>,
-        watch: Option<(Vec<PathBuf>, u64)>,
+        mut watch: Option<disk::Watch>,
     ) -> Option<Ended> {
         let limit = async {
             match deadline {
@@ -219,8 +217,8 @@ impl Following {
             }
         };
         let disk = async {
-            match watch {
-                Some((roots, limit)) => grown_past(roots, limit).await,
+            match &mut watch {
+                Some(watch) => watch.exceeded().await,
                 None => std::future::pending().await,
             }
         };
@@ -246,6 +244,36 @@ impl Following {
     }
 }
 
+/// How output is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// Bytes that are kept.
+    cap: usize,
+    /// How long after a small piece more of them are waited for.
+    gather: Duration,
+}
+
+impl Reading {
+    pub(super) fn of(spec: &Spec) -> Self {
+        Self { cap: spec.output_cap, gather: spec.gather }
+    }
+}
+
+/// Where output is read from.
+pub(super) trait Source: AsyncRead + Unpin + Send + Sized + 'static {
+    /// The same after a `pause`, during which nothing that is written wakes anybody.
+    fn after(self, pause: impl Future<Output = ()> + Send) -> impl Future<Output = io::Result<Self>> + Send;
+}
+
+impl Source for pipe::Receiver {
+    async fn after(self, pause: impl Future<Output = ()> + Send) -> io::Result<Self> {
+        // The runtime is woken for what it listens to, whether somebody reads or not.
+        let pipe = self.into_nonblocking_fd()?;
+        pause.await;
+        Self::from_owned_fd_unchecked(pipe)
+    }
+}
+
 /// A task that reads one output stream to its end.
 #[derive(Debug)]
 pub(super) struct Pump {
@@ -255,16 +283,16 @@ pub(super) struct Pump {
 
 impl Pump {
     pub(super) fn start(
-        from: Option<impl AsyncRead + Unpin + Send + 'static>,
-        cap: usize,
+        from: Option<impl Source>,
+        reading: Reading,
         lines: Option<(mpsc::Sender<Line>, Stream)>,
         dead: CancellationToken,
     ) -> Self {
-        let output = Arc::new(Mutex::new(Output::with_cap(cap)));
+        let output = Arc::new(Mutex::new(Output::with_cap(reading.cap)));
         let kept = Arc::clone(&output);
         let task = tokio::spawn(async move {
             if let Some(from) = from {
-                pump(from, &kept, lines, &dead).await;
+                pump(from, reading.gather, &kept, lines, &dead).await;
             }
         });
         Self { task, output }
@@ -278,13 +306,15 @@ impl Pump {
 }
 
 async fn pump(
-    mut from: impl AsyncRead + Unpin,
+    mut from: impl Source,
+    gather: Duration,
     output: &Mutex<Output>,
     mut lines: Option<(mpsc::Sender<Line>, Stream)>,
     dead: &CancellationToken,
 ) {
     let mut buffer = vec![0; 64 << 10];
     let mut partial = Vec::new();
+    let mut loud = None;
     loop {
         let read = if dead.is_cancelled() {
             // Nobody of the tree is left, so this ends at once, unless the other end was handed to a stranger.
@@ -312,6 +342,21 @@ async fn pump(
         }
         if !open {
             lines = None;
+        }
+        let now = Instant::now();
+        if read >= LITTLE {
+            loud = Some(now + LOUD);
+        } else if !gather.is_zero() && loud.is_none_or(|until| until <= now) {
+            let pause = async {
+                tokio::select! {
+                    () = tokio::time::sleep(gather) => {}
+                    () = dead.cancelled() => {}
+                }
+            };
+            match from.after(pause).await {
+                Ok(again) => from = again,
+                Err(_) => break,
+            }
         }
     }
     if let Some((to, stream)) = lines

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Layer, Level};
+use super::{Layer, Level, Spec};
 
 /// Why a process was not started, or could not be followed to its end.
 ///
@@ -95,6 +95,11 @@ fn listed(missing: &[(Layer, String)]) -> String {
 }
 
 impl ProcessError {
+    /// No thread could be started to follow the process of `spec`.
+    pub(super) fn thread(spec: &Spec, source: io::Error) -> Self {
+        Self::Start { tool: spec.program.to_string_lossy().into_owned(), stage: "starting a thread", source }
+    }
+
     /// Whether the same call may succeed later: the machine was short of processes, memory or descriptors, or an
     /// engine did not answer.
     pub fn is_retryable(&self) -> bool {

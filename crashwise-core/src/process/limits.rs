@@ -20,7 +20,7 @@ pub struct Limits {
     pub cpu_time: Option<Duration>,
     /// Size of one written file in bytes.
     pub file_size: Option<u64>,
-    /// Bytes that the writable directories may grow by, watched four times a second.
+    /// Bytes that the writable directories may grow by, watched every second, and more often when few are left.
     pub disk: Option<u64>,
     /// Open files of one process.
     pub open_files: Option<u64>,

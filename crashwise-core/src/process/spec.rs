@@ -83,6 +83,7 @@ pub struct Spec {
     pub(super) limits: Limits,
     pub(super) required: Vec<Layer>,
     pub(super) output_cap: usize,
+    pub(super) gather: Duration,
     pub(super) deadline: Option<Duration>,
     pub(super) hint: Option<String>,
     pub(super) image: Option<String>,
@@ -113,6 +114,7 @@ impl Spec {
             limits: Limits::new(),
             required: Vec::new(),
             output_cap: 16 << 20,
+            gather: Duration::ZERO,
             deadline: None,
             hint: None,
             image: None,
@@ -222,6 +224,14 @@ impl Spec {
     #[must_use]
     pub fn output_cap(mut self, bytes: usize) -> Self {
         self.output_cap = bytes;
+        self
+    }
+
+    /// Lets its lines come up to `time` after they were written, so that many small writes wake the host once. What it writes when it
+    /// ends comes at once, and one that writes much is read without waiting.
+    #[must_use]
+    pub fn gather(mut self, time: Duration) -> Self {
+        self.gather = time;
         self
     }
 

@@ -366,6 +366,24 @@ async fn lines_come_as_they_are_written() {
 }
 
 #[tokio::test]
+async fn who_gathers_lines_waits_neither_for_the_end_nor_for_one_that_writes_much() {
+    let gather = Duration::from_secs(20);
+    for (script, first, total) in [
+        ("echo one; sleep 0.1; echo two; echo three", b"one".to_vec(), 14),
+        ("dd if=/dev/zero bs=65536 count=20 status=none; echo end", vec![0; 64 << 10], (20 << 16) + 4),
+    ] {
+        let begin = Instant::now();
+        let mut running =
+            shell(script).gather(gather).start(&CancellationToken::new()).await.expect("starts");
+        assert_eq!(running.next_line().await.expect("a line").bytes, first);
+        while running.next_line().await.is_some() {}
+        let exit = running.finish().await;
+        assert_eq!((exit.status, exit.stdout.total()), (Status::Code(0), total));
+        assert!(begin.elapsed() < gather, "{script}: {:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn an_interrupt_reaches_the_program() {
     for level in levels() {
         let spec = shell("trap 'echo bye; exit 3' INT; echo up; while :; do sleep 0.02; done").level(level);

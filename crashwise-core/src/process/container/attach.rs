@@ -4,8 +4,17 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+use crate::process::drive::Source;
+
 /// Bytes of a stream that wait for their reader.
 pub(super) const AHEAD: usize = 64 << 10;
+
+impl Source for DuplexStream {
+    async fn after(self, pause: impl Future<Output = ()> + Send) -> io::Result<Self> {
+        pause.await;
+        Ok(self)
+    }
+}
 
 /// Parts the two streams until `from` ends. A reader that is gone takes nothing from the other.
 ///

@@ -34,9 +34,11 @@ use self::engine::Engine;
 use self::guardian::Guardian;
 use self::survivor::Survivor;
 use self::wire::WireError;
-use super::drive::{Following, LINES_AHEAD, Outcome, Pump};
+use super::drive::{Following, LINES_AHEAD, Outcome, Pump, Reading};
 use super::running::{CutOnDrop, Lifeline, Signals};
-use super::{Capability, Layer, Level, ProcessError, Running, Spec, Status, Stdin, Stream, Usage, plan};
+use super::{
+    Capability, Layer, Level, ProcessError, Running, Spec, Status, Stdin, Stream, Usage, disk, plan,
+};
 use crate::error_chain;
 
 #[cfg(test)]
@@ -74,6 +76,7 @@ async fn start_on(
     let tool = spec.program.to_string_lossy().into_owned();
     let failed = |stage, source| ProcessError::Start { tool: tool.clone(), stage, source };
     let name = format!("crashwise-{}", Uuid::now_v7().simple());
+    let disk = disk::Watch::of(&spec)?;
     let prepared = {
         let (engine, spec, name) = (Arc::clone(&engine), spec.clone(), name.clone());
         tokio::task::spawn_blocking(move || {
@@ -130,9 +133,9 @@ async fn start_on(
     let sender = lines.then_some(sender);
     let dead = CancellationToken::new();
     let ((out, from_out), (err, from_err)) = (duplex(AHEAD), duplex(AHEAD));
-    let pump = |from, stream| {
-        Pump::start(Some(from), spec.output_cap, sender.clone().map(|to| (to, stream)), dead.clone())
-    };
+    let reading = Reading::of(&spec);
+    let pump =
+        |from, stream| Pump::start(Some(from), reading, sender.clone().map(|to| (to, stream)), dead.clone());
     let (stdout, stderr) = (pump(from_out, Stream::Out), pump(from_err, Stream::Err));
     drop(sender);
 
@@ -151,7 +154,6 @@ async fn start_on(
     tokio::spawn(async move {
         let _ = tell.send(watch.follow(started).await);
     });
-    let disk = spec.limits.disk.map(|limit| (plan::writable(&spec), limit));
     let following = Following { lifeline: lifeline.clone(), outcome, dead };
     Ok(Running {
         signals: Signals::Container(Signaller { engine, name, runtime: tokio::runtime::Handle::current() }),

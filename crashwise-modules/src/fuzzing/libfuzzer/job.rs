@@ -14,6 +14,8 @@ use super::status::{FinalStats, Status, StatusEvent, StatusLine};
 
 /// The longest log of a crash that the process survived, in bytes.
 const LONGEST_LOG: usize = 64 << 10;
+/// How late its lines may be: libFuzzer writes each in up to eight pieces, and at first thousands in a second.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long a process may take to end when asked to.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -69,7 +71,7 @@ pub(super) async fn run(
 ) -> Result<Round, ProcessError> {
     let kill = CancellationToken::new();
     let asked = Instant::now();
-    let mut running = spec.start(&kill).await?;
+    let mut running = spec.gather(GATHER).start(&kill).await?;
     // A container may take a second to start, on a busy machine several, which are not the target's.
     let took = asked.elapsed();
     let mut tell = time.tell.map(|at| at + took);
