@@ -32,6 +32,9 @@ pub(super) struct WorkerCommand {
     /// How long steps may go on when the worker is stopped; then others carry them out again
     #[arg(long, value_name = "TIME", default_value = "30s")]
     grace: Span,
+    /// Start no process in a sandbox or container of which this machine cannot enforce all, whatever the run says; its step fails
+    #[arg(long, env = "CRASHWISE_REQUIRE_SANDBOX", value_parser = clap::builder::FalseyValueParser::new(), hide_env_values = true)]
+    require_sandbox: bool,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
@@ -77,7 +80,10 @@ pub(super) fn run(command: &WorkerCommand, globals: &Globals, terminal: &Termina
     for tool in &lacks {
         builder = builder.lacks(tool);
     }
-    let builder = builder.modules(catalogue.modules).slots(command.slots()).grace(command.grace.duration());
+    builder = builder.modules(catalogue.modules).slots(command.slots()).grace(command.grace.duration());
+    if command.require_sandbox {
+        builder = builder.require_sandbox();
+    }
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let worker = builder.connect(&reach.options, reach.store.clone()).await?;

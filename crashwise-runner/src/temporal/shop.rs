@@ -35,6 +35,7 @@ pub(crate) struct Shop {
     pool: Handle,
     /// Fires when what still runs is handed back, because the worker stops.
     closing: CancellationToken,
+    require_sandbox: bool,
 }
 
 /// The newest statistics of the steps that run.
@@ -114,10 +115,17 @@ impl Shop {
     ) -> std::io::Result<Self> {
         let newest = Arc::new(Newest::default());
         let stats = StatsFeed::new(ToNewest(Arc::clone(&newest)))?;
-        Ok(Self { store, workspaces, rooms: Rooms::default(), newest, stats, pool, closing })
+        let rooms = Rooms::default();
+        Ok(Self { store, workspaces, rooms, newest, stats, pool, closing, require_sandbox: false })
     }
 
-    pub(crate) fn task(&self, place: Place, work: Work, attempt: u32) -> StepTask {
+    /// Sets whether all steps are carried out as if their runs required a whole sandbox.
+    pub(crate) fn requiring_sandbox(self, require_sandbox: bool) -> Self {
+        Self { require_sandbox, ..self }
+    }
+
+    pub(crate) fn task(&self, mut place: Place, work: Work, attempt: u32) -> StepTask {
+        place.require_sandbox |= self.require_sandbox;
         StepTask {
             guest: self.rooms.enter(&place, &self.store, &self.workspaces),
             place,
@@ -182,7 +190,7 @@ impl Shop {
         };
         let began = Instant::now();
         let key = match &work {
-            Work::Module(module, config) if cached => {
+            Work::Module(module, config) if cached && !place.require_sandbox => {
                 cache_key(&place.step, module, config, room.content(), &*self.workspaces).await
             }
             _ => None,

@@ -41,6 +41,7 @@ pub struct Worker {
     workspaces: Arc<Cached>,
     slots: Slots,
     grace: Duration,
+    require_sandbox: bool,
 }
 
 /// How many steps of a vertical a worker carries out at once.
@@ -95,6 +96,7 @@ pub struct WorkerBuilder {
     lacks: BTreeSet<String>,
     slots: Slots,
     grace: Duration,
+    require_sandbox: bool,
     open_cache: OpenCache,
     open_store: Option<OpenStore>,
 }
@@ -109,6 +111,7 @@ impl Worker {
             lacks: BTreeSet::new(),
             slots: Slots::Fixed(5),
             grace: Duration::from_secs(30),
+            require_sandbox: false,
             open_cache: Arc::new(open),
             open_store: None,
         }
@@ -131,7 +134,8 @@ impl Worker {
         let closing = CancellationToken::new();
         let workspaces = Arc::clone(&self.workspaces) as _;
         let shop = Shop::new(self.cluster.store.clone(), workspaces, Handle::current(), closing.clone());
-        let shop = Arc::new(shop.map_err(|error| ClusterError::io("starting a thread failed", error))?);
+        let shop = shop.map_err(|error| ClusterError::io("starting a thread failed", error))?;
+        let shop = Arc::new(shop.requiring_sandbox(self.require_sandbox));
         let mut workers = Vec::new();
         for vertical in &self.verticals {
             let options = self.options(vertical, &shop)?;
@@ -263,6 +267,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Carries out each step as if its run required a whole sandbox: no process that is to be sandboxed is started here unless all of
+    /// that can be enforced, and no stored result of another step is taken.
+    pub fn require_sandbox(mut self) -> Self {
+        self.require_sandbox = true;
+        self
+    }
+
     /// Sets how the bucket of an object is opened. Credentials are up to it: the target holds none.
     pub fn object_stores(
         mut self,
@@ -303,6 +314,7 @@ impl WorkerBuilder {
             workspaces: Arc::new(Cached::new(self.open_cache, Some(store), self.open_store)),
             slots: self.slots,
             grace: self.grace,
+            require_sandbox: self.require_sandbox,
         })
     }
 }

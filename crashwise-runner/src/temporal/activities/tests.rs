@@ -12,7 +12,7 @@ use crashwise_core::store::Store;
 use crashwise_core::workflow::StepKey;
 use crashwise_core::{
     CancellationToken, Finding, Isolation, Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind,
-    ModuleRegistry, RuleId, RunId, Severity, Stats, Summary, Target,
+    ModuleRegistry, Protection, RuleId, RunId, Severity, Stats, Summary, Target,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -55,7 +55,8 @@ impl Module for Counter {
         if config.contains_key("fails") {
             return Err(ModuleError::transient("counting failed", "not yet"));
         }
-        Ok(Summary::new().with("from", from))
+        let required = Protection::current().is_some_and(|protection| protection.is_required());
+        Ok(Summary::new().with("from", from).with("required", required))
     }
 }
 
@@ -66,13 +67,17 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_of(false)
+}
+
+fn bench_of(require_sandbox: bool) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::local(&folder.path().join("store")).unwrap();
     let cache = CacheConfig::new(folder.path().join("cache"));
     let workspaces =
         Arc::new(Cached::new(Arc::new(move || Cache::open(cache.clone())), Some(store.clone()), None));
     let shop = Shop::new(store.clone(), workspaces, Handle::current(), CancellationToken::new())
-        .map(Arc::new)
+        .map(|shop| Arc::new(shop.requiring_sandbox(require_sandbox)))
         .unwrap();
     let mut modules = ModuleRegistry::new();
     modules.add(Counter).unwrap();
@@ -166,6 +171,21 @@ async fn a_module_beats_and_its_next_attempt_goes_on_from_there() {
     let (done, _) = counted(&bench, Some(8), task("", json!({})), false).await;
     let done = done.unwrap();
     assert_eq!((done.output.summary.values["from"].as_u64(), done.attempts), (Some(8), 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_can_require_a_whole_sandbox_of_every_run() {
+    for require in [false, true] {
+        let bench = bench_of(require);
+        let cached = ModuleTask { cached: true, ..task("1.0.0", json!({})) };
+        let mut hits = Vec::new();
+        for _ in 0..2 {
+            let done = counted(&bench, Some(9), cached.clone(), false).await.0.unwrap();
+            assert_eq!(done.output.summary.values["required"], require);
+            hits.push(done.cached.is_some());
+        }
+        assert_eq!(hits, [false, !require], "a stored result may be of a process that was not protected");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
