@@ -215,11 +215,14 @@ impl Session<'_> {
             self.cx.not_covered(Gap::new(what, GapReason::Malformed, why));
             return Ok(true);
         };
-        let again = match &input {
-            Some(input)
-                if sure && report.kind == "timeout" && !self.state().known.contains(&report.major) =>
-            {
-                by.replay.briefly(BRIEF).run(input, cancel).await.map_err(module_error)?.report
+        let once_more = match report.kind.as_str() {
+            "timeout" => Some(by.replay.briefly(BRIEF)),
+            "out-of-memory" => Some(by.replay.clone()),
+            _ => None,
+        };
+        let again = match (&input, once_more) {
+            (Some(input), Some(replay)) if sure && !self.state().known.contains(&report.major) => {
+                replay.run(input, cancel).await.map_err(module_error)?.report
             }
             _ => None,
         };
@@ -263,7 +266,12 @@ impl Session<'_> {
         report: &CrashReport,
         input: &[u8],
     ) -> Result<Vec<u8>, ModuleError> {
-        let (cancel, budget) = (self.cx.cancel_token(), self.options.minimise);
+        let cancel = self.cx.cancel_token();
+        // Crashes that are looked at when the time is up get no more than one alone.
+        let budget = self
+            .options
+            .minimise
+            .min((self.end() + self.options.minimise).saturating_duration_since(Instant::now()));
         let same = async |input: &[u8]| {
             let again = replay.run(input, cancel).await.ok().and_then(|replayed| replayed.report);
             again.is_some_and(|other| {

@@ -1,5 +1,5 @@
-//! Crashes that are one bug though their stacks differ: hangs, which are interrupted anywhere in their loop, and overflows of
-//! the stack by the same nesting.
+//! Crashes that are one bug though their stacks differ: hangs and what takes too much memory, which are interrupted anywhere in
+//! their loop, and overflows of the stack by the same nesting.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,8 @@ use super::triage::CrashReport;
 pub(super) struct Kin {
     /// Target, and functions from the entry to the loop.
     hangs: Vec<(String, Vec<String>)>,
+    /// The same of those that take too much memory.
+    hoards: Vec<(String, Vec<String>)>,
     /// Target, and functions that call each other.
     nestings: Vec<(String, BTreeSet<String>)>,
 }
@@ -47,23 +49,8 @@ impl Kin {
         again: Option<&CrashReport>,
     ) -> bool {
         match report.kind.as_str() {
-            "timeout" => {
-                let path = report.path();
-                let other = again.filter(|again| again.kind == "timeout").map(CrashReport::path);
-                let both = match &other {
-                    Some(other) => path.iter().zip(other).take_while(|(a, b)| a == b).count(),
-                    None => path.len(),
-                };
-                let path: Vec<String> = path[..both].iter().map(|name| (*name).to_owned()).collect();
-                // One without a stack says nothing about any other.
-                let same = |known: &[String]| {
-                    known.is_empty() == path.is_empty()
-                        && (known.starts_with(&path) || path.starts_with(known))
-                };
-                let known = self.hangs.iter().any(|(other, known)| other == target && same(known));
-                self.hangs.push((target.to_owned(), path));
-                known
-            }
+            "timeout" => is_same_loop(&mut self.hangs, target, report, again),
+            "out-of-memory" => is_same_loop(&mut self.hoards, target, report, again),
             "stack-overflow" => {
                 let cycle: BTreeSet<String> = report.recurring().into_iter().map(str::to_owned).collect();
                 let same = |known: &BTreeSet<String>| !known.is_disjoint(&cycle);
@@ -74,6 +61,29 @@ impl Kin {
             _ => false,
         }
     }
+}
+
+/// Whether a loop of `target` is among those that are known; it is from now on.
+fn is_same_loop(
+    loops: &mut Vec<(String, Vec<String>)>,
+    target: &str,
+    report: &CrashReport,
+    again: Option<&CrashReport>,
+) -> bool {
+    let path = report.path();
+    let other = again.filter(|again| again.kind == report.kind).map(CrashReport::path);
+    let both = match &other {
+        Some(other) => path.iter().zip(other).take_while(|(a, b)| a == b).count(),
+        None => path.len(),
+    };
+    let path: Vec<String> = path[..both].iter().map(|name| (*name).to_owned()).collect();
+    // One without a stack says nothing about any other.
+    let same = |known: &[String]| {
+        known.is_empty() == path.is_empty() && (known.starts_with(&path) || path.starts_with(known))
+    };
+    let known = loops.iter().any(|(other, known)| other == target && same(known));
+    loops.push((target.to_owned(), path));
+    known
 }
 
 fn as_words(names: &[String]) -> Vec<&str> {
@@ -110,6 +120,20 @@ mod tests {
         let blind = hang(&[]);
         assert!(!kin.is_known("t", &blind, None) && kin.is_known("t", &blind, None));
         assert!(!kin.is_known("t", &hang(&["wait", "serve"]), None), "one without a stack hides no other");
+    }
+
+    #[test]
+    fn what_takes_too_much_memory_is_known_by_the_way_to_its_loop() {
+        let hoard = |functions: &[&str]| {
+            report("==7== ERROR: libFuzzer: out-of-memory (used: 3Mb; limit: 2Mb)", functions)
+        };
+        let mut kin = Kin::default();
+        let (first, again) = (hoard(&["push", "read", "parse"]), hoard(&["fill", "read", "parse"]));
+        assert!(!kin.is_known("t", &first, Some(&again)));
+        assert!(kin.is_known("t", &hoard(&["grow", "read", "parse"]), None));
+        assert!(!kin.is_known("t", &hoard(&["push", "write", "render"]), None));
+        let hang = report("==7== ERROR: libFuzzer: timeout after 10 seconds", &["push", "read", "parse"]);
+        assert!(!kin.is_known("t", &hang, None), "a hang is another bug");
     }
 
     #[test]

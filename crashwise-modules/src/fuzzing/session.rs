@@ -203,6 +203,11 @@ impl Session<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When the time to fuzz is up.
+    pub(super) fn end(&self) -> Instant {
+        self.begin + self.options.budget
+    }
+
     /// Where the files of a target are.
     pub(super) fn place(&self, ready: &Ready) -> PathBuf {
         self.work.join(format!("fuzz-{}", ready.target.name))

@@ -6,7 +6,7 @@ use super::engine::{Engine, EngineOptions, EngineStatus, Observation};
 use super::flags::{Flags, words};
 use super::mailbox::Mailbox;
 use super::module::{Closure, EngineFactory};
-use super::signals::{self, say};
+use super::signals::{self, Exceeded, say};
 use crate::fuzzing::libfuzzer::{CAUGHT, LONGEST, MAILBOX};
 use std::collections::HashSet;
 use std::fs;
@@ -101,7 +101,6 @@ fn replay(files: &[PathBuf], target: &Closure, shared: &Shared) {
 
 /// Prints where fuzzing stands once a second, and ends the process when an input takes too long or too much memory.
 fn watch(flags: &Flags, shared: &Shared, thread: JoinHandle<()>) -> ! {
-    let process = std::process::id();
     let mut told = shared.begin;
     let (mut last, mut last_cpu) = (0, cpu_time());
     let (mut stalled, mut stalled_cpu) = (Duration::ZERO, Duration::ZERO);
@@ -118,18 +117,11 @@ fn watch(flags: &Flags, shared: &Shared, thread: JoinHandle<()>) -> ! {
         (last, last_cpu) = (executions, cpu);
         // By its own time, because the machine may be busy with others; a target that sleeps gets longer.
         if stalled_cpu >= patience || stalled >= patience * 5 {
-            signals::interrupt(&thread);
-            std::thread::sleep(Duration::from_secs(3));
-            say(&format!("=={process}== ERROR: libFuzzer: timeout: an input takes too long"));
-            signals::end("timeout", signals::TIMED_OUT);
+            signals::interrupt(&thread, Exceeded::time(), cpu_time);
         }
         let resident = resident_mib();
         if flags.memory > 0 && resident > flags.memory {
-            let limit = flags.memory;
-            say(&format!(
-                "=={process}== ERROR: libFuzzer: out-of-memory (used: {resident}Mb; limit: {limit}Mb)"
-            ));
-            signals::end("oom", signals::OUT_OF_MEMORY);
+            signals::interrupt(&thread, Exceeded::memory(resident, flags.memory), cpu_time);
         }
         if told.elapsed() >= Duration::from_secs(1) {
             told = Instant::now();

@@ -8,7 +8,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Integers kept; a power of two.
+/// Integers kept, as many as a byte can number.
 const WORDS: usize = 256;
 /// Byte strings kept; a power of two.
 const STRINGS: usize = 32;
@@ -20,6 +20,8 @@ const LONGEST: usize = 32;
 pub(super) struct Words {
     /// Their width in bytes: 1, 2, 4 or 8.
     pub(super) width: u8,
+    /// Whether `a` is a constant of the program, which the input is to be made like.
+    pub(super) constant: bool,
     pub(super) a: u64,
     pub(super) b: u64,
 }
@@ -37,9 +39,16 @@ thread_local! {
     static LISTENING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What the last run of the target compared; when there was more than fits, some of it.
+/// What the last run of the target compared; when there was more than fits, some of it. Integers are kept once, however often
+/// they were compared: a loop would drown all else.
 struct Seen {
+    /// The runs so far.
+    run: u32,
     words: [Words; WORDS],
+    /// The run that each of the integers is of.
+    runs: [u32; WORDS],
+    /// The places of those of this run.
+    places: [u8; WORDS],
     strings: [Strings; STRINGS],
     word_count: usize,
     string_count: usize,
@@ -51,20 +60,51 @@ struct Table(UnsafeCell<Seen>);
 // target, and read by the same thread between two runs.
 unsafe impl Sync for Table {}
 
-static TABLE: Table = Table(UnsafeCell::new(Seen {
-    words: [Words { width: 0, a: 0, b: 0 }; WORDS],
-    strings: [Strings { len: 0, a: [0; LONGEST], b: [0; LONGEST] }; STRINGS],
-    word_count: 0,
-    string_count: 0,
-}));
+static TABLE: Table = Table(UnsafeCell::new(Seen::new()));
+
+impl Seen {
+    const fn new() -> Self {
+        Self {
+            run: 0,
+            words: [Words { width: 0, constant: false, a: 0, b: 0 }; WORDS],
+            runs: [0; WORDS],
+            places: [0; WORDS],
+            strings: [Strings { len: 0, a: [0; LONGEST], b: [0; LONGEST] }; STRINGS],
+            word_count: 0,
+            string_count: 0,
+        }
+    }
+
+    fn forget(&mut self) {
+        (self.word_count, self.string_count) = (0, 0);
+        self.run = self.run.wrapping_add(1);
+    }
+
+    #[inline]
+    fn keep(&mut self, pair: Words) {
+        let mixed = (pair.a ^ pair.b.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let [place, ..] = mixed.to_be_bytes();
+        let at = usize::from(place);
+        if self.runs[at] != self.run {
+            self.runs[at] = self.run;
+            self.places[self.word_count] = place;
+            self.word_count += 1;
+        }
+        self.words[at] = pair;
+    }
+
+    fn word(&self, number: usize) -> Option<Words> {
+        let place = self.places[number.checked_rem(self.word_count)?];
+        Some(self.words[usize::from(place)])
+    }
+}
 
 /// Forgets what was compared and keeps what this thread compares from now on, or keeps no more. One thread of the program
 /// may listen.
 pub(super) fn listen(on: bool) {
     if on {
         // SAFETY: see `Table`.
-        let seen = unsafe { &mut *TABLE.0.get() };
-        (seen.word_count, seen.string_count) = (0, 0);
+        unsafe { &mut *TABLE.0.get() }.forget();
     }
     LISTENING.set(on);
 }
@@ -72,8 +112,7 @@ pub(super) fn listen(on: bool) {
 /// One of the pairs of integers, chosen by a number.
 pub(super) fn words(number: usize) -> Option<Words> {
     // SAFETY: see `Table`.
-    let seen = unsafe { &*TABLE.0.get() };
-    seen.words.get(number.checked_rem(seen.word_count.min(WORDS))?).copied()
+    unsafe { &*TABLE.0.get() }.word(number)
 }
 
 /// One of the pairs of byte strings, chosen by a number.
@@ -83,22 +122,11 @@ pub(super) fn strings(number: usize) -> Option<Strings> {
     seen.strings.get(number.checked_rem(seen.string_count.min(STRINGS))?).copied()
 }
 
-/// Where the next pair goes: beyond the others, and over any of them when there is no more room.
-fn place(count: &mut usize, room: usize, mixed: impl FnOnce() -> u64) -> usize {
-    let at = *count;
-    *count += 1;
-    #[allow(clippy::cast_possible_truncation, reason = "the upper bits are an index")]
-    if at < room { at } else { (mixed() >> 48) as usize % room }
-}
-
 #[inline]
-fn keep(width: u8, a: u64, b: u64) {
+fn keep(width: u8, constant: bool, a: u64, b: u64) {
     if a != b && LISTENING.get() {
-        let mixed = || (a ^ b.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // SAFETY: see `Table`.
-        let seen = unsafe { &mut *TABLE.0.get() };
-        let place = place(&mut seen.word_count, WORDS, mixed);
-        seen.words[place] = Words { width, a, b };
+        unsafe { &mut *TABLE.0.get() }.keep(Words { width, constant, a, b });
     }
 }
 
@@ -107,13 +135,13 @@ macro_rules! compares {
         /// Called before two integers are compared.
         #[unsafe(no_mangle)]
         pub(super) extern "C" fn $name(a: $type, b: $type) {
-            keep($width, a.into(), b.into());
+            keep($width, false, a.into(), b.into());
         }
 
         /// Called before an integer is compared with a constant, which comes first.
         #[unsafe(no_mangle)]
         pub(super) extern "C" fn $constant(a: $type, b: $type) {
-            keep($width, a.into(), b.into());
+            keep($width, true, a.into(), b.into());
         }
     )*};
 }
@@ -145,7 +173,7 @@ pub(super) unsafe extern "C" fn __sanitizer_cov_trace_switch(value: u64, cases: 
     };
     for number in 0..usize::try_from(count).unwrap_or(0).min(32) {
         // SAFETY: as above.
-        keep(width, unsafe { *cases.add(2 + number) }, value);
+        keep(width, true, unsafe { *cases.add(2 + number) }, value);
     }
 }
 
@@ -216,7 +244,41 @@ unsafe fn keep_strings(a: *const u8, b: *const u8, len: usize) {
         kept.len = u8::try_from(len).unwrap_or(0);
         // SAFETY: see `Table`.
         let seen = unsafe { &mut *TABLE.0.get() };
-        let place = place(&mut seen.string_count, STRINGS, || mixed);
-        seen.strings[place] = kept;
+        // Beyond the others, and over any of them when there is no more room.
+        #[allow(clippy::cast_possible_truncation, reason = "the upper bits are an index")]
+        let over = (mixed >> 48) as usize % STRINGS;
+        let at = if seen.string_count < STRINGS { seen.string_count } else { over };
+        seen.strings[at] = kept;
+        seen.string_count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_of_a_run_are_kept_once() {
+        let mut seen = Seen::new();
+        let pair = |a, b| Words { width: 8, constant: true, a, b };
+        let kept = |seen: &Seen| {
+            let mut kept: Vec<(u64, u64)> =
+                (0..seen.word_count).filter_map(|at| seen.word(at)).map(|pair| (pair.a, pair.b)).collect();
+            kept.sort_unstable();
+            kept
+        };
+        assert!(seen.word(7).is_none());
+        seen.forget();
+        for _ in 0..1000 {
+            seen.keep(pair(0, 1));
+        }
+        seen.keep(pair(13, 3));
+        assert_eq!(kept(&seen), [(0, 1), (13, 3)]);
+        seen.forget();
+        assert_eq!(kept(&seen), []);
+        for a in 0..10_000 {
+            seen.keep(pair(a, a + 1));
+        }
+        assert!(kept(&seen).len() > 200 && seen.word_count <= WORDS, "{}", seen.word_count);
     }
 }

@@ -1,6 +1,6 @@
 //! Changes inputs.
 
-use super::compares;
+use super::compares::{self, Words};
 use fastrand::Rng;
 
 /// How one input becomes another.
@@ -241,27 +241,55 @@ impl Mutator {
 
     /// Finds one side of a comparison in the input and puts the other there.
     fn compared_words(&mut self, input: &mut Vec<u8>, limit: usize) -> bool {
-        let Some(pair) = compares::words(self.rng.usize(..)) else { return false };
-        let (from, to) = if self.rng.bool() { (pair.a, pair.b) } else { (pair.b, pair.a) };
+        compares::words(self.rng.usize(..)).is_some_and(|pair| self.make_equal(input, pair, limit))
+    }
+
+    /// Puts one side of a comparison where the other stands.
+    fn make_equal(&mut self, input: &mut Vec<u8>, pair: Words, limit: usize) -> bool {
+        let (from, to) = if !pair.constant && self.rng.bool() { (pair.a, pair.b) } else { (pair.b, pair.a) };
         // Off by one passes `<` where the same value passes `<=`.
         let to = match self.rng.u8(0..8) {
             0 => to.wrapping_add(1),
             1 => to.wrapping_sub(1),
             _ => to,
         };
-        let (mut from, mut to) = (from.to_le_bytes(), to.to_le_bytes());
-        let mut width = usize::from(pair.width);
+        let big = self.rng.bool();
+        let bytes = |value: u64, width: usize| {
+            let mut bytes = value.to_le_bytes();
+            if big {
+                bytes[..width].reverse();
+            }
+            bytes
+        };
         // A wide comparison often is of a narrow value.
-        if width > 1 && self.rng.u8(0..3) == 0 {
-            let needed =
-                8 - u64::from_le_bytes(from).max(u64::from_le_bytes(to)).leading_zeros() as usize / 8;
-            width = needed.clamp(1, width);
+        let (wide, needed) = (usize::from(pair.width), 8 - from.max(to).leading_zeros() as usize / 8);
+        let narrow = needed.clamp(1, wide);
+        let start = self.below(input.len());
+        for width in [wide, 4, 2, narrow] {
+            if (narrow..=wide).contains(&width)
+                && let Some(at) = find_from(start, input, &bytes(from, width)[..width])
+            {
+                input[at..at + width].copy_from_slice(&bytes(to, width)[..width]);
+                if self.rng.u8(0..4) == 0 {
+                    self.follow(input, at + width, (from, to), limit);
+                }
+                return true;
+            }
         }
-        if self.rng.bool() {
-            from[..width].reverse();
-            to[..width].reverse();
+        let width = if self.rng.bool() { wide } else { narrow };
+        self.put_anywhere(input, &bytes(to, width)[..width], limit)
+    }
+
+    /// Makes what follows a number as much longer or shorter as the number became larger or smaller: it may be a length.
+    fn follow(&mut self, input: &mut Vec<u8>, at: usize, (from, to): (u64, u64), limit: usize) {
+        let bytes = usize::try_from(from.abs_diff(to)).unwrap_or(usize::MAX);
+        if to < from {
+            let end = at.saturating_add(bytes).min(input.len());
+            input.drain(at..end);
+        } else if bytes <= limit.saturating_sub(input.len()).min(256) {
+            let byte = self.rng.u8(..);
+            Self::open(input, at, bytes).fill(byte);
         }
-        self.exchange(input, &from[..width], &to[..width], limit)
     }
 
     fn compared_strings(&mut self, input: &mut Vec<u8>, limit: usize) -> bool {
@@ -271,22 +299,21 @@ impl Mutator {
         self.exchange(input, &from[..len], &to[..len], limit)
     }
 
-    /// Puts `to` where `from` stands; now and then anywhere, because the value may have been computed.
+    /// Puts `to` where `from` stands.
     fn exchange(&mut self, input: &mut Vec<u8>, from: &[u8], to: &[u8], limit: usize) -> bool {
         let start = self.below(input.len());
-        let found = find(&input[start..], from).map(|at| start + at);
-        let found = found.or_else(|| find(input, from));
-        match found {
-            Some(at) => {
-                input[at..at + to.len()].copy_from_slice(to);
-                true
-            }
-            None if self.rng.u8(0..4) == 0 => {
-                let at = self.below(input.len() + 1);
-                self.place(input, at, to, limit)
-            }
-            None => false,
+        let Some(at) = find_from(start, input, from) else { return self.put_anywhere(input, to, limit) };
+        input[at..at + to.len()].copy_from_slice(to);
+        true
+    }
+
+    /// Puts in a value, now and then: where it belongs may have been computed.
+    fn put_anywhere(&mut self, input: &mut Vec<u8>, value: &[u8], limit: usize) -> bool {
+        if self.rng.u8(0..4) > 0 {
+            return false;
         }
+        let at = self.below(input.len() + 1);
+        self.place(input, at, value, limit)
     }
 
     /// Repeats a short part many times, beyond the limit of length: what a parser calls itself for.
@@ -302,6 +329,11 @@ impl Mutator {
         let times = times.min((64 << 10) / len);
         Self::insert(input, at, &part.repeat(times))
     }
+}
+
+/// Where `part` stands first after `start`, else before it.
+fn find_from(start: usize, input: &[u8], part: &[u8]) -> Option<usize> {
+    find(&input[start..], part).map(|at| start + at).or_else(|| find(input, part))
 }
 
 /// Where `part` stands first. Both are short, and a searcher takes longer to make than to use.
@@ -344,6 +376,30 @@ mod tests {
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
+    }
+
+    #[test]
+    fn a_number_becomes_the_constant_and_what_follows_as_long() {
+        let mut mutator = Mutator::new(1);
+        let mut made = |input: &[u8], pair: Words| {
+            let change = |_| {
+                let mut input = input.to_vec();
+                mutator.make_equal(&mut input, pair, 64).then_some(input)
+            };
+            (0..400).filter_map(change).collect::<std::collections::BTreeSet<_>>()
+        };
+        let pair = |width, a, b| Words { width, constant: true, a, b };
+        let lengths = made(b"\x17\x03abc", pair(8, 13, 3));
+        assert!(lengths.contains(&b"\x17\x0dabc"[..]), "{lengths:?}");
+        let longer = |input: &Vec<u8>| input.starts_with(b"\x17\x0d") && input.len() == 15;
+        assert!(lengths.iter().any(longer), "{lengths:?}");
+        assert!(lengths.iter().all(|input| !input.is_empty() && input.len() <= 64));
+        let shorter = made(b"\x17\x03abc!", pair(8, 0, 3));
+        assert!(shorter.contains(&b"\x17\x00!"[..]), "{shorter:?}");
+        let wide = made(b"..\x01\x02\x03\x04..", pair(4, 0x0a0b_0c0d, 0x0102_0304));
+        assert!(wide.contains(&b"..\x0a\x0b\x0c\x0d.."[..]), "{wide:?}");
+        let three = made(b"..\x01\x02\x03..", pair(4, 0x0a_0b0c, 0x01_0203));
+        assert!(three.contains(&b"..\x0a\x0b\x0c.."[..]), "{three:?}");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use std::io::Write;
 use std::os::unix::thread::{JoinHandleExt, RawPthread};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Exit codes, as libFuzzer has them.
 pub(super) const CRASHED: i32 = 77;
@@ -25,7 +26,16 @@ const HANDLER_STACK: usize = 512 << 10;
 /// The most frames that are printed.
 const FRAMES: usize = 256;
 
+/// For how long a thread that is interrupted in the C library, and may hold the allocator's lock, is left to go on each time.
+const SPARED: Duration = Duration::from_millis(4);
+
 static LAST_WORDS: OnceLock<LastWords> = OnceLock::new();
+/// The limit that the running input went beyond.
+static EXCEEDED: AtomicPtr<Exceeded> = AtomicPtr::new(std::ptr::null_mut());
+/// Where the C library is in memory; it has not been looked for at 0.
+static LIBRARY: AtomicUsize = AtomicUsize::new(0);
+/// Whether a thread is to end wherever it is.
+static NO_MERCY: AtomicBool = AtomicBool::new(false);
 static DYING: AtomicBool = AtomicBool::new(false);
 /// Below this address the stack of the fuzzing thread has ended, and from the other on it has not begun.
 static STACK: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
@@ -36,6 +46,34 @@ pub(super) struct LastWords {
     pub(super) mailbox: Mailbox,
     /// What the names of artifacts begin with.
     pub(super) prefix: String,
+}
+
+/// A limit that an input went beyond.
+#[derive(Debug)]
+pub(super) struct Exceeded {
+    /// What is said of it.
+    pub(super) words: String,
+    /// What the name of the artifact begins with.
+    pub(super) kind: &'static str,
+    pub(super) code: i32,
+    /// How often it is spared; what takes memory takes more meanwhile.
+    spared: u32,
+}
+
+impl Exceeded {
+    pub(super) fn time() -> Self {
+        let words = "timeout: an input takes too long".to_owned();
+        Self { words, kind: "timeout", code: TIMED_OUT, spared: 40 }
+    }
+
+    pub(super) fn memory(used: u64, limit: u64) -> Self {
+        let words = format!("out-of-memory (used: {used}Mb; limit: {limit}Mb)");
+        Self { words, kind: "oom", code: OUT_OF_MEMORY, spared: 10 }
+    }
+
+    fn say(&self) {
+        say(&format!("=={}== ERROR: libFuzzer: {}", std::process::id(), self.words));
+    }
 }
 
 /// Installs the handlers, once.
@@ -57,8 +95,13 @@ pub(super) fn install(words: LastWords) {
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = on_signal as *const () as usize;
-            // A second fault kills at once.
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESETHAND;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            if signal == libc::SIGALRM {
+                action.sa_flags |= libc::SA_RESTART;
+            } else {
+                // A second fault kills at once.
+                action.sa_flags |= libc::SA_RESETHAND;
+            }
             libc::sigaction(signal, &raw const action, std::ptr::null_mut());
         }
     }
@@ -92,11 +135,66 @@ pub(super) fn is_dying() -> bool {
     DYING.load(Ordering::SeqCst)
 }
 
-/// Makes a thread say where it is and end the process.
-pub(super) fn interrupt<T>(thread: &JoinHandle<T>) {
+/// Makes a thread say that its input went beyond a limit, and where it is, and ends the process; unless the input ends before
+/// that.
+pub(super) fn interrupt<T>(thread: &JoinHandle<T>, exceeded: Exceeded, cpu_time: impl Fn() -> Duration) {
+    let Some(words) = LAST_WORDS.get() else { return };
+    let executions = words.mailbox.executions();
+    let exceeded: &Exceeded = Box::leak(Box::new(exceeded));
+    EXCEEDED.store(std::ptr::from_ref(exceeded).cast_mut(), Ordering::SeqCst);
+    LIBRARY.store(library_of(libc::malloc as *const () as usize), Ordering::Relaxed);
     let id: RawPthread = thread.as_pthread_t();
     // SAFETY: the handle keeps the thread's id valid.
-    unsafe { libc::pthread_kill(id, libc::SIGALRM) };
+    let tell = || unsafe { libc::pthread_kill(id, libc::SIGALRM) };
+    for _ in 0..exceeded.spared {
+        tell();
+        std::thread::sleep(SPARED);
+        if is_dying() {
+            break;
+        }
+        if words.mailbox.executions() != executions {
+            return;
+        }
+    }
+    NO_MERCY.store(true, Ordering::Relaxed);
+    tell();
+    // To look up the names of a large program takes long on a busy machine; what waits for a lock uses no time.
+    let (mut idle, mut last) = (0, cpu_time());
+    while idle < 30 {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = cpu_time();
+        idle = if now.saturating_sub(last) < Duration::from_millis(5) { idle + 1 } else { 0 };
+        last = now;
+    }
+    exceeded.say();
+    end(exceeded.kind, exceeded.code)
+}
+
+/// The address at which the library that an address belongs to begins, 0 if it belongs to none.
+fn library_of(address: usize) -> usize {
+    // SAFETY: zeroed is a valid value to be filled in, and the call reads nothing at the address.
+    unsafe {
+        let mut about: libc::Dl_info = std::mem::zeroed();
+        let found = libc::dladdr(std::ptr::without_provenance(address), &raw mut about);
+        if found == 0 { 0 } else { about.dli_fbase.addr() }
+    }
+}
+
+/// Whether the thread that a signal came to ran the C library.
+fn was_in_library(context: *const c_void) -> bool {
+    if context.is_null() {
+        return false;
+    }
+    // SAFETY: the kernel hands over a valid context.
+    let context = unsafe { &*context.cast::<libc::ucontext_t>() };
+    #[cfg(target_arch = "x86_64")]
+    let at = context.uc_mcontext.gregs[libc::REG_RIP as usize];
+    #[cfg(target_arch = "aarch64")]
+    let at = context.uc_mcontext.pc;
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let at = std::ptr::from_ref(context).addr();
+    let library = LIBRARY.load(Ordering::Relaxed);
+    library != 0 && usize::try_from(at).is_ok_and(|at| library_of(at) == library)
 }
 
 /// Writes the running input to `{kind}-{hash}`, says so, and ends the process.
@@ -126,7 +224,10 @@ pub(super) fn say(line: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
-extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
+extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    if signal == libc::SIGALRM && !NO_MERCY.load(Ordering::Relaxed) && was_in_library(context) {
+        return;
+    }
     if DYING.swap(true, Ordering::SeqCst) {
         return;
     }
@@ -139,9 +240,13 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_voi
         end("", INTERRUPTED);
     }
     if signal == libc::SIGALRM {
-        say(&format!("=={process}== ERROR: libFuzzer: timeout: an input takes too long"));
+        // SAFETY: null, which an alarm of the target's own finds, or leaked.
+        let exceeded = unsafe { EXCEEDED.load(Ordering::SeqCst).as_ref() };
+        let own = Exceeded::time();
+        let exceeded = exceeded.unwrap_or(&own);
+        exceeded.say();
         print_stack();
-        end("timeout", TIMED_OUT);
+        end(exceeded.kind, exceeded.code);
     }
     // SAFETY: the kernel hands over a valid structure; for these signals it holds an address.
     let address = if info.is_null() { 0 } else { unsafe { (*info).si_addr() }.addr() };
