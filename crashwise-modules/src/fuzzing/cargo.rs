@@ -86,10 +86,11 @@ pub(super) fn find(root: &Path) -> Result<FuzzProject, ModuleError> {
         if !data.is_file() || data.len() > 1 << 20 {
             continue;
         }
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| ModuleError::failed_to(format!("reading {} failed", path.display()), error))?;
-        let manifest: Manifest = toml::from_str(&text)
-            .map_err(|error| ModuleError::failed_to(format!("reading {} failed", path.display()), error))?;
+        let shown = path.strip_prefix(root).unwrap_or(&path).display();
+        let failed = || format!("reading {shown} failed");
+        let text = std::fs::read_to_string(&path).map_err(|error| ModuleError::failed_to(failed(), error))?;
+        let manifest: Manifest =
+            toml::from_str(&text).map_err(|error| ModuleError::failed_to(failed(), error))?;
         let marked = manifest
             .package
             .get("metadata")

@@ -204,11 +204,12 @@ impl Session<'_> {
             input = Some(longer);
         }
         let sure = confirmed.is_some();
-        if slow && !sure {
+        let told = if sure { None } else { triage(&log, &self.scope) };
+        if !sure && (slow || told.as_ref().is_some_and(|report| report.kind == "timeout")) {
             // It took longer than inputs may before they are looked at, and not longer than they may.
             return Ok(true);
         }
-        let found = confirmed.or_else(|| Some((triage(&log, &self.scope)?, log.clone())));
+        let found = confirmed.or_else(|| Some((told?, log.clone())));
         let Some((report, log)) = found else {
             let what = format!("a crash of {}", ready.target.name);
             let why = format!("the target died without a report: {}", tail(&String::from_utf8_lossy(&log)));

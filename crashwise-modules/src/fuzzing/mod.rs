@@ -26,6 +26,8 @@ mod corpora;
 #[cfg(target_os = "linux")]
 mod coverage;
 #[cfg(target_os = "linux")]
+mod end;
+#[cfg(target_os = "linux")]
 mod finding;
 #[cfg(all(target_os = "linux", feature = "in-process"))]
 mod in_process;

@@ -22,6 +22,7 @@ use super::cargo::guarded;
 use super::config::Options;
 use super::corpora::Kept;
 use super::coverage::{Counted, Reached};
+use super::end::End;
 use super::judge::{Seen, Witness, Witnesses};
 use super::kin::Kin;
 use super::libfuzzer::{
@@ -437,24 +438,16 @@ impl Session<'_> {
             module_error(error)
         })?;
         self.state().progress.insert(name.to_owned(), totals.last);
-        if let Some(why) = totals.without_native {
-            let what = format!("{name} without a sanitizer");
-            self.cx.not_covered(Gap::new(what, GapReason::Failed, why));
+        let end = End { name, totals: &totals, whole: !self.cx.is_cancelled() && !self.options.replay };
+        if let Some(why) = end.useless() {
+            self.state().why.get_or_insert_with(|| format!("{name}: {why}"));
         }
-        if totals.deaf > 0 {
-            let why = format!(
-                "{} of its processes went on when told by SIGUSR1 that their time was up, and were killed; what they found is kept",
-                totals.deaf
-            );
-            self.cx.not_covered(Gap::new(format!("the end of {name}"), GapReason::Unsupported, why));
+        let gaps = end.gaps(self.options.executions);
+        if !gaps.iter().any(|gap| gap.what == name) {
+            self.cx.covered("targets", 1);
         }
-        let idle = || (totals.last.executions == 0).then(|| "it executed nothing in its time".to_owned());
-        match totals.cut_short.or_else(idle) {
-            Some(why) => {
-                self.state().why.get_or_insert_with(|| format!("{name}: {why}"));
-                self.cx.not_covered(Gap::new(name, GapReason::Failed, why));
-            }
-            None => self.cx.covered("targets", 1),
+        for gap in gaps {
+            self.cx.not_covered(gap);
         }
         Ok(())
     }

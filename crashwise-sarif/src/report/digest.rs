@@ -43,13 +43,16 @@ pub(super) struct Digest {
 
 impl Digest {
     pub(super) fn of(report: &Report) -> io::Result<Self> {
-        let nothing = if report.status != RunStatus::Completed {
-            "no findings before the run ended"
-        } else if report.coverage.status != CoverageStatus::Complete {
-            "no findings in what was looked at"
-        } else {
-            "no findings"
-        };
+        let nothing =
+            if report.coverage.status == CoverageStatus::Failed && report.coverage.looked_at.is_empty() {
+                "nothing was looked at"
+            } else if report.status != RunStatus::Completed {
+                "no findings before the run ended"
+            } else if report.coverage.status != CoverageStatus::Complete {
+                "no findings in what was looked at"
+            } else {
+                "no findings"
+            };
         let mut digest = Self { nothing, ..Self::default() };
         report.each(|finding| {
             match Group::of(&finding) {

@@ -72,13 +72,15 @@ fn nothing_found_is_said_with_what_it_is_worth() {
     let empty = || Report::new(Tool::new("crashwise", "0.1.0"), "w");
     let mut partial = Coverage::new();
     partial.push(Gap::new("a", GapReason::ToolMissing, "no tool"));
+    let failed = Coverage::failed(Gap::new("a", GapReason::ToolMissing, "no tool"));
     for (report, expect) in [
         (empty(), "no findings"),
         (empty().with_coverage(partial.clone()), "no findings in what was looked at"),
         (empty().with_coverage(partial).with_status(RunStatus::Failed), "no findings before the run ended"),
+        (empty().with_coverage(failed).with_status(RunStatus::Failed), "nothing was looked at"),
     ] {
         let shown = text(|out| table(&report, &TableOptions::new(), out));
-        assert_eq!(shown.lines().find(|line| line.starts_with("no ")), Some(expect), "{shown}");
+        assert_eq!(shown.lines().find(|line| line.starts_with("no")), Some(expect), "{shown}");
         assert!(text(|out| markdown(&report, None, out)).contains(&format!("**{expect}**")));
         assert!(text(|out| html(&report, None, out)).contains(&format!("{expect}<")));
     }

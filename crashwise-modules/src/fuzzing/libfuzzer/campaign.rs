@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::events::{CampaignEvent, Totals};
 use super::relay::Relay;
 use super::standing::{Shared, lock};
-use super::target::Target;
+use super::target::{FlagsBy, Target};
 use super::ticks::Ticks;
 use super::turns::Turns;
 
@@ -182,8 +182,10 @@ impl Campaign {
         self.arrange(&mut shared.heat, false);
         (shared.last_line, shared.counted) = (None, None);
         let last = shared.reckoned(begin, &mut before, &self.corpus);
-        let Shared { turns, cut_short, without_native, deaf, .. } = shared;
-        Ok(Totals { last, rounds: turns.begun(), deaf: deaf.iter().sum(), cut_short, without_native })
+        let Shared { turns, cut_short, without_native, deaf, grew, .. } = shared;
+        let deaf = deaf.iter().sum();
+        let blind = !grew && self.target.flags == FlagsBy::Arguments;
+        Ok(Totals { last, rounds: turns.begun(), deaf, blind, cut_short, without_native })
     }
 
     pub(super) fn place(&self, job: usize) -> PathBuf {

@@ -31,6 +31,11 @@ pub(super) struct Share<'a> {
 }
 
 impl Campaign {
+    /// Whether a process keeps inputs for what they compare, which may be anything: numbers of processes, the time.
+    pub(super) fn compares(&self, turn: &Turn) -> bool {
+        turn.slice < self.budget && turn.own % 4 == 3
+    }
+
     pub(super) fn spec(&self, share: &Share<'_>) -> Result<Spec, ProcessError> {
         let Share { turn, work, .. } = *share;
         let mut flags: Vec<OsString> = vec![
@@ -53,7 +58,7 @@ impl Campaign {
         }
         flags.push(format!("-timeout={}", share.patience).into());
         let sliced = turn.slice < self.budget;
-        if sliced && turn.own % 4 == 3 {
+        if self.compares(turn) {
             flags.push("-use_value_profile=1".into());
         }
         let short = (sliced && turn.own.is_multiple_of(2)).then_some(SHORT);

@@ -66,6 +66,10 @@ pub struct Totals {
     /// Processes that did not end when they were told that their time was up, and were ended. What they found is kept.
     #[serde(default)]
     pub deaf: u64,
+    /// Whether no input reached what the first had not, by the lines of libFuzzer: the target makes nothing of its input, has a
+    /// process of its own run it, or is not instrumented where it runs.
+    #[serde(default)]
+    pub blind: bool,
     /// Why it ended before its time; `None` if it did not.
     pub cut_short: Option<String>,
     /// Why [`Campaign::native`](super::Campaign::native) was given up; `None` if it was not.

@@ -8,12 +8,10 @@ use crashwise_core::process::{Exit, ProcessError, Spec};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::left::CAUGHT;
-use super::outcome::{ArtifactKind, Ending};
-use super::status::{FinalStats, Status, StatusEvent, StatusLine};
+use super::heard::Heard;
+use super::outcome::Ending;
+use super::status::Status;
 
-/// The longest log of a crash that the process survived, in bytes.
-const LONGEST_LOG: usize = 64 << 10;
 /// How late its lines may be: libFuzzer writes each in up to eight pieces, and at first thousands in a second.
 const GATHER: Duration = Duration::from_millis(50);
 /// How long a process may take to end when asked to.
@@ -55,19 +53,21 @@ pub(super) struct Time {
 pub(super) enum Said {
     Status(Status),
     Counters(u64),
-    /// A crash that the process survived.
+    /// A crash that the process survived: a panic that it caught, or the death of a process that it had forked.
     Caught {
         artifact: PathBuf,
         log: Vec<u8>,
     },
 }
 
-/// Runs one process until it ends, its `time` is up, or `cancel` is cancelled. It is first asked to stop, then killed.
+/// Runs one process until it ends, its `time` is up, or `cancel` is cancelled. It is first asked to stop, then killed. Its artifacts
+/// lie in `work`: files elsewhere are not its own, whatever it prints.
 pub(super) async fn run(
     spec: Spec,
+    work: &Path,
     time: Time,
     cancel: &CancellationToken,
-    mut listen: impl FnMut(Said),
+    listen: impl FnMut(Said),
 ) -> Result<Round, ProcessError> {
     let kill = CancellationToken::new();
     let asked = Instant::now();
@@ -78,9 +78,7 @@ pub(super) async fn run(
     let mut bound = time.bound.map(|(ends, grace)| (ends + took + grace, grace));
     let mut until = time.until + took;
     let (mut stopping, mut unheard, mut deaf) = (false, None, false);
-    let mut finals = FinalStats::default();
-    let (mut executions, mut began, mut fuzzed, mut artifact) = (0, false, false, None);
-    let mut caught: Option<Vec<u8>> = None;
+    let mut heard = Heard::new(work, asked, listen);
     loop {
         let line = tokio::select! {
             biased;
@@ -98,7 +96,7 @@ pub(super) async fn run(
                 } else if stopping {
                     kill.cancel();
                     until = now + GRACE;
-                } else if until <= now || fuzzed {
+                } else if until <= now || heard.fuzzed {
                     deaf = until > now;
                     (stopping, bound) = (true, None);
                     until = now + GRACE;
@@ -110,45 +108,32 @@ pub(super) async fn run(
             }
         };
         let Some(line) = line else { break };
-        let text = line.text();
-        if text.trim_end() == CAUGHT {
-            caught = Some(Vec::new());
-            continue;
-        }
-        if let Some(log) = &mut caught
-            && log.len() < LONGEST_LOG
-        {
-            log.extend_from_slice(text.as_bytes());
-            log.push(b'\n');
-        }
-        match StatusLine::parse(&text) {
-            Some(StatusLine::Status(status)) => {
-                began = true;
-                if !fuzzed && status.event != StatusEvent::Read {
-                    fuzzed = true;
-                    bound = bound.map(|(at, grace)| (at.max(Instant::now() + grace), grace));
-                }
-                executions = status.executions;
-                listen(Said::Status(status));
-            }
-            Some(StatusLine::Counters(count)) => listen(Said::Counters(count)),
-            Some(StatusLine::Seed(_)) => began = true,
-            Some(StatusLine::Final(name, value)) => finals.set(name, value),
-            Some(StatusLine::Artifact(path)) => {
-                let path = PathBuf::from(path);
-                if let Some(log) = caught.take() {
-                    listen(Said::Caught { artifact: path, log });
-                } else if ArtifactKind::of(&path) != Some(ArtifactKind::SlowUnit) {
-                    artifact = Some(path);
-                }
-            }
-            Some(StatusLine::Slow) | None => {}
+        if heard.line(&line.text()) {
+            bound = bound.map(|(at, grace)| (at.max(Instant::now() + grace), grace));
         }
     }
-    let exit = running.finish().await;
-    let mut ending = Ending::of(&exit, began, artifact.is_some());
+    // Output is over before its process where a target closes it, and then nothing is known of what it does.
+    let mut finish = std::pin::pin!(running.finish());
+    let mut silent = false;
+    let exit = tokio::select! {
+        biased;
+        exit = &mut finish => exit,
+        () = cancel.cancelled() => {
+            kill.cancel();
+            finish.await
+        }
+        () = tokio::time::sleep_until(next(tell, bound, until)) => {
+            silent = !stopping;
+            kill.cancel();
+            finish.await
+        }
+    };
+    let mut ending = Ending::of(&exit, heard.began, heard.artifact.is_some());
+    let artifact = heard.artifact(ending);
     if artifact.is_none() && (deaf || unheard == Some(exit.status)) {
         ending = Ending::Done;
+    } else if silent {
+        ending = Ending::Silent;
     } else if stopping && artifact.is_none() && matches!(ending, Ending::Crashed | Ending::Unusable) {
         // Death by our own signal, perhaps before it began.
         ending = Ending::Stopped;
@@ -157,8 +142,8 @@ pub(super) async fn run(
         ending,
         exit,
         artifact,
-        executions: finals.executions.unwrap_or(executions).max(executions),
-        fuzzed,
+        executions: heard.executions(),
+        fuzzed: heard.fuzzed,
         wound_down: deaf || unheard.is_some(),
         deaf,
     })

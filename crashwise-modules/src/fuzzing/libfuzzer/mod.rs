@@ -8,6 +8,7 @@ mod campaign;
 mod command;
 mod debugger;
 mod events;
+mod heard;
 mod heat;
 mod inputs;
 mod job;

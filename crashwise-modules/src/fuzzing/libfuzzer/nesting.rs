@@ -79,8 +79,9 @@ impl Nesting<'_> {
                 break;
             }
             let batch = waiting.len().saturating_sub(AT_ONCE);
+            // A target may change its directory.
             let flags: Vec<OsString> =
-                waiting[batch..].iter().rev().map(|at| at.to_string().into()).collect();
+                waiting[batch..].iter().rev().map(|at| self.work.join(at.to_string()).into()).collect();
             let limits = self.target.limits().with_stack(STACK);
             let spec = self.target.spec(&self.work, true, &flags).limits(limits).deadline(left);
             let exit = spec.run(cancel).await?;
@@ -114,7 +115,8 @@ impl Nesting<'_> {
 /// The input that ran when the process died, by the name that libFuzzer prints before each.
 fn last_run(exit: &Exit) -> Option<usize> {
     let log = exit.stderr.text();
-    log.lines().rev().find_map(|line| line.strip_prefix("Running: "))?.trim().parse().ok()
+    let path = Path::new(log.lines().rev().find_map(|line| line.strip_prefix("Running: "))?.trim());
+    path.file_name()?.to_str()?.parse().ok()
 }
 
 /// Short inputs of a folder, in the order of their names.

@@ -60,6 +60,8 @@ pub enum Ending {
     Stopped,
     /// The memory limit of the whole process tree ended it: no input can be named.
     Memory,
+    /// It closed its output and went on until its time was up: nothing is known of what it did.
+    Silent,
     /// It never began to fuzz: it does not understand its arguments, or the program is no libFuzzer target.
     Unusable,
 }

@@ -27,6 +27,9 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// How much longer than one input may take a process may take to end when its time is up.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// Why a target is of no use of which nothing is heard.
+const SILENT: &str = "it closed its standard error, by which libFuzzer says what it does";
+
 /// One job, and what it shares with the others.
 #[derive(Debug)]
 pub(super) struct Relay<'a> {
@@ -71,6 +74,7 @@ impl Relay<'_> {
                     }
                 }
                 Ending::Stopped => After::End,
+                Ending::Silent => After::Useless(SILENT.to_owned()),
                 Ending::Unusable => {
                     let said = tail(&round.exit.stderr.text());
                     After::Useless(format!("it did not fuzz ({}): {said}", round.exit.status))
@@ -121,7 +125,7 @@ impl Relay<'_> {
             until: until + Duration::from_secs(2),
         };
         let spec = campaign.spec(&Share { turn, work, time: slice, clock, patience })?;
-        let mut caught = Vec::new();
+        let (mut caught, compares) = (Vec::new(), campaign.compares(turn));
         let listen = |said: Said| match said {
             Said::Caught { artifact, log } => {
                 // A listener that is slow is waited for after the round.
@@ -130,9 +134,13 @@ impl Relay<'_> {
                     caught.push(crash);
                 }
             }
-            said => lock(shared).listen(self.job, &said),
+            said => {
+                let shared = &mut *lock(shared);
+                shared.grew |= !compares && Shared::grows(&said);
+                shared.listen(self.job, &said);
+            }
         };
-        let round = job::run(spec, time, self.cancel, listen).await?;
+        let round = job::run(spec, work, time, self.cancel, listen).await?;
         campaign.gather(work);
         for crash in caught {
             if events.send(crash).await.is_err() {
@@ -166,15 +174,17 @@ impl Relay<'_> {
         let artifact: Option<&PathBuf> = round.artifact.as_ref();
         let kind = artifact.and_then(|path| ArtifactKind::of(path));
         let fruitful = round.fuzzed && round.executions > 2;
-        let executions = {
+        let (executions, hurried) = {
             let mut shared = lock(shared);
+            let hurried = kind == Some(ArtifactKind::Timeout) && shared.patience < campaign.target.patience;
             shared.note(kind, &log, fruitful, campaign.target.patience);
-            shared.turns.executed()
+            (shared.turns.executed(), hurried)
         };
         // An input that no handler wrote down may still lie where the process and this one share a file.
         let input = artifact.and_then(|path| read(path).ok()).or_else(|| super::left::left_behind(work));
         let small = campaign.small_stack.load(Ordering::Relaxed);
-        let empty = !round.fuzzed && !small && input.as_deref().is_none_or(<[u8]>::is_empty);
+        // One that takes long gets more time in the next process.
+        let empty = !round.fuzzed && !small && !hurried && input.as_deref().is_none_or(<[u8]>::is_empty);
         if !round.fuzzed {
             campaign.small_stack.store(false, Ordering::Relaxed);
         }
@@ -186,7 +196,13 @@ impl Relay<'_> {
             return After::End;
         }
         if empty {
-            return After::Useless("it crashes on the empty input".to_owned());
+            let how = match kind {
+                Some(ArtifactKind::Timeout) => "it hangs on the empty input",
+                // It may have closed the output by which libFuzzer says which input it was.
+                None => "it dies before it tells that it fuzzes",
+                Some(_) => "it crashes on the empty input",
+            };
+            return After::Useless(how.to_owned());
         }
         if *fruitless > FRUITLESS {
             return After::Useless("it crashes as soon as it starts".to_owned());

@@ -105,7 +105,7 @@ impl Replay {
         let crashed = match exit.cause {
             Cause::Cancelled => false,
             Cause::Own if plain => fatal(&exit, &log),
-            Cause::Own => !exit.status.success(),
+            Cause::Own => !exit.status.success() || died(&log),
             _ => true,
         };
         let report = if crashed && names { triage(&log, &self.scope) } else { None };
@@ -249,6 +249,11 @@ impl Replay {
 /// Whether a program that is no libFuzzer target crashed: an exit code alone may be its opinion of the input.
 fn fatal(exit: &Exit, log: &[u8]) -> bool {
     matches!(exit.status, Status::Signal(_)) || (!exit.status.success() && signature(log).is_some())
+}
+
+/// Whether a process of the target died by a sanitizer's or libFuzzer's handler: of one that it forked its exit code tells nothing.
+fn died(log: &[u8]) -> bool {
+    [&b"==ERROR: "[..], b"== ERROR: libFuzzer: "].iter().any(|head| memmem::find(log, head).is_some())
 }
 
 /// What libFuzzer would have said about the end of a program that does without it, or on a machine too busy for it to say so.

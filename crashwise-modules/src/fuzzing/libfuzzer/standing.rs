@@ -11,6 +11,7 @@ use super::events::Progress;
 use super::heat::Heat;
 use super::job::Said;
 use super::outcome::ArtifactKind;
+use super::status::StatusEvent;
 use super::turns::{Turn, Turns};
 
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) heat: Heat,
     /// Processes of the target, and of the build without a sanitizer, that were not to be told that their time was up.
     pub(super) deaf: [u64; 2],
+    /// Whether an input reached what another had not.
+    pub(super) grew: bool,
     pub(super) cut_short: Option<String>,
     pub(super) without_native: Option<String>,
 }
@@ -52,6 +55,11 @@ impl Shared {
             self.cut_short = Some(why);
         }
         !turn.native
+    }
+
+    /// Whether a status tells of an input that reached what another had not.
+    pub(super) fn grows(said: &Said) -> bool {
+        matches!(said, Said::Status(status) if status.event == StatusEvent::New || status.corpus > 1)
     }
 
     pub(super) fn listen(&mut self, job: usize, said: &Said) {

@@ -158,8 +158,9 @@ async fn a_process_that_does_not_hear_that_its_time_is_up_is_ended() {
             bound: Some((ends, Duration::from_millis(500))),
             until: ends + Duration::from_mins(10),
         };
-        let spec = bench.target.spec(&bench.path("work"), false, &[]);
-        let round = job::run(spec, time, &CancellationToken::new(), |_| ()).await.expect("starts");
+        let work = bench.path("work");
+        let spec = bench.target.spec(&work, false, &[]);
+        let round = job::run(spec, &work, time, &CancellationToken::new(), |_| ()).await.expect("starts");
         assert_eq!((round.ending, round.deaf, round.wound_down), (Ending::Done, deaf, true), "{body}");
         assert_eq!((round.executions, round.fuzzed), (1000, true), "{body}");
     }
@@ -187,6 +188,55 @@ async fn an_input_of_the_corpus_that_crashes_is_reported_once_and_taken_out() {
 }
 
 #[tokio::test]
+async fn the_death_of_a_forked_process_is_a_crash() {
+    let pulse = r"printf '#2000\tpulse  cov: 5 ft: 9 corp: 2/3b lim: 4 exec/s: 500 rss: 31Mb\n' >&2";
+    let fork = format!("echo boom > $prefix/seed; for child in 1 2; do (crash $prefix/seed); {pulse}; done");
+    let elsewhere = "echo 'Test unit written to /etc/passwd' >&2";
+    let bench = bench(&format!("{fork}; {elsewhere}; exit 0"));
+    let campaign = bench.campaign().with_executions(2000);
+    let (totals, crashes, _) = run(&campaign, &CancellationToken::new()).await;
+    assert_eq!(crashes, [(Some(ArtifactKind::Crash), Some(b"boom\n".to_vec()))], "{totals:?}");
+    assert_eq!((totals.last.executions, totals.last.crashes, totals.rounds), (2000, 1, 1));
+    assert!(totals.cut_short.is_none() && !bench.path("work/job-0/crash-0123").exists());
+
+    let text = SCRIPT.replace("&& crash \"\"", "&& (crash \"\")");
+    fs::write(&bench.target.program, text).expect("write");
+    let replay = Replay::new(bench.target.clone(), bench.path("replay"), Scope::new());
+    for (input, expect) in [(&b"boom"[..], Some("heap-buffer-overflow")), (b"harmless", None)] {
+        let replayed = replay.run(input, &CancellationToken::new()).await.expect("starts");
+        let kind = replayed.report.map(|report| report.kind);
+        assert_eq!((replayed.crashed, kind.as_deref()), (expect.is_some(), expect), "{:?}", replayed.status);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_input_that_takes_long_gets_the_time_it_may_take() {
+    let slow = "INFO: Seed: 1\" >&2\ncase \"$*\" in *-timeout=2*) : > ${prefix}timeout-0; \
+                echo \"Test unit written to ${prefix}timeout-0\" >&2; exit 70 ;; esac";
+    let bench = bench("");
+    let text = SCRIPT.replace("INFO: Seed: 1\" >&2", slow).replace("BODY", "exit 0");
+    fs::write(&bench.target.program, text).expect("write");
+    let campaign = bench.campaign().with_executions(1000);
+    let (totals, crashes, _) = run(&campaign, &CancellationToken::new()).await;
+    assert_eq!(crashes, [(Some(ArtifactKind::Timeout), Some(Vec::new()))], "{totals:?}");
+    assert_eq!((totals.cut_short, totals.last.executions, totals.rounds), (None, 1000, 2));
+}
+
+#[tokio::test]
+async fn a_target_cannot_make_up_executions_and_is_told_of_when_blind() {
+    let made_up = r"printf '#999999999999999\tpulse  cov: 5 ft: 9 corp: 1/1b exec/s: 9 rss: 9Mb\n' >&2
+                    echo 'stat::number_of_executed_units: 888888888888888' >&2; exit 0";
+    for (corpus, blind) in [("1/1b", true), ("2/3b", false)] {
+        let bench = bench("");
+        let text = SCRIPT.replace("corp: 2/3b", &format!("corp: {corpus}")).replace("\\tNEW", "\\tREDUCE");
+        fs::write(&bench.target.program, text.replace("BODY", made_up)).expect("write");
+        let campaign = bench.campaign().with_executions(1000);
+        let (totals, _, _) = run(&campaign, &CancellationToken::new()).await;
+        assert_eq!((totals.last.executions, totals.blind), (1000, blind), "{corpus}");
+    }
+}
+
+#[tokio::test]
 async fn what_never_fuzzes_says_so() {
     let usage = bench("");
     fs::write(&usage.target.program, "#!/bin/sh\necho 'ERROR: unknown flag' >&2; exit 1\n").expect("write");
@@ -203,6 +253,13 @@ async fn what_never_fuzzes_says_so() {
     assert_eq!(totals.cut_short.as_deref(), Some("it crashes on the empty input"));
     assert_eq!(crashes, [(Some(ArtifactKind::Crash), Some(Vec::new()))]);
 
+    let silent = bench("");
+    let text = SCRIPT.replace("printf '#2", "exec >&- 2>&-; while :; do sleep 0.05; done; printf '#2");
+    fs::write(&silent.target.program, text).expect("write");
+    let campaign = silent.campaign().with_budget(Duration::from_secs(1));
+    let (totals, crashes, _) = run(&campaign, &CancellationToken::new()).await;
+    assert!(crashes.is_empty() && totals.cut_short.is_some_and(|why| why.contains("standard error")));
+
     let lost = bench("kill -SEGV $$");
     let (_, crashes, _) = run(&lost.campaign().with_executions(3000), &CancellationToken::new()).await;
     assert!(crashes.contains(&(None, None)), "a death without artifact is a crash: {crashes:?}");
@@ -213,7 +270,7 @@ async fn a_build_that_is_of_no_use_leaves_the_rest_to_the_other() {
     for (program, why) in [
         ("#!/bin/sh\necho 'ERROR: unknown flag' >&2; exit 1\n", "unknown flag"),
         ("#!/bin/sh\necho 'INFO: Seed: 1' >&2; exit 0\n", "executed nothing"),
-        ("#!/bin/sh\necho 'INFO: Seed: 1' >&2; kill -SEGV $$\n", "crashes on the empty input"),
+        ("#!/bin/sh\necho 'INFO: Seed: 1' >&2; kill -SEGV $$\n", "dies before it tells"),
     ] {
         let bench = bench("printf 'stat::number_of_executed_units: %s\\n' $runs >&2; exit 0");
         let native = bench.path("native.sh");

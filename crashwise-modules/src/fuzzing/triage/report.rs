@@ -270,7 +270,8 @@ pub(super) fn signature<'a>(lines: &Lines<'a>, clue: &Clue<'a>) -> StackHash {
 fn judged(raw: &[RawFrame<'_>], scope: &Scope) -> Vec<Frame> {
     // Stack overflows repeat a few names hundreds of times.
     let mut names: HashMap<&str, String> = HashMap::new();
-    let paths: Vec<_> = raw.iter().map(|frame| frame.file.map(normal_path)).collect();
+    let paths: Vec<_> =
+        raw.iter().map(|frame| frame.file.map(|file| scope.rooted(normal_path(file)))).collect();
     let places: Vec<Place> =
         raw.iter().zip(&paths).map(|(frame, path)| scope.judge(frame, path.as_deref())).collect();
     let within = within(&places);
@@ -292,7 +293,8 @@ fn judged(raw: &[RawFrame<'_>], scope: &Scope) -> Vec<Frame> {
         }
         entered |= is_entry(&function);
         let file = path.map(|path| scope.relative(&path).map_or_else(|| path.to_string(), str::to_owned));
-        let module = if file.is_none() { frame.module.map(str::to_owned) } else { None };
+        let module = frame.module.filter(|_| file.is_none());
+        let module = module.map(|module| scope.relative(module).unwrap_or(module).to_owned());
         frames.push(Frame { function, file, line: frame.line, column: frame.column, module, role });
     }
     if frames.iter().all(|frame| frame.role == Role::Runtime) {

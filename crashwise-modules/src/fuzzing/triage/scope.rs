@@ -46,6 +46,18 @@ impl Scope {
         self.roots.iter().find_map(|root| path.strip_prefix(root.as_str())?.strip_prefix('/'))
     }
 
+    /// `path` with the slash that a stack leaves out when the program went to the root of the file system.
+    pub(super) fn rooted<'p>(&self, path: Cow<'p, str>) -> Cow<'p, str> {
+        let below = |root: &String| {
+            let rest = root.strip_prefix('/').and_then(|root| path.strip_prefix(root));
+            root.len() > 1 && rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        let compiler = path.strip_prefix("rustc/").and_then(|rest| rest.split_once('/'));
+        let built = compiler
+            .is_some_and(|(hash, _)| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        if built || self.roots.iter().any(below) { Cow::Owned(format!("/{path}")) } else { path }
+    }
+
     pub(super) fn judge(&self, frame: &RawFrame<'_>, path: Option<&str>) -> Place {
         let Some(path) = path else {
             return match frame.module {
@@ -173,6 +185,23 @@ mod tests {
         assert_eq!(Scope::new().judge(&RawFrame::default(), Some("/src/x.c")), Place::Project);
         let frame = RawFrame { module: Some("/lib/x86_64-linux-gnu/libc.so.6"), ..RawFrame::default() };
         assert_eq!(scope.judge(&frame, None), Place::Runtime);
+    }
+
+    #[test]
+    fn paths_seen_from_the_root_of_the_file_system_get_their_slash() {
+        let scope = Scope::new().with_root("/home/u/demo").with_root("/");
+        let library = "rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/panicking.rs";
+        for (path, slash) in [
+            ("home/u/demo/src/lib.rs", true),
+            (library, true),
+            ("home/u/demolition.rs", false),
+            ("rustc/src/lib.rs", false),
+            ("src/lib.rs", false),
+            ("/home/u/demo/src/lib.rs", false),
+        ] {
+            let expect = if slash { format!("/{path}") } else { path.to_owned() };
+            assert_eq!(scope.rooted(path.into()), expect);
+        }
     }
 
     #[test]
