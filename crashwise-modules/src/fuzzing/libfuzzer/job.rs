@@ -112,7 +112,9 @@ pub(super) async fn run(
             bound = bound.map(|(at, grace)| (at.max(Instant::now() + grace), grace));
         }
     }
-    // Output is over before its process where a target closes it, and then nothing is known of what it does.
+    // Output is over before its process where a target closes it, and then nothing is known of what it does. One that ends takes a
+    // moment for that.
+    let patient = next(tell, bound, until).max(Instant::now() + GRACE);
     let mut finish = std::pin::pin!(running.finish());
     let mut silent = false;
     let exit = tokio::select! {
@@ -122,7 +124,7 @@ pub(super) async fn run(
             kill.cancel();
             finish.await
         }
-        () = tokio::time::sleep_until(next(tell, bound, until)) => {
+        () = tokio::time::sleep_until(patient) => {
             silent = !stopping;
             kill.cancel();
             finish.await
