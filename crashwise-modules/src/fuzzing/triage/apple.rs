@@ -14,7 +14,9 @@ use super::frame::RawFrame;
 use super::lines::{Lines, after, number};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
-    let text = lines.at(index).strip_prefix("Exception Type:")?.trim();
+    let Some(text) = lines.at(index).strip_prefix("Exception Type:").map(str::trim) else {
+        return short(lines, index);
+    };
     let mach = text.split(' ').next()?;
     let signal = after(text, "(").and_then(|text| text.split(')').next());
     let (kind, weight) = signal.and_then(debugger::kind).or_else(|| debugger::kind(mach))?;
@@ -45,8 +47,28 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     Some(clue.near_null())
 }
 
+/// `EXC_BAD_ACCESS KERN_INVALID_ADDRESS 0x0000000000000020`, as services for crashes put it.
+fn short<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let line = lines.at(index);
+    if line.contains("stop reason = ") {
+        return None;
+    }
+    let text = &line[line.find("EXC_")?..];
+    let (kind, weight) = debugger::kind(text.split([' ', ',', ':', '(']).next()?)?;
+    let mut clue = Clue::new(weight, index, kind, text);
+    let address = after(text, "KERN_").and_then(|text| after(text, "0x"));
+    clue.address = address.and_then(|hex| {
+        let end = hex.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hex.len());
+        u64::from_str_radix(&hex[..end], 16).ok()
+    });
+    clue.stack = stack;
+    Some(clue.near_null())
+}
+
 fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let crashed = |line: &str| line.starts_with("Thread ") && line.contains(" Crashed");
+    let crashed = |line: &str| {
+        (line.starts_with("Thread ") && line.contains(" Crashed")) || line.starts_with("Crashed: ")
+    };
     let Some((begin, _)) = lines.from(from).take(5000).find(|(_, line)| crashed(line)) else {
         return Vec::new();
     };

@@ -9,6 +9,7 @@
 use super::clue::{Clue, Weight};
 use super::fault;
 use super::lines::{Lines, after, number};
+use super::native::frame;
 use super::report::{Access, AccessKind};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
@@ -40,9 +41,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         .or_else(|| after(text, "not malloc()-ed: "))
         .and_then(|rest| rest.starts_with("0x").then(|| number(rest))?)
         .map(|(address, _)| address);
-    let nearby = (index + 1..index + 6)
-        .map(|near| lines.at(near))
-        .take_while(|line| !line.trim_start().starts_with('#'));
+    let nearby = (index + 1..index + 6).map(|near| lines.at(near)).take_while(|line| frame(line).is_none());
     for near in nearby {
         if clue.access.is_none() {
             clue.access = access(near);
@@ -75,7 +74,8 @@ fn hardware_cause(lines: &Lines<'_>, index: usize) -> Option<&'static str> {
 
 /// `READ of size 4 at …`, or `The signal is caused by a WRITE memory access.`
 pub(super) fn access(line: &str) -> Option<Access> {
-    let trimmed = line.trim_start();
+    // Of threads that make a heading of the line.
+    let trimmed = line.trim_start_matches([' ', '#', '*', '>']);
     for (word, kind) in
         [("READ", AccessKind::Read), ("WRITE", AccessKind::Write), ("UNKNOWN", AccessKind::Unknown)]
     {

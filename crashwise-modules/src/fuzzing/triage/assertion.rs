@@ -51,6 +51,18 @@ fn assertion(line: &str) -> Option<(&str, Option<RawFrame<'_>>)> {
         let (head, place) = rest.split_once(" (").unwrap_or((rest, ""));
         return Some((head, three(place.trim_end_matches(')'))));
     }
+    // An agent of the Java machine: `*** java.lang.instrument ASSERTION FAILED ***: "x" with message m at f.c line: 7`
+    if let Some(rest) = after(line, " ASSERTION FAILED ***: ") {
+        let (message, place) = rest.rsplit_once(" at ").unwrap_or((rest, ""));
+        let place = place.split_once(" line: ").and_then(|(file, row)| {
+            Some(RawFrame {
+                file: Some(file),
+                line: Some(number(row)?.0.try_into().ok()?),
+                ..RawFrame::default()
+            })
+        });
+        return Some((message, place));
+    }
     // Mozilla
     let crash = after(line, "Hit MOZ_CRASH(");
     if let Some(rest) = after(line, "Assertion failure: ").or(crash) {
@@ -58,6 +70,17 @@ fn assertion(line: &str) -> Option<(&str, Option<RawFrame<'_>>)> {
         let place = split_place(place).1.map(|_| RawFrame::at("", place));
         let message = message.trim_end_matches(',');
         return Some((crash.and_then(|_| message.strip_suffix(')')).unwrap_or(message), place));
+    }
+    // `Assertion failure [demo.c:12] [(x)]` and alike, of programs with their own.
+    let own = ["Assertion failure", "Assertion failed", "ASSERTION FAILURE", "assertion failure"];
+    if let Some(rest) = own.iter().find_map(|words| after(line, words).filter(|rest| !rest.contains("%s"))) {
+        let frame = rest
+            .split([' ', '[', ']', '(', ')', ',', '"', '\''])
+            .map(|word| RawFrame::at("", word.trim_end_matches([':', '.'])))
+            .find(|frame| frame.line.is_some() && frame.file.is_some_and(|file| file.contains('.')));
+        if frame.is_some() {
+            return Some((rest.trim_matches([' ', ':']), frame));
+        }
     }
     // Qt, BSD: `ASSERT: "x" in file c.cpp, line 3`, `ASSERT failure in f: "x", file c.cpp, line 3`, `assertion "x" failed: file "c.c", line 3`
     if let Some(rest) = after(line, "ASSERT: ")

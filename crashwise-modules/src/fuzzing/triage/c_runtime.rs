@@ -7,7 +7,9 @@
 //! ```
 
 use super::clue::{Clue, Weight};
+use super::frame::RawFrame;
 use super::lines::{Lines, after};
+use super::{native, valgrind};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -28,10 +30,12 @@ fn exception<'a>(lines: &Lines<'a>, index: usize, line: &'a str) -> Option<Clue<
         let message =
             after(what, "what():").or_else(|| rest.split_once(": ").map(|(_, what)| what)).unwrap_or(class);
         let mut clue = Clue::new(Weight::Program, index, "uncaught-exception", message);
+        clue.stack = stack;
         clue.cause = Some(class.to_owned().into());
         return Some(clue);
     }
     if line.contains("terminate called without an active exception")
+        || line.contains("terminate called throwing an exception")
         || line.contains("terminate called recursively")
     {
         return Some(Clue::new(Weight::Program, index, "uncaught-exception", line));
@@ -40,6 +44,12 @@ fn exception<'a>(lines: &Lines<'a>, index: usize, line: &'a str) -> Option<Clue<
         return Some(Clue::new(Weight::Program, index, "pure-virtual-call", line));
     }
     None
+}
+
+/// The stack, of whichever tool the program ran under.
+fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let frames = native::stack(lines, from);
+    if frames.is_empty() { valgrind::stack(lines, from) } else { frames }
 }
 
 fn heap(index: usize, line: &str) -> Option<Clue<'_>> {
@@ -72,5 +82,7 @@ fn heap(index: usize, line: &str) -> Option<Clue<'_>> {
         ("*** %n in writable segment detected ***", "fortify-format-string"),
     ];
     let (_, kind) = TEXTS.iter().find(|(text, _)| line.contains(text))?;
-    Some(Clue::new(Weight::Program, index, *kind, line))
+    let mut clue = Clue::new(Weight::Program, index, *kind, line);
+    clue.stack = stack;
+    Some(clue)
 }

@@ -8,10 +8,10 @@ use super::lines::Lines;
 use super::report::Access;
 use super::severity::NEAR_NULL;
 use super::{
-    apple, asan, assertion, beam, c_runtime, compiled, debugger, detected, drmemory, engine, go, gwp,
+    apple, asan, assertion, beam, c_runtime, compiled, debugger, detected, dotnet, drmemory, engine, go, gwp,
     handler, haskell, interpreted, ips, java, julia, jvm, kernel, leak, libfuzzer, lua, memory, minidump,
-    miri, native, ocaml, python, rlang, rubyvm, rust, script, signal, swift, thread, undefined, v8, valgrind,
-    wasm, windbg, zig,
+    miri, native, ocaml, php, python, rlang, ruby, rubyvm, rust, script, signal, swift, thread, undefined,
+    v8, valgrind, violation, wasm, windbg, zig,
 };
 
 /// How much a clue says. A log's strongest clue is its crash; of equal ones the first.
@@ -89,7 +89,7 @@ impl<'a> Clue<'a> {
 type Family = for<'a> fn(&Lines<'a>, usize) -> Option<Clue<'a>>;
 
 /// Each family with the words of which one stands on every line that it recognises.
-const FAMILIES: [(Family, &[&str]); 41] = [
+const FAMILIES: [(Family, &[&str]); 45] = [
     (asan::clue, &["AddressSanitizer: ", "AddressSanitizer failed", "AddressSanitizer CHECK"]),
     (memory::clue, &["MemorySanitizer: "]),
     (thread::clue, &["ThreadSanitizer: ", "WARNING: DATA RACE"]),
@@ -97,13 +97,25 @@ const FAMILIES: [(Family, &[&str]); 41] = [
     (undefined::clue, &["UndefinedBehaviorSanitizer: ", ": runtime error: "]),
     (
         rust::clue,
-        &[" panicked at ", "application panicked (", "has overflowed its stack", "memory allocation of "],
+        &[
+            "panicked at ",
+            "called `Option::",
+            "called `Result::",
+            "application panicked (",
+            "has overflowed its stack",
+            "memory allocation of ",
+        ],
     ),
     (go::clue, &["panic: ", "fatal error: ", "runtime: goroutine stack exceeds "]),
-    (java::clue, &["Exception", "Error", "Throwable"]),
+    (java::clue, &["Exception", "Error", "Throwable", "FuzzerSecurityIssue"]),
     (
         python::clue,
-        &["Uncaught Python exception", "Traceback (most recent call last)", "Fatal Python error: "],
+        &[
+            "Uncaught Python exception",
+            "Traceback (most recent call last)",
+            "Fatal Python error: ",
+            "Exception Type: ",
+        ],
     ),
     (debugger::clue, &["stop reason = ", "SIGNAL: SIG", "#0  "]),
     (
@@ -121,7 +133,10 @@ const FAMILIES: [(Family, &[&str]); 41] = [
             "== Process terminating with ",
         ],
     ),
-    (script::clue, &[":in `", ":in '", "Unhandled ", "Uncaught ", "Error", "Fatal error. "]),
+    (script::clue, &["Uncaught ", "Error"]),
+    (dotnet::clue, &["Unhandled ", "Fatal error. ", "Exception"]),
+    (php::clue, &["Fatal error:", "Fatal error</b>:", "Parse error:", "Parse error</b>:", "[object] ("]),
+    (ruby::clue, &[":in `", ":in '", "Error (", "ine #"]),
     (lua::clue, &["stack traceback:"]),
     (
         kernel::clue,
@@ -146,11 +161,11 @@ const FAMILIES: [(Family, &[&str]); 41] = [
         &["error: Undefined Behavior", "error: memory leaked", "error: abnormal ter", "error: deadlock: "],
     ),
     (zig::clue, &[" panic: ", "Segmentation fault at address "]),
-    (swift::clue, &["Fatal error: ", "Program crashed: "]),
+    (swift::clue, &["Fatal error: ", "fatal error: ", "Program crashed: "]),
     (v8::clue, &["# Fatal error in ", "FATAL ERROR: "]),
     (wasm::clue, &["at wasm backtrace:"]),
     (jvm::clue, &["detected by the Java Runtime"]),
-    (apple::clue, &["Exception Type:"]),
+    (apple::clue, &["Exception Type:", "EXC_"]),
     (ips::clue, &["\"exception\""]),
     (rubyvm::clue, &["[BUG] "]),
     (ocaml::clue, &["Fatal error: exception "]),
@@ -189,6 +204,21 @@ const FAMILIES: [(Family, &[&str]); 41] = [
         ],
     ),
     (minidump::clue, &["Crash|", "Crash reason:"]),
+    (
+        violation::clue,
+        &[
+            "ccess violation",
+            "ccess Violation",
+            "_VIOLATION",
+            "_STACK_OVERFLOW",
+            "DIVIDE_BY_ZERO",
+            "HEAP_CORRUPTION",
+            "BUFFER_OVERRUN",
+            "0xC0000",
+            "0xc0000",
+            "exit code",
+        ],
+    ),
     (windbg::clue, &["ExceptionCode: ", " - code "]),
     (
         assertion::clue,
@@ -232,6 +262,7 @@ const FAMILIES: [(Family, &[&str]); 41] = [
         signal::clue,
         &[
             "signal",
+            " (SIG",
             "terminated by ",
             "crashed with ",
             "Segmentation fault",

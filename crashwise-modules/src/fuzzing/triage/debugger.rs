@@ -76,7 +76,9 @@ fn lldb<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         let (function, place) =
             rest.rsplit_once(" at ").unwrap_or((rest.split(" + ").next().unwrap_or(rest), ""));
         let module = if place.is_empty() { module.rsplit(' ').next() } else { None };
+        // Older ones print the type too: `Demo.title.setter : Swift.String(…)`.
         let function = function.split('(').next().unwrap_or(function);
+        let function = function.split(" : ").next().unwrap_or(function);
         frames.push(RawFrame { module, ..RawFrame::at(function, place) });
     }
     frames

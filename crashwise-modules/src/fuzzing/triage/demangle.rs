@@ -12,13 +12,15 @@ use std::borrow::Cow;
 /// ```
 pub fn function_name(raw: &str) -> String {
     let raw = raw.trim();
-    if raw.starts_with("0x") || is_unit(raw) || is_nameless(raw) {
+    if raw.starts_with("0x") || raw == "()" || is_unit(raw) || is_nameless(raw) {
         return String::new();
     }
     // Objective-C: `-[DemoTable rowAt:]`.
     if (raw.starts_with("-[") || raw.starts_with("+[")) && raw.ends_with(']') && raw.len() < 512 {
         return raw.to_owned();
     }
+    // What a script of JavaScript does outside its functions: `Object.<anonymous>`.
+    let raw = raw.strip_suffix(".<anonymous>").unwrap_or(raw);
     let bounded = &raw[..raw.floor_char_boundary(4096)];
     let demangled: Cow<'_, str> = match rustc_demangle::try_demangle(bounded) {
         Ok(name) => Cow::Owned(format!("{name:#}")),
@@ -84,7 +86,10 @@ fn itanium(name: &str) -> Option<String> {
 
 /// What tools print for a function that they have no name of.
 fn is_nameless(name: &str) -> bool {
-    matches!(name.trim_end_matches("()").trim_end(), "??" | "???" | "<unknown>" | "<null>" | "<redacted>")
+    matches!(
+        name.trim_end_matches("()").trim_end(),
+        "??" | "???" | "n/a" | "(unknown)" | "<unknown>" | "<null>" | "<redacted>"
+    )
 }
 
 /// Names of Rust that a symbolizer of C++ has half demangled: `_$LT$demo..Map$LT$K$GT$$u20$as$u20$core..Index$GT$::index`.

@@ -13,7 +13,7 @@ use super::frame::RawFrame;
 use super::lines::Lines;
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
-    let line = lines.at(index);
+    let line = lines.at(index).trim_start_matches(' ');
     let (kind, text) = if let Some(text) = line.strip_prefix("panic: ") {
         ("go-panic", text)
     } else if let Some(text) = line.strip_prefix("fatal error: ") {
@@ -26,14 +26,17 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     } else {
         return None;
     };
-    if !lines.from(index + 1).take(30).any(|(_, line)| heads(line)) {
+    // Without a stack it must say what only Go says.
+    let told = text.starts_with("runtime error: ") || SAID.iter().any(|start| text.starts_with(start));
+    if !told && !lines.from(index + 1).take(30).any(|(_, line)| heads(line)) {
         return None;
     }
     let text = text.trim_end_matches(" [recovered]").trim_end_matches(" [recovered, repanicked]");
     let mut clue = Clue::new(Weight::Program, index, kind, text);
     clue.cause = cause(text).map(Into::into);
     clue.stack = stack;
-    if let Some((_, signal)) = lines.from(index + 1).take(2).find(|(_, line)| line.starts_with("[signal "))
+    if let Some((_, signal)) =
+        lines.from(index + 1).take(2).find(|(_, line)| line.trim_start().starts_with("[signal "))
         && let Some(at) = super::lines::after(signal, "addr=")
     {
         clue.address = super::lines::number(at).map(|(address, _)| address);
@@ -49,6 +52,18 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     }
     Some(clue)
 }
+
+/// What a program of Go says when it ends.
+const SAID: &[&str] = &[
+    "all goroutines are asleep - deadlock!",
+    "assignment to entry in nil map",
+    "close of closed channel",
+    "close of nil channel",
+    "concurrent map ",
+    "interface conversion: ",
+    "send on closed channel",
+    "sync: ",
+];
 
 fn cause(text: &str) -> Option<&'static str> {
     const CAUSES: &[(&str, &str)] = &[
@@ -74,7 +89,7 @@ fn cause(text: &str) -> Option<&'static str> {
 /// Whether a stack begins below; that of the runtime alone is there when the end of a log is cut off.
 fn heads(line: &str) -> bool {
     let text = line.trim();
-    (text.starts_with("goroutine ") && text.ends_with("]:")) || text == "runtime stack:"
+    (text.starts_with("goroutine ") && text.contains("]:")) || text == "runtime stack:"
 }
 
 fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {

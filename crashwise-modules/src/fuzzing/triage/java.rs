@@ -19,7 +19,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             let rest = line.strip_prefix("Exception in thread \"")?;
             Some(&rest[rest.find("\" ")? + 2..])
         })
-        .or_else(|| (is_exception(line) && at(lines.at(index + 1)).is_some()).then_some(line))?;
+        .or_else(|| thrown(line).filter(|_| at(lines.at(index + 1)).is_some()))?;
     if !(0..4).any(|more| at(lines.at(index + 1 + more)).is_some()) {
         return None;
     }
@@ -48,12 +48,28 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     Some(clue)
 }
 
+/// What a line says was thrown, behind whatever a log has in front of it: `Fatal Exception: demo.ParseException: …`.
+fn thrown(line: &str) -> Option<&str> {
+    let mut from = 0;
+    for part in line.split(": ").take(12) {
+        let word = part.rsplit([' ', '\t']).next().unwrap_or(part);
+        if is_exception(word) {
+            return Some(&line[from + part.len() - word.len()..]);
+        }
+        from += part.len() + 2;
+    }
+    None
+}
+
 fn is_exception(line: &str) -> bool {
     let class = line.split(": ").next().unwrap_or(line);
     class.len() < 200
         && class.contains('.')
         && class.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._$".contains(&byte))
-        && (class.ends_with("Exception") || class.ends_with("Error") || class.ends_with("Throwable"))
+        && (class.ends_with("Exception")
+            || class.ends_with("Error")
+            || class.ends_with("Throwable")
+            || class.contains(".FuzzerSecurityIssue"))
 }
 
 /// The line of the last `Caused by:` of the trace that begins at `index`.

@@ -34,6 +34,8 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             ("supervisor write access", AccessKind::Write),
             (" read at 0x", AccessKind::Read),
             (" write at 0x", AccessKind::Write),
+            ("Read at addr ", AccessKind::Read),
+            ("Write at addr ", AccessKind::Write),
         ] {
             if clue.access.is_none()
                 && let Some(rest) = after(near, word)
@@ -71,6 +73,18 @@ fn opening(line: &str) -> Option<(&'static str, Weight, &str)> {
     ];
     if let Some(text) = after(line, "BUG: KASAN: ") {
         return Some((sanitized(text)?, Weight::Sanitizer, text));
+    }
+    // What it was called before it was part of the kernel.
+    if let Some(text) = after(line, "BUG: KASan: ") {
+        let kind = match text.split(" in ").next()? {
+            "use after free" => "heap-use-after-free",
+            "out of bounds on stack" => "stack-buffer-overflow",
+            "out of bounds on global" => "global-buffer-overflow",
+            what if what.starts_with("out of bounds") => "heap-buffer-overflow",
+            "null pointer access" | "wild memory access" | "user memory access" => "segv",
+            _ => "unknown-crash",
+        };
+        return Some((kind, Weight::Sanitizer, text));
     }
     if let Some(text) = after(line, "BUG: KFENCE: ") {
         return Some((sanitized(text)?, Weight::Sanitizer, text));
@@ -111,7 +125,7 @@ fn sanitized(text: &str) -> Option<&'static str> {
 
 /// `at addr ffff888…`, `address: 0000…`, `virtual address 0000…`, `for address: ffff…`
 fn address(line: &str) -> Option<u64> {
-    let rest = ["addr ", "address: ", "virtual address ", "non-canonical address "]
+    let rest = ["addr ", "address: ", "virtual address ", "non-canonical address ", "dereference at "]
         .iter()
         .find_map(|word| after(line, word))?;
     let rest = rest.strip_prefix("0x").unwrap_or(rest);
@@ -136,7 +150,9 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
             break;
         }
         let pointed = text.strip_prefix("RIP: 0010:").or_else(|| text.strip_prefix("pc : "));
-        let pointed = pointed.or_else(|| text.strip_prefix("PC is at "));
+        let pointed = ["PC is at ", "IP: ", "RIP: ", "EIP is at ", "NIP ", "epc : "]
+            .iter()
+            .fold(pointed, |found, head| found.or_else(|| text.strip_prefix(head)));
         if let Some(pointed) = pointed
             && frames.is_empty()
         {
@@ -147,6 +163,11 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
             frames = native::stack(lines, index);
             break;
         }
+    }
+    if frames.is_empty() {
+        // Without a trace, what the first line says: `slab-out-of-bounds in parse+0x1a/0x20 [demo]`.
+        let named = after(lines.at(from.saturating_sub(1)), " in ");
+        frames.extend(named.and_then(frame).filter(|frame| !machinery(frame)));
     }
     frames
 }

@@ -1,6 +1,8 @@
 use std::borrow::Cow;
 
 const KEPT: usize = 4 << 20;
+/// How many stamps and quotations may stand in front of one another.
+const NESTED: usize = 4;
 
 /// The log as text without colour codes; of one over 8 MiB, the first and last 4 MiB.
 pub(super) fn clean(log: &[u8]) -> Cow<'_, str> {
@@ -39,10 +41,17 @@ pub(super) struct Lines<'a>(Vec<&'a str>);
 
 impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let all = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
-        let margin = margin(all.clone().filter(|line| !line.trim().is_empty()));
-        let bare = |line: &'a str| without_tag(without_name(without_time(line.get(margin..).unwrap_or(""))));
-        Self(all.map(bare).collect())
+        let mut all: Vec<&'a str> =
+            text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
+        // A collector of logs puts its stamp in front of that of the service, and a thread quotes both.
+        for _ in 0..NESTED {
+            let before = all.iter().map(|line| line.len()).sum::<usize>();
+            bare(&mut all);
+            if all.iter().map(|line| line.len()).sum::<usize>() == before {
+                break;
+            }
+        }
+        Self(all)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -60,6 +69,20 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// Takes what stands in front of the lines away, once.
+fn bare(all: &mut [&str]) {
+    let margin = margin(all.iter().copied().filter(|line| !line.trim().is_empty()));
+    // A thread quotes a report between its own words.
+    let quoted = margin == 0 && all.iter().filter(|line| line.starts_with("> ")).count() > 2;
+    for line in all {
+        let mut rest = line.get(margin..).unwrap_or("");
+        if quoted && let Some(text) = rest.strip_prefix('>') {
+            rest = text.strip_prefix(' ').unwrap_or(text);
+        }
+        *line = without_tag(without_name(without_time(rest)));
+    }
+}
+
 /// How many bytes of each line are the mark of a quotation and what the whole log is indented by.
 fn margin<'a>(filled: impl Iterator<Item = &'a str> + Clone) -> usize {
     let quoted = usize::from(filled.clone().all(|line| line.starts_with('>')));
@@ -74,25 +97,113 @@ fn margin<'a>(filled: impl Iterator<Item = &'a str> + Clone) -> usize {
     quoted + least.flatten().unwrap_or(0)
 }
 
-/// What follows a time such as `2026-11-22T16:40:00.1234567Z ` at the beginning of a line.
+/// What follows the time that a service puts in front of a line, in any of its common orders, and the marks of process, thread and
+/// level behind it: `2026-11-22T16:40:00.1234567Z `, `[2024/05/17 00:52:07][ERROR][4711] `, `August 3rd 2017, 19:28:27.000 `.
 fn without_time(line: &str) -> &str {
-    const SECONDS: &[u8; 19] = b"0000-00-00T00:00:00";
-    let fits = |(byte, shape): (&u8, &u8)| byte == shape || (*shape == b'0' && byte.is_ascii_digit());
-    if line.starts_with('[') {
-        return without_clock(line);
-    }
-    if let Some(rest) = without_syslog(line) {
+    // `F, [2026-11-22T16:40:00.123456 #4711] FATAL -- demo: `, of Ruby.
+    if line.trim_start().get(1..4) == Some(", [")
+        && let Some((head, rest)) = line.split_once(" -- ")
+        && head.contains(" #")
+        && let Some((_, rest)) = rest.split_once(": ")
+    {
         return rest;
     }
-    if line.len() <= SECONDS.len() || !line.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
-        return line;
+    if let Some(rest) = without_syslog(line) {
+        let nested = without_time(rest);
+        return nested;
     }
-    if !line.as_bytes().iter().zip(SECONDS).all(fits) {
-        return line;
+    match stamp(line.strip_prefix('[').unwrap_or(line)) {
+        Some(rest) if line.starts_with('[') => rest.strip_prefix(']').map_or(line, without_marks),
+        Some(rest) => logcat(rest).unwrap_or_else(|| without_marks(rest)),
+        None => line,
     }
-    let rest = &line[SECONDS.len()..];
-    let zone = rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ':' | '+' | '-'));
-    zone.strip_prefix('Z').unwrap_or(zone).strip_prefix([' ', '\t']).unwrap_or(line)
+}
+
+/// What follows a date, a clock and a zone, of which the clock must be there.
+fn stamp(text: &str) -> Option<&str> {
+    const NAMES: &[&str] = &[
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Mon", "Tue",
+        "Wed", "Thu", "Fri", "Sat", "Sun",
+    ];
+    let mut rest = text;
+    for _ in 0..6 {
+        let end = rest.find([' ', '\t', ']']).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        if let Some(zone) = clock(word) {
+            // A clock alone ends the line, or the line is more than a stamp.
+            let after = match after.strip_prefix(' ') {
+                Some(next) if !zone => {
+                    let end = next.find([' ', ']']).unwrap_or(next.len());
+                    let is_zone =
+                        matches!(&next[..end], "UTC" | "GMT" | "AM" | "PM" | "CET" | "CEST" | "EST" | "PST")
+                            || (end == 5 && next.starts_with(['+', '-']));
+                    let is_year = end == 4 && rest.len() < text.len() && next[..end].starts_with("20");
+                    if is_zone || (is_year && next[..end].bytes().all(|byte| byte.is_ascii_digit())) {
+                        &next[end..]
+                    } else {
+                        after
+                    }
+                }
+                _ => after,
+            };
+            return (!after.is_empty()).then_some(after);
+        }
+        let bare = word.trim_end_matches(',');
+        let named = NAMES.iter().any(|name| bare.starts_with(name))
+            && bare.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let numbered = bare.starts_with(|c: char| c.is_ascii_digit())
+            && (bare.len() < 3
+                || ["st", "nd", "rd", "th"].iter().any(|end| bare.ends_with(end))
+                || bare.contains(['-', '/'])
+                || bare.len() == 4)
+            && bare.len() < 12
+            && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-/".contains(&byte));
+        if !(named || numbered) || word.is_empty() {
+            return None;
+        }
+        rest = after.trim_start_matches(' ');
+    }
+    None
+}
+
+/// Whether `word` ends in a clock, `16:40:00.123`, perhaps behind a date and a `T`; and whether it has its zone.
+fn clock(word: &str) -> Option<bool> {
+    let day = |date: &str| {
+        date.len() == 10 && date.bytes().all(|byte| byte.is_ascii_digit() || b"-/".contains(&byte))
+    };
+    let clock = match word.split_once(['T', '_']) {
+        Some((date, clock)) if day(date) => clock,
+        _ => word,
+    };
+    let shape = clock.get(..8)?.as_bytes();
+    let fits = shape
+        .iter()
+        .enumerate()
+        .all(|(at, byte)| if at == 2 || at == 5 { *byte == b':' } else { byte.is_ascii_digit() });
+    let rest = clock[8..].trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));
+    let zone = rest.strip_prefix('Z').unwrap_or(rest);
+    let zoned = zone.is_empty() || (zone.starts_with(['+', '-']) && zone.len() < 7);
+    (fits && zoned).then_some(!rest.is_empty())
+}
+
+/// What follows the marks behind a time, such as `[ERROR][4711][0x1f] ` and `INFO `, and one blank.
+fn without_marks(rest: &str) -> &str {
+    let mut rest = rest;
+    loop {
+        let text = rest.strip_prefix([' ', '\t']).unwrap_or(rest);
+        let Some((mark, after)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) else {
+            return text;
+        };
+        let level = matches!(
+            mark.trim(),
+            "ERROR" | "WARN" | "WARNING" | "INFO" | "DEBUG" | "TRACE" | "FATAL" | "NOTICE"
+        );
+        let number = !mark.is_empty() && mark.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'x');
+        if !(level || number) || !(after.is_empty() || after.starts_with(['[', ' '])) {
+            return text;
+        }
+        rest = after;
+    }
 }
 
 /// What follows `May 02 01:02:03 host demo[4711]: `.
@@ -110,23 +221,6 @@ fn without_syslog(line: &str) -> Option<&str> {
     (!host.ends_with(':') && !name.contains(' ')).then_some(rest)
 }
 
-/// What follows `[11:46:11.067] ` or `[2024/05/17 00:52:07] `.
-fn without_clock(line: &str) -> &str {
-    let Some((time, rest)) = line[1..].split_once("] ") else { return line };
-    let is_date = |date: &str| date.bytes().all(|byte| byte.is_ascii_digit() || b"-/".contains(&byte));
-    let clock = match time.split_once([' ', 'T']) {
-        Some((date, clock)) if date.len() == 10 && is_date(date) => clock.trim_end_matches('Z'),
-        _ => time,
-    };
-    let parts = clock.split(':').collect::<Vec<_>>();
-    let digits = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if clock.len() < 16 && parts.len() == 3 && parts[0].len() == 2 && parts.iter().all(digits) {
-        rest
-    } else {
-        line
-    }
-}
-
 /// What follows the name of a container, `demo-1  | `.
 fn without_name(line: &str) -> &str {
     let end =
@@ -140,27 +234,44 @@ fn without_name(line: &str) -> &str {
     }
 }
 
-/// What follows the level and the tag of Android's log: `11-22 10:00:00.123  4711  4711 E AndroidRuntime: `, `E/flutter ( 4711): `.
+/// What follows the level and the tag of Android's log: `E/flutter ( 4711): `, `ERROR/AndroidRuntime(4711): `.
 fn without_tag(line: &str) -> &str {
-    const STAMP: &[u8; 18] = b"00-00 00:00:00.000";
-    let level = |text: &str| text.starts_with(['V', 'D', 'I', 'W', 'E', 'F']);
-    if level(line)
-        && line.as_bytes().get(1) == Some(&b'/')
-        && let Some((tag, rest)) = line.split_once("): ")
+    const LEVELS: &[&str] =
+        &["V", "D", "I", "W", "E", "F", "A", "VERBOSE", "DEBUG", "INFO", "WARN", "ERROR", "ASSERT"];
+    if line.starts_with(|c: char| c.is_ascii_uppercase())
+        && let Some((level, text)) = line.split_once('/')
+        && LEVELS.contains(&level)
+        && let Some((tag, rest)) = text.split_once("): ")
         && tag.len() < 64
         && tag.rsplit_once('(').is_some_and(|(_, pid)| pid.trim().bytes().all(|byte| byte.is_ascii_digit()))
     {
         return rest;
     }
-    let fits = |(byte, shape): (&u8, &u8)| byte == shape || (*shape == b'0' && byte.is_ascii_digit());
-    if line.len() <= STAMP.len() || !line.as_bytes().iter().zip(STAMP).all(fits) {
-        return line;
+    line
+}
+
+/// What follows the process, the level and the tag behind the time of Android's log: ` 4711  4711 E AndroidRuntime: `,
+/// ` 4711-4713/com.example.demo A/DEBUG: `, ` 4711-4713  DEBUG  com.example.demo  A  `.
+fn logcat(stamped: &str) -> Option<&str> {
+    let is_level = |text: &str| text.len() == 1 && text.starts_with(['V', 'D', 'I', 'W', 'E', 'F', 'A']);
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let text = stamped.trim_start();
+    let end = digits(text);
+    let rest = text.get(end..).filter(|_| end > 0)?;
+    if let Some(rest) = rest.strip_prefix('-') {
+        let rest = &rest[digits(rest)..];
+        if rest.starts_with('/') {
+            let (_, rest) = rest.split_once(' ')?;
+            let (level, rest) = rest.split_once('/')?;
+            return rest.split_once(": ").filter(|_| is_level(level)).map(|(_, rest)| rest);
+        }
+        let (_, rest) = rest.trim_start().split_once("  ")?;
+        let (_, rest) = rest.trim_start().split_once("  ")?;
+        return rest.trim_start().split_once("  ").filter(|(level, _)| is_level(level)).map(|(_, rest)| rest);
     }
-    let rest = line[STAMP.len()..].trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
-    match rest.split_once(": ") {
-        Some((tag, rest)) if level(tag) && tag.as_bytes().get(1) == Some(&b' ') => rest,
-        _ => line,
-    }
+    let rest = rest.trim_start();
+    let (level, rest) = rest[digits(rest)..].trim_start().split_once(' ')?;
+    rest.split_once(": ").filter(|_| is_level(level)).map(|(_, rest)| rest)
 }
 
 /// What follows `marker` in `line`.
@@ -196,7 +307,12 @@ mod tests {
             ("> a\n\nb", ["> a", "", "b"]),
             ("a\n  b\n  c", ["a", "  b", "  c"]),
             ("", ["", "", ""]),
-            (">>\n> ü", [">", " ü", ""]),
+            (">>\n> ü", ["", "ü", ""]),
+            (
+                "2026-11-22T16:40:00Z host | > 01:02:03 a\n2026-11-22T16:40:00Z host | > 01:02:03   b",
+                ["a", "  b", ""],
+            ),
+            ("so:\n> a\n> b\n>\n> c", ["so:", "a", "b"]),
         ] {
             let lines = Lines::new(log);
             assert_eq!([0, 1, 2].map(|index| lines.at(index)), expect, "{log:?}");
@@ -209,14 +325,28 @@ mod tests {
             ("2026-11-22T16:40:00.1234567Z READ of size 1", "READ of size 1"),
             ("2026-11-22T16:40:00+01:00     #0 0x1 in f", "    #0 0x1 in f"),
             ("2026-11-22T16:40:00Z", "2026-11-22T16:40:00Z"),
-            ("2026-11-22 16:40:00 kept", "2026-11-22 16:40:00 kept"),
+            ("2026-11-22 16:40:00 panic: x", "panic: x"),
+            ("2026/11/22 16:40:00.123 panic: x", "panic: x"),
+            ("2026-11-22 16:40:00,123 Traceback", "Traceback"),
+            ("August 3rd 2026, 19:28:27.000 \tx.go:1", "\tx.go:1"),
+            ("Mon Nov 23 01:02:03 2026 panic: x", "panic: x"),
+            ("[23-Nov-2026 20:28:46 UTC] PHP Fatal error: x", "PHP Fatal error: x"),
+            ("01:02:03    3: core::f", "   3: core::f"),
+            (
+                "Sep 09 20:59:55 host d[1]: [2026-09-09 20:59:55.458][ERROR][1][5x1][0]     #0 0x1 in f",
+                "    #0 0x1 in f",
+            ),
+            ("12:34 kept", "12:34 kept"),
+            ("1:23:45 kept", "1:23:45 kept"),
+            ("Sun shines 01:02:03 kept", "Sun shines 01:02:03 kept"),
+            ("16:40:00.rs:12 kept", "16:40:00.rs:12 kept"),
             ("12 kept", "12 kept"),
             ("[11:46:11.067] ==1==ERROR", "==1==ERROR"),
             ("[2024/05/17 00:52:07.065] ==1==ERROR", "==1==ERROR"),
             ("[2024-05-17T00:52:07Z] ==1==ERROR", "==1==ERROR"),
             ("May 02 01:02:03 host demo[4711]:     #0 0x1 in f", "    #0 0x1 in f"),
             ("May  2 01:02:03 host kernel: [  12.5] BUG: x", "[  12.5] BUG: x"),
-            ("May 02 01:02:03 one two three: kept", "May 02 01:02:03 one two three: kept"),
+            ("May 02 01:02:03 one two three: kept", "one two three: kept"),
             ("Mayor 1: kept", "Mayor 1: kept"),
             ("[12:34:0101/120000.1:FATAL:x.cc(12)] kept", "[12:34:0101/120000.1:FATAL:x.cc(12)] kept"),
             ("[  126.01] kept", "[  126.01] kept"),

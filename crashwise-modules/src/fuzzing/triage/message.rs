@@ -19,10 +19,12 @@ pub fn fold(message: &str) -> Cow<'_, str> {
     let mut chars = line.char_indices().peekable();
     let mut word = false;
     while let Some((at, c)) = chars.next() {
-        if c.is_ascii_digit() && !word {
+        let run = if c.is_ascii_hexdigit() && !word { hexadecimal(&line[at..]) } else { 0 };
+        if run >= COMMIT || (c.is_ascii_digit() && !word) {
             let rest = &line[at..];
             let end = match rest.strip_prefix("0x") {
                 Some(hex) => 2 + hex.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hex.len()),
+                None if run >= COMMIT => run,
                 None => rest.find(|c: char| !(c.is_ascii_digit() || c == '_')).unwrap_or(rest.len()),
             };
             while chars.peek().is_some_and(|(next, _)| *next < at + end) {
@@ -57,6 +59,15 @@ pub fn fold(message: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// From how many digits on a number without `0x` is one: the name of a commit or of a build.
+const COMMIT: usize = 16;
+
+/// How many hexadecimal digits `text` begins with, if no letter follows.
+fn hexadecimal(text: &str) -> usize {
+    let end = text.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(text.len());
+    if text[end..].starts_with(char::is_alphanumeric) { 0 } else { end }
+}
+
 /// The length of what is quoted, if it is and is not empty.
 fn quoted(text: &str, mark: char) -> Option<usize> {
     let mut escaped = false;
@@ -82,6 +93,10 @@ mod tests {
             ("plain text", "plain text"),
             ("u32 and x86_64 stay, 17 goes", "u32 and x86_64 stay, # goes"),
             ("slice 1..22 of 3_000", "slice #..# of #"),
+            (
+                "built of /rustc/f81db40311cdd241ae4d33f34f2f75732e44d8e8/core, face",
+                "built of /rustc/#/core, face",
+            ),
             ("`Option::unwrap()` on a `None` value", "`Option::unwrap()` on a `None` value"),
             (
                 "byte index 2 is not a char boundary; it is inside 'ñ' (bytes 1..3) of `añb`",

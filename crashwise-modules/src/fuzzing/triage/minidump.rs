@@ -83,7 +83,7 @@ fn table<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
 }
 
 /// ` 0  demo!demo::parse(char const*) [parse.cpp : 42 + 0x5]`, with registers between the frames.
-fn listing<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+pub(super) fn listing<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let crashed = lines
         .from(from)
         .take(200)

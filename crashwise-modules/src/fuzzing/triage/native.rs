@@ -18,6 +18,7 @@
 use super::demangle::is_unit;
 use super::frame::{RawFrame, split_place};
 use super::lines::{Lines, number};
+use super::names::{libc_name, system_call};
 use super::paths::extension;
 
 /// How many lines after a clue its first frame may stand.
@@ -40,6 +41,11 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
             }
             // A debugger shows where it stopped before it shows the stack.
             Some((0, frame)) if frames.len() == 1 => frames[0] = frame,
+            // Code that the program generated calls what stands in a stack of its own.
+            Some((0, frame)) if frames.iter().all(generated) => {
+                frames = vec![frame];
+                next = 1;
+            }
             // A new stack.
             Some(_) => break,
             None if frames.is_empty() => {
@@ -50,12 +56,8 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
             }
             None if line.trim().is_empty() => break,
             None => {
-                // Of a long frame gdb prints the place in a line of its own.
-                if let (Some(place), Some(last)) = (line.trim_start().strip_prefix("at "), frames.last_mut())
-                    && last.file.is_none()
-                    && split_place(place).1.is_some()
+                if line.starts_with([' ', '\t']) && frames.last_mut().is_some_and(|last| goes_on(last, line))
                 {
-                    *last = RawFrame::at(last.function, place);
                     continue;
                 }
                 // One foreign line between frames, from another thread or a source quotation.
@@ -69,7 +71,42 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
             break;
         }
     }
+    // What a handler did that ends the program once more is not what went wrong.
+    let handled = frames.iter().position(|frame| frame.function == "<signal handler called>");
+    if let Some(at) = handled.filter(|at| at + 1 < frames.len() && ends(&frames[0])) {
+        frames.drain(..=at);
+    }
     frames
+}
+
+fn generated(frame: &RawFrame<'_>) -> bool {
+    frame.function.is_empty() && frame.file.is_none() && frame.module.is_none()
+}
+
+/// Whether a frame is of the C library, as that of a handler that raises its signal again, or waits for a debugger.
+fn ends(frame: &RawFrame<'_>) -> bool {
+    let name = frame.function.split(" (").next().unwrap_or_default();
+    let bare = name.strip_prefix("__GI_").unwrap_or(name).trim_start_matches('_');
+    libc_name(bare) || system_call(bare)
+}
+
+/// Whether `line` goes on with the arguments of a long frame of gdb, which says in the end where it is: `at c.c:12`, `from /lib/libx.so`.
+fn goes_on<'a>(last: &mut RawFrame<'a>, line: &'a str) -> bool {
+    if last.file.is_some() || last.module.is_some() {
+        return false;
+    }
+    let text = line.trim();
+    let at = text.strip_prefix("at ").or_else(|| Some(text.rsplit_once(") at ")?.1));
+    if let Some(place) = at.filter(|place| split_place(place).1.is_some()) {
+        *last = RawFrame::at(last.function, place);
+        return true;
+    }
+    if let Some(module) = text.strip_prefix("from /").or_else(|| Some(text.rsplit_once(") from /")?.1)) {
+        last.module = Some(&text[text.len() - module.len() - 1..]);
+        return true;
+    }
+    let open = last.function.matches('(').count() > last.function.matches(')').count();
+    open && (text.ends_with(',') || text.contains('='))
 }
 
 /// The first stack or the second, whichever says more: a program prints one of its own, with fewer names and places, before
@@ -138,6 +175,15 @@ fn drawn(line: &str) -> Option<(u64, RawFrame<'_>)> {
     }
     let text = text.strip_prefix('►').unwrap_or(text).trim_start();
     let (index, rest) = number(text.strip_prefix("f ").unwrap_or(text))?;
+    // Threads make a heading of a number sign, and take it away.
+    if index < DEPTH as u64
+        && rest.starts_with(' ')
+        && line.starts_with("    ")
+        && modules(rest).2.is_some()
+        && !rest.trim_start().starts_with("0x")
+    {
+        return Some((index, body(rest.trim())));
+    }
     let hex =
         rest.strip_prefix("  ").or_else(|| rest.strip_prefix(' ').filter(|_| text.starts_with("f ")))?;
     let hex = hex.trim_start().strip_prefix("0x")?;
@@ -160,11 +206,16 @@ fn unnumbered(line: &str) -> Option<RawFrame<'_>> {
 
 /// Without an address a frame has to be told from any other line with a number sign.
 fn looks_like_code(rest: &str) -> bool {
-    rest.contains("+0x") || rest.contains(" at ") || rest.contains('(') || rest.rfind(':').is_some()
+    rest == "<signal handler called>"
+        || rest.contains("+0x")
+        || rest.contains(" at ")
+        || rest.contains('(')
+        || rest.rfind(':').is_some()
 }
 
-fn body(rest: &str) -> RawFrame<'_> {
-    let (rest, module, offset) = modules(rest);
+/// A frame without its number and address.
+pub(super) fn body(rest: &str) -> RawFrame<'_> {
+    let (rest, module, offset) = modules(without_note(rest));
     if let Some(inner) = rest.strip_suffix(']')
         && let Some(open) = inner.rfind(" [")
     {
@@ -179,6 +230,13 @@ fn body(rest: &str) -> RawFrame<'_> {
     if let Some(at) = rest.rfind(" at ")
         && !rest[at..].contains([')', '>'])
     {
+        if rest[at..].contains(".so") && split_place(rest).1.is_none() {
+            return RawFrame {
+                function: rest[..at].trim(),
+                module: Some(rest[at + 4..].trim()),
+                ..RawFrame::default()
+            };
+        }
         return RawFrame { module, offset, ..RawFrame::at(rest[..at].trim(), rest[at + 4..].trim()) };
     }
     if let Some(from) = rest.rfind(" from /") {
@@ -199,6 +257,22 @@ fn body(rest: &str) -> RawFrame<'_> {
             RawFrame { module: Some(rest.trim()), ..RawFrame::default() }
         }
         None => RawFrame { function: rest.trim(), module, offset, ..RawFrame::default() },
+    }
+}
+
+/// A frame without what a program that prints it for itself says behind the place: `src/c.cc:12, r0=3`.
+fn without_note(rest: &str) -> &str {
+    match rest.rsplit_once(", ") {
+        Some((frame, note))
+            if split_place(frame).1.is_some()
+                && note.split_once('=').is_some_and(|(key, value)| {
+                    !key.is_empty()
+                        && format!("{key}{value}").bytes().all(|byte| byte.is_ascii_alphanumeric())
+                }) =>
+        {
+            frame
+        }
+        _ => rest,
     }
 }
 
@@ -230,6 +304,7 @@ fn modules(mut rest: &str) -> (&str, Option<&str>, Option<&str>) {
         }
         let text = &inner[open + 1..];
         if text.starts_with("BuildId:")
+            || text.starts_with("discriminator ")
             || text.starts_with("0x")
             || text == "<unknown module>"
             || text == "<unknown>"

@@ -9,8 +9,7 @@ const RUNTIME_PARTS: &[&str] = &[
     "/libafl",
     "/honggfuzz-",
     "/afl-",
-    "/libFuzzer/",
-    "/fuzzer/Fuzzer",
+    "/libFuzzer/src/",
     "/lib/fuzzer/",
     "llvm-project/",
     "libsanitizer/",
@@ -131,8 +130,52 @@ pub(super) fn runtime(path: &str) -> bool {
         || path.starts_with("internal/") && extension(path, "js")
         || path.starts_with("runtime/") && (extension(path, "go") || extension(path, "s"))
         || is_in_process(path)
+        || bare_runtime(path)
+        || fuzzer_file(path)
         || stdlib(path)
         || instrumented(path)
+}
+
+/// The sources of libFuzzer, wherever they are: `.../fuzzer/FuzzerLoop.cpp`.
+fn fuzzer_file(path: &str) -> bool {
+    let Some((folder, name)) = path.rsplit_once('/') else { return false };
+    folder.to_ascii_lowercase().ends_with("fuzzer")
+        && name.strip_prefix("Fuzzer").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+}
+
+/// Headers of libstdc++ and files of old versions of Node, which are known without their folders: `(stl_vector.h:1123)`, `module.js:456`.
+fn bare_runtime(path: &str) -> bool {
+    const FILES: &[&str] = &[
+        "_http_client.js",
+        "_http_common.js",
+        "_http_server.js",
+        "_stream_readable.js",
+        "_stream_writable.js",
+        "_tls_wrap.js",
+        "alloc_traits.h",
+        "basic_string.h",
+        "bootstrap_node.js",
+        "char_traits.h",
+        "child_process.js",
+        "domain.js",
+        "events.js",
+        "hashtable.h",
+        "hashtable_policy.h",
+        "invoke.h",
+        "module.js",
+        "move.h",
+        "net.js",
+        "new_allocator.h",
+        "node.js",
+        "shared_ptr.h",
+        "shared_ptr_base.h",
+        "std_function.h",
+        "timers.js",
+        "unique_ptr.h",
+        "vm.js",
+    ];
+    !path.contains(['/', '\\'])
+        && (FILES.binary_search(&path).is_ok() || extension(path, "tcc") || path.starts_with("stl_"))
 }
 
 /// Whether the folders `part` are in `path`: `base/check` is not in `database/check.c`.

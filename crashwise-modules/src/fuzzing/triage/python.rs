@@ -18,6 +18,9 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         let text = lines.at(index + 1);
         return Some(build(index, text, stack));
     }
+    if let Some(text) = line.strip_prefix("Exception Type: ") {
+        return page(lines, index, text);
+    }
     if let Some(name) = after(line, "Fatal Python error: ") {
         return Some(fatal(index, name));
     }
@@ -38,6 +41,35 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         return None;
     }
     Some(build(index, text, stack))
+}
+
+/// What a page of Django says of an exception, below the traceback.
+fn page<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<Clue<'a>> {
+    let class = text.split(' ').next()?;
+    exception(class).filter(|_| !page_stack(lines, index + 1).is_empty())?;
+    let mut clue = build(index, class, page_stack);
+    if let Some(message) = lines.at(index + 1).strip_prefix("Exception Value: ") {
+        clue.message = message.trim().into();
+    }
+    Some(clue)
+}
+
+/// `File "/src/p.py" in f` with the line below it, in front of the source; newer ones as the interpreter prints them.
+fn page_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let end = from.saturating_sub(1);
+    let begin = (end.saturating_sub(400)..end).rev().find(|at| lines.at(*at).starts_with("Traceback"));
+    let Some(begin) = begin else { return Vec::new() };
+    let frame = |at: usize| {
+        let line = lines.at(at);
+        let rest = || line.trim_start().strip_prefix("File \"")?.split_once("\" in ");
+        file(line).or_else(|| {
+            let (path, function) = rest()?;
+            let number = super::lines::number(lines.at(at + 1).trim_start()).map(|(number, _)| number);
+            let number = number.and_then(|number| u32::try_from(number).ok());
+            Some(RawFrame { function, file: Some(path), line: number, ..RawFrame::default() })
+        })
+    };
+    (begin + 1..end).rev().filter_map(frame).collect()
 }
 
 /// What the interpreter says of a fault, when its `faulthandler` is on.

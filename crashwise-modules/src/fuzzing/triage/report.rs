@@ -186,7 +186,13 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
     {
         parts.push(&folded);
     }
-    parts.extend(telling.iter().map(|frame| frame.function.as_str()));
+    for frame in &telling {
+        parts.push(&frame.function);
+        // The text of a script outside its functions has one name in every script.
+        if matches!(frame.function.as_str(), "module" | "Object" | "{main}") {
+            parts.push(frame.file.as_deref().and_then(|file| file.rsplit(['/', '\\']).next()).unwrap_or(""));
+        }
+    }
     let major = StackHash::of(parts.iter().copied());
     let places: Vec<String> = if telling.is_empty() {
         frames.iter().take(1).map(ToString::to_string).collect()

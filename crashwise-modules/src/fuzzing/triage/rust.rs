@@ -29,6 +29,14 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     {
         return panic(lines, index, text);
     }
+    // Of a hook, such as that of WebAssembly in a browser.
+    if let Some(text) = line.trim_start_matches('`').strip_prefix("panicked at ") {
+        return panic(lines, index, text);
+    }
+    // Of a program with a hook of its own.
+    if line.starts_with("called `Option::") || line.starts_with("called `Result::") {
+        return told(lines, index, line, "");
+    }
     if line.trim_end() == "The application panicked (crashed)." {
         return pretty(lines, index);
     }
@@ -51,7 +59,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
 fn panic<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<Clue<'a>> {
     let (message, place): (&str, &str) = match text.strip_suffix(':') {
         Some(place) if super::frame::split_place(place).1.is_some() => (lines.at(index + 1), place),
-        _ => old(lines, index, text)?,
+        _ => match old(lines, index, text) {
+            Some(found) => found,
+            // Cut off before it says where.
+            None => (text.strip_prefix('\'')?.trim_end_matches(['`', '\'']), ""),
+        },
     };
     told(lines, index, message, place)
 }
@@ -65,7 +77,12 @@ fn pretty<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             .find_map(|(_, line)| line.trim_start().strip_prefix(label))
             .map(str::trim)
     };
-    told(lines, index, told_by("Message:")?, told_by("Location:").unwrap_or_default())
+    if let Some(message) = told_by("Message:") {
+        return told(lines, index, message, told_by("Location:").unwrap_or_default());
+    }
+    // `  attempt to subtract with overflow` and `in src/app.rs:774` below it.
+    let place = told_by("in ").filter(|place| super::frame::split_place(place).1.is_some())?;
+    told(lines, index, lines.at(index + 1).trim(), place)
 }
 
 fn told<'a>(lines: &Lines<'a>, index: usize, message: &'a str, place: &'a str) -> Option<Clue<'a>> {
@@ -92,7 +109,10 @@ fn told<'a>(lines: &Lines<'a>, index: usize, message: &'a str, place: &'a str) -
 fn old<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<(&'a str, &'a str)> {
     let inner = text.strip_prefix('\'')?;
     if let Some(at) = inner.rfind("', ") {
-        return Some((&inner[..at], &inner[at + 3..]));
+        let place = inner[at + 3..].trim_end_matches('`');
+        // A thread makes a link of the place.
+        let linked = place.strip_prefix('[').and_then(|place| place.split_once("]("));
+        return Some((&inner[..at], linked.map_or(place, |(place, _)| place)));
     }
     let end = lines.from(index + 1).take(20).find_map(|(_, line)| Some(&line[line.rfind("', ")? + 3..]))?;
     Some((inner, end))
@@ -156,11 +176,19 @@ fn cause(message: &str) -> Option<&'static str> {
     None
 }
 
+/// Whether a function of the standard library begins to unwind.
+fn raises(function: &str) -> bool {
+    ["rust_begin_unwind", "core::panicking::", "std::panicking::begin_panic", "std::panicking::panic"]
+        .iter()
+        .any(|name| function.starts_with(name))
+}
+
 /// The backtrace that follows the panic before the next one does; without one, a native stack.
 fn frames<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     for (index, line) in lines.from(from).take(400) {
-        if line.trim_start().starts_with("stack backtrace:") || line.contains("━ BACKTRACE ━") {
-            let frames = backtrace(lines, index + 1);
+        let hooked = line.starts_with("frame #0 ");
+        if line.trim_start().starts_with("stack backtrace:") || line.contains("━ BACKTRACE ━") || hooked {
+            let frames = backtrace(lines, if hooked { index } else { index + 1 });
             return if frames.is_empty() { native::stack(lines, index + 1) } else { frames };
         }
         if index > from && line.contains(" panicked at ") {
@@ -191,7 +219,10 @@ fn backtrace<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
             }
             continue;
         }
-        let Some(rest) = number(text).and_then(|(_, rest)| rest.strip_prefix(':')) else {
+        // `frame #7  - 0x00007f36 - demo::parse`, of a hook.
+        let hooked = text.strip_prefix("frame #").and_then(number);
+        let hooked = hooked.and_then(|(_, rest)| rest.trim_start().strip_prefix("- "));
+        let Some(rest) = hooked.or_else(|| number(text).and_then(|(_, rest)| rest.strip_prefix(':'))) else {
             // A line that another thread logged.
             foreign += 1;
             if foreign > 2 || text.is_empty() {
@@ -219,5 +250,10 @@ fn backtrace<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     // The part above the first user frame that `RUST_BACKTRACE=1` hides.
     let hidden = frames.iter().rposition(|frame| frame.function.contains("__rust_end_short_backtrace"));
     frames.drain(..hidden.map_or(0, |at| at + 1));
+    // Older ones hide nothing, and a hook has its own functions there.
+    let begun = frames.iter().position(|frame| raises(frame.function));
+    let begun =
+        begun.map_or(0, |at| at + frames[at..].iter().take_while(|frame| raises(frame.function)).count());
+    frames.drain(..begun);
     frames
 }

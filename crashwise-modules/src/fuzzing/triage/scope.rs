@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 
 use super::frame::{RawFrame, Role};
-use super::names::{libc_name, machinery, runtime_name};
-use super::paths::{dependency, extension, glibc, go_stdlib, library, runtime};
+use super::names::{libc_name, machinery, runtime_name, system_call};
+use super::paths::{dependency, glibc, go_stdlib, library, runtime};
 
 /// Whose code is whose, judged by path: names of functions lie (inlined frames lose their crate, and anyone may call a
 /// function `read`).
@@ -71,7 +71,7 @@ impl Scope {
         if runtime(path)
             || frame.file.is_some_and(glibc)
             || go_stdlib(frame.function, path)
-            || (!path.contains('/') && extension(path, "c") && libc_name(frame.function))
+            || is_libc_file(frame.function, path)
         {
             return Place::Runtime;
         }
@@ -90,6 +90,15 @@ impl Scope {
             Place::Elsewhere
         }
     }
+}
+
+/// Whether a file without its folders is the C library's own for the function: `connect.c` of `connect`, as Valgrind names it.
+fn is_libc_file(function: &str, path: &str) -> bool {
+    let Some(stem) = path.strip_suffix(".c").or_else(|| path.strip_suffix(".S")) else { return false };
+    let name = function.split(" (").next().unwrap_or(function);
+    let name = name.strip_prefix("__GI_").unwrap_or(name);
+    let bare = name.trim_start_matches('_');
+    !stem.contains('/') && (libc_name(name) || libc_name(bare) || (stem == bare && system_call(bare)))
 }
 
 impl Place {
@@ -125,8 +134,14 @@ pub(super) fn is_entry(function: &str) -> bool {
 pub(super) fn normal_path(path: &str) -> Cow<'_, str> {
     let path = path.strip_prefix("/proc/self/cwd/").unwrap_or(path);
     let inner = path.strip_prefix("./").unwrap_or(path);
-    if !(inner.contains("/.") || inner.contains("//")) || inner.starts_with("csu/") || inner.starts_with("..")
+    if let Some(rest) = inner.strip_prefix("/rustc/")
+        && let Some((commit, rest)) = rest.split_once('/')
+        && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
     {
+        // Which build of the compiler a program is of says nothing of its crash.
+        return Cow::Owned(format!("/rustc/{rest}"));
+    }
+    if !(inner.contains("/.") || inner.contains("//")) || inner.starts_with("csu/") {
         return Cow::Borrowed(inner);
     }
     let mut parts: Vec<&str> = Vec::new();
@@ -214,6 +229,11 @@ mod tests {
             ("../../base/x.cc", "../../base/x.cc"),
             ("/..", "/.."),
             ("/proc/self/cwd/src/x.cc", "src/x.cc"),
+            ("../../a/./b/../c.cc", "../../a/c.cc"),
+            (
+                "/rustc/0123456789abcdef0123456789abcdef01234567/library/core/src/a.rs",
+                "/rustc/library/core/src/a.rs",
+            ),
             ("a", "a"),
         ] {
             assert_eq!(normal_path(path), expect, "{path}");

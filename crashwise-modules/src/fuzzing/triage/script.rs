@@ -1,13 +1,8 @@
-//! Exceptions of JavaScript (Node, Jazzer.js, WebAssembly in them), C#, Ruby and PHP.
+//! Exceptions of JavaScript: Node, Jazzer.js, WebAssembly in them.
 //!
 //! ```text
 //! Uncaught Exception: TypeError: x is not a function              Jazzer.js
 //!     at parse (/src/index.js:3:11)
-//! Unhandled exception. System.IndexOutOfRangeException: …         .NET
-//!    at Demo.Parser.Parse(String s) in /src/Parser.cs:line 12
-//! /src/x.rb:12:in `parse': undefined method … (NoMethodError)   Ruby
-//!         from /src/main.rb:4:in `<main>'
-//! PHP Fatal error:  Uncaught TypeError: … in /src/x.php:21      PHP
 //! ```
 
 use super::clue::{Clue, Weight};
@@ -16,39 +11,6 @@ use super::lines::{Lines, after};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
-    let unhandled = after(line, "Unhandled exception. ")
-        .or_else(|| after(line, "Unhandled Exception: "))
-        // Mono prints the exception on the next line.
-        .or_else(|| line.ends_with("Unhandled Exception:").then(|| lines.at(index + 1)));
-    // Flutter's says where in its engine.
-    if let Some(text) = unhandled.filter(|_| !line.contains("[ERROR:flutter/")) {
-        // The innermost of a chain, whose stack stands first.
-        let inner = lines
-            .from(index + 1)
-            .take(50)
-            .take_while(|(_, line)| script_frame(line).is_none())
-            .filter_map(|(_, line)| line.trim_start().strip_prefix("---> "))
-            .last();
-        return exception(index, "csharp-exception", inner.unwrap_or(text));
-    }
-    // What the machine of .NET cannot go on after.
-    if let Some(text) = line.strip_prefix("Fatal error. ").filter(|_| follows(lines, index)) {
-        return exception(index, "csharp-exception", text);
-    }
-    if let Some(text) =
-        after(line, "PHP Fatal error:  Uncaught ").or_else(|| after(line, "Fatal error: Uncaught "))
-        && let Some((text, place)) = text.rsplit_once(" in ")
-    {
-        // Of `called in A on line N and defined in B:M` the second is the place.
-        let mut clue = exception(index, "php-error", text)?;
-        clue.cause = text.split(": ").next().and_then(|class| class.rsplit('\\').next()).map(Into::into);
-        clue.place = Some(RawFrame::at("", place));
-        clue.stack = php_stack;
-        return Some(clue);
-    }
-    if let Some(clue) = ruby(lines, index) {
-        return Some(clue);
-    }
     if let Some(text) = after(line, "Uncaught Exception: ").or_else(|| after(line, "Uncaught ")) {
         let text = text.strip_prefix("Jazzer.js: ").unwrap_or(text);
         if is_error(lines.at(index + 1)) && follows(lines, index + 1) {
@@ -62,61 +24,21 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             );
         }
     }
+    // Node says that nobody caught it, and has no more of one thrown by the machine.
+    if is_error(line)
+        && line.contains(": ")
+        && (1..6).any(|back| index >= back && lines.at(index - back).contains("triggerUncaughtException("))
+    {
+        return exception(index, "js-exception", line);
+    }
     if line.contains("Error") && !line.starts_with(' ') && follows(lines, index) && is_error(line) {
         return exception(index, "js-exception", line);
     }
     None
 }
 
-/// `/src/x.rb:12:in 'C#parse': message (Class)`
-fn ruby<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
-    let line = lines.at(index);
-    let (place, rest) = line.split_once(":in ")?;
-    let (function, message) = rest.strip_prefix(['`', '\''])?.split_once("': ")?;
-    let (message, class) = message.strip_suffix(')')?.rsplit_once(" (")?;
-    let traced = lines.at(index + 1).trim_start().starts_with("from ") || lines.at(index + 1).is_empty();
-    let named = class.chars().next().is_some_and(char::is_uppercase) && !class.contains(' ');
-    if !traced || !named || split_place(place).1.is_none() {
-        return None;
-    }
-    let kind = if class == "SystemStackError" { "stack-overflow" } else { "ruby-exception" };
-    let mut clue = Clue::new(Weight::Program, index, kind, message);
-    clue.cause = (kind == "ruby-exception").then(|| class.rsplit(':').next().unwrap_or(class).into());
-    clue.place = Some(RawFrame::at(function, place));
-    clue.stack = ruby_stack;
-    Some(clue)
-}
-
-fn ruby_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let frame = |line: &'a str| {
-        let (place, function) = line.trim_start().strip_prefix("from ")?.split_once(":in ")?;
-        Some(RawFrame::at(function.trim_matches(['`', '\'']), place))
-    };
-    // The first frame stands in the line before.
-    let first = lines.at(from.saturating_sub(1)).split_once(":in ").and_then(|(place, rest)| {
-        Some(RawFrame::at(rest.strip_prefix(['`', '\''])?.split_once("': ")?.0, place))
-    });
-    first.into_iter().chain(lines.from(from).take(1024).map_while(|(_, line)| frame(line))).collect()
-}
-
-/// `#0 /src/main.php(9): Demo\Parser->take()`: where each was called.
-fn php_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let frame = |line: &'a str| {
-        let (_, rest) = super::lines::number(line.trim_start().strip_prefix('#')?)?;
-        let (place, function) = rest.trim_start().split_once("): ")?;
-        let (file, number) = place.rsplit_once('(')?;
-        let function = function.split('(').next().unwrap_or(function);
-        Some(RawFrame { function, file: Some(file), line: number.parse().ok(), ..RawFrame::default() })
-    };
-    lines
-        .from(from)
-        .take(1024)
-        .skip_while(|(_, line)| frame(line).is_none())
-        .map_while(|(_, line)| frame(line))
-        .collect()
-}
-
-fn follows(lines: &Lines<'_>, index: usize) -> bool {
+/// Whether a stack begins in the lines below.
+pub(super) fn follows(lines: &Lines<'_>, index: usize) -> bool {
     (1..4).any(|more| script_frame(lines.at(index + more)).is_some())
 }
 
@@ -127,7 +49,8 @@ fn is_error(line: &str) -> bool {
         && class.ends_with("Error")
 }
 
-fn exception<'a>(index: usize, kind: &'static str, text: &'a str) -> Option<Clue<'a>> {
+/// An exception of the class that `text` begins with.
+pub(super) fn exception<'a>(index: usize, kind: &'static str, text: &'a str) -> Option<Clue<'a>> {
     let (class, message) = text.split_once(": ").unwrap_or((text, ""));
     let name = class.trim().rsplit('.').next()?.trim();
     let kind = match name {
@@ -143,7 +66,8 @@ fn exception<'a>(index: usize, kind: &'static str, text: &'a str) -> Option<Clue
     Some(clue)
 }
 
-fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+/// The first frames at or after line `from`.
+pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let mut frames = Vec::new();
     for (_, line) in lines.from(from).take(1024) {
         match script_frame(line) {
@@ -156,7 +80,7 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
 }
 
 /// `at f (/src/x.js:3:11)`, `at /src/x.js:3:11`, `at N.C.F(String s) in /src/x.cs:line 12`.
-fn script_frame(line: &str) -> Option<RawFrame<'_>> {
+pub(super) fn script_frame(line: &str) -> Option<RawFrame<'_>> {
     let text = line.trim_start().strip_prefix("at ")?;
     if line.len() == text.len() + 3 {
         return None;

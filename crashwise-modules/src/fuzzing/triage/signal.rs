@@ -1,7 +1,9 @@
 //! Signals, as Android, Chromium, gdb, the JVM, shells and test runners tell of them.
 
 use super::clue::{Clue, Weight};
+use super::frame::RawFrame;
 use super::lines::{Lines, after, number};
+use super::native;
 use super::report::{Access, AccessKind};
 
 const SIGNALS: [(&str, &str, u64); 9] = [
@@ -55,6 +57,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         || line.contains("(signal: ")
         || line.contains("terminated by ")
         || line.contains("crashed with ")
+        || line.contains(" (SIG")
     {
         let numbered = || after(line, "terminated with signal ").and_then(number).map(|(number, _)| number);
         let (_, kind, _) = SIGNALS
@@ -62,6 +65,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             .find(|(name, _, _)| line.contains(name))
             .or_else(|| SIGNALS.iter().find(|(_, _, value)| numbered() == Some(*value)))?;
         let mut clue = Clue::new(weight(kind), index, *kind, line);
+        clue.stack = stack;
         clue.address = after(line, "fault addr ")
             .or_else(|| after(line, "addr="))
             .and_then(|rest| if rest.starts_with("0x") { number(rest) } else { None })
@@ -80,6 +84,23 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     })?;
     let (_, kind, _) = SIGNALS.iter().find(|(signal, _, _)| signal == name)?;
     Some(Clue::new(Weight::Signal, index, *kind, line))
+}
+
+/// The stack, or the frame that gdb shows where the program stopped: `0x0000555 in parse (k=1) at c.c:12`.
+fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let frames = native::stack(lines, from);
+    if !frames.is_empty() {
+        return frames;
+    }
+    let stopped = |line: &'a str| {
+        let addressed = line.strip_prefix("0x").and_then(|hex| Some(hex.split_once(" in ")?.1));
+        let text = addressed.unwrap_or(line);
+        let (function, rest) = text.split_once(" (")?;
+        let placed = rest.contains(") at ") || rest.contains(") from /");
+        let ends = placed || (addressed.is_some() && rest.ends_with(')'));
+        (ends && !function.contains(": ")).then(|| native::body(text))
+    };
+    lines.from(from).take(3).find_map(|(_, line)| stopped(line)).into_iter().collect()
 }
 
 /// The program counter, as gdb (`0x0000000000000000 in ?? ()`) and Android (`#00 pc 000f4240  <unknown>`) print it for code that they

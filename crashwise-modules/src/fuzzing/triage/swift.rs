@@ -28,7 +28,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         clue.stack = stack;
         return Some(clue.near_null());
     }
-    let (before, text) = line.split_once("Fatal error: ")?;
+    let (before, text) = line.split_once("Fatal error: ").or_else(|| line.split_once("fatal error: "))?;
     let (text, place) = match text
         .rsplit_once(": file ")
         .and_then(|(text, place)| Some((text, place.rsplit_once(", line ")?)))
@@ -38,12 +38,15 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         }
         None => (text, RawFrame::at("", before.trim_end_matches([':', ' ']))),
     };
-    if !place.file.is_some_and(|file| extension(file, "swift")) {
+    let placed = place.file.is_some_and(|file| extension(file, "swift"));
+    // Xcode shows no more than what only Swift says.
+    let said = |said: &&str| text.get(1..).is_some_and(|text| text.starts_with(*said));
+    if !placed && !["nexpectedly found nil while", "ndex out of range"].iter().any(said) {
         return None;
     }
     let mut clue = Clue::new(Weight::Program, index, "swift-fatal-error", text);
     clue.cause = cause(text).map(Into::into);
-    clue.place = Some(place);
+    clue.place = Some(place).filter(|_| placed);
     clue.stack = stack;
     Some(clue)
 }

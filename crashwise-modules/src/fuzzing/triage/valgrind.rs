@@ -35,6 +35,8 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         ("param-overlap", Weight::Sanitizer, None)
     } else if text.starts_with("Syscall param ") && text.contains("uninitialised byte") {
         ("use-of-uninitialized-value", Weight::Undefined, None)
+    } else if text.starts_with("Syscall param ") && text.contains("unaddressable byte") {
+        ("invalid-read", Weight::Sanitizer, None)
     } else if text.contains("has a fishy (possibly negative) value") {
         ("negative-size-param", Weight::Sanitizer, None)
     } else if text.contains(" lost in loss record ") {
@@ -58,7 +60,10 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     clue.stack = stack;
     let near = || lines.from(index + 1).take(64).map_while(|(_, line)| said(line));
     clue.address = near()
-        .find_map(|line| line.strip_prefix("  Address ").or_else(|| after(line, "mapped region at address ")))
+        .find_map(|line| {
+            let told = line.trim_start().strip_prefix("Address ");
+            told.or_else(|| after(line, "mapped region at address "))
+        })
         .and_then(number)
         .map(|(address, _)| address);
     if matches!(kind, "invalid-read" | "invalid-write" | "segv")
@@ -66,6 +71,16 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     {
         clue.kind = "segv".into();
         clue.cause = Some("null-dereference".into());
+    }
+    let block = near().find_map(|line| line.trim_start().strip_prefix("Address ")).unwrap_or_default();
+    if matches!(kind, "invalid-read" | "invalid-write") && block.contains(" a block of size ") {
+        let freed = block.contains(" inside ") && block.ends_with("free'd");
+        let outside = block.contains(" after ") || block.contains(" before ");
+        if freed {
+            clue.kind = "heap-use-after-free".into();
+        } else if outside {
+            clue.kind = "heap-buffer-overflow".into();
+        }
     }
     Some(clue)
 }
@@ -77,7 +92,7 @@ fn said(line: &str) -> Option<&str> {
     rest.strip_prefix("== ").or_else(|| rest.strip_prefix("==").filter(|rest| rest.is_empty()))
 }
 
-fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let frame = |line: &'a str| {
         let text = said(line)?.trim_start();
         let text = text.strip_prefix("at 0x").or_else(|| text.strip_prefix("by 0x"))?;

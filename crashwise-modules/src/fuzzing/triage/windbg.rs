@@ -44,7 +44,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
 }
 
 /// What a code of the system means. Single steps are the debugger's own.
-fn kind(code: u32) -> Option<(&'static str, Option<&'static str>, Weight)> {
+pub(super) fn kind(code: u32) -> Option<(&'static str, Option<&'static str>, Weight)> {
     Some(match code {
         0xc000_0005 => ("segv", None, Weight::Fault),
         0xc000_0006 => ("bus", None, Weight::Fault),
