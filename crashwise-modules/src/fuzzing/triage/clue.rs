@@ -99,6 +99,7 @@ const FAMILIES: [(Family, &[&str]); 45] = [
         rust::clue,
         &[
             "panicked at ",
+            "' panicked: ",
             "called `Option::",
             "called `Result::",
             "application panicked (",

@@ -19,7 +19,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             let rest = line.strip_prefix("Exception in thread \"")?;
             Some(&rest[rest.find("\" ")? + 2..])
         })
-        .or_else(|| thrown(line).filter(|_| at(lines.at(index + 1)).is_some()))?;
+        .or_else(|| thrown(line).filter(|_| follows(lines, index)))?;
     if !(0..4).any(|more| at(lines.at(index + 1 + more)).is_some()) {
         return None;
     }
@@ -46,6 +46,12 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     clue.cause = matches!(kind, "java-exception" | "security-issue").then(|| name.to_owned().into());
     clue.stack = stack;
     Some(clue)
+}
+
+/// Whether a stack begins in the next line that is not empty.
+fn follows(lines: &Lines<'_>, index: usize) -> bool {
+    let next = lines.from(index + 1).take(4).find(|(_, line)| !line.trim().is_empty());
+    next.is_some_and(|(_, line)| at(line).is_some())
 }
 
 /// What a line says was thrown, behind whatever a log has in front of it: `Fatal Exception: demo.ParseException: …`.
@@ -98,7 +104,9 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     for (_, line) in lines.from(begin).take(2000) {
         match at(line) {
             Some(frame) => frames.push(frame),
-            None if frames.is_empty() && frames.len() < 4 => {}
+            None if frames.is_empty() => {}
+            // Stores of applications put empty lines between.
+            None if line.trim().is_empty() => {}
             None => break,
         }
         if frames.len() == 1024 {
@@ -122,10 +130,11 @@ fn at(line: &str) -> Option<RawFrame<'_>> {
     if !source && place != "Native Method" && place != "Unknown Source" && !place.starts_with('<') {
         return None;
     }
-    if text[..open].contains(' ') {
+    let name = text[..open].trim_end();
+    if name.contains(' ') {
         return None;
     }
     // Before it stand a class loader and a module.
-    let function = text[..open].rsplit('/').next().unwrap_or(text);
+    let function = name.rsplit('/').next().unwrap_or(name);
     Some(if source { RawFrame::at(function, place) } else { RawFrame { function, ..RawFrame::default() } })
 }

@@ -24,6 +24,8 @@ use super::paths::extension;
 /// How many lines after a clue its first frame may stand.
 const AHEAD: usize = 60;
 const DEPTH: usize = 1024;
+/// How often a stack may begin anew: a hostile log is nothing else.
+const RESTARTS: usize = 4;
 
 /// The first stack at or after line `from`: it begins with frame 0 (or the lowest number seen) and ends where the
 /// numbers do not go on.
@@ -31,6 +33,7 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let mut frames: Vec<RawFrame<'a>> = Vec::new();
     let mut next = 0;
     let mut gap = 0;
+    let mut restarts = 0;
     for (_, line) in lines.from(from) {
         match frame(line).or_else(|| drawn(line)).or_else(|| Some((next, unnumbered(line)?))) {
             Some((index, frame)) if frames.is_empty() || index >= next => {
@@ -40,10 +43,14 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
                 frames.push(frame);
             }
             // A debugger shows where it stopped before it shows the stack.
-            Some((0, frame)) if frames.len() == 1 => frames[0] = frame,
+            Some((0, frame)) if frames.len() == 1 && restarts < RESTARTS => {
+                frames[0] = frame;
+                restarts += 1;
+            }
             // Code that the program generated calls what stands in a stack of its own.
-            Some((0, frame)) if frames.iter().all(generated) => {
+            Some((0, frame)) if restarts < RESTARTS && frames.iter().all(generated) => {
                 frames = vec![frame];
+                restarts += 1;
                 next = 1;
             }
             // A new stack.

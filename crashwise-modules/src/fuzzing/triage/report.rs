@@ -359,6 +359,15 @@ fn add_place(frames: &mut Vec<Frame>, place: &RawFrame<'_>, scope: &Scope) {
         }
         return;
     }
+    // Of a crate by its name: `demo::run` and `demo-0.3.2/src/lib.rs`.
+    if let Some(first) = frames.iter_mut().find(|other| other.role != Role::Runtime)
+        && first.file.is_none()
+        && let Some((crate_name, _)) = first.function.split_once("::")
+        && file.contains(&format!("/{}-", crate_name.replace('_', "-")))
+    {
+        *first = Frame { function: std::mem::take(&mut first.function), ..frame };
+        return;
+    }
     if frames.iter().any(|frame| frame.role == Role::Project) && frame.role != Role::Project {
         return;
     }

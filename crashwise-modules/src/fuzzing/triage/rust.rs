@@ -29,6 +29,10 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     {
         return panic(lines, index, text);
     }
+    // Without a place, from the payload alone.
+    if let Some(text) = after(line, "' panicked: ").filter(|_| line.starts_with("thread '")) {
+        return told(lines, index, text, "");
+    }
     // Of a hook, such as that of WebAssembly in a browser.
     if let Some(text) = line.trim_start_matches('`').strip_prefix("panicked at ") {
         return panic(lines, index, text);
@@ -59,6 +63,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
 fn panic<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<Clue<'a>> {
     let (message, place): (&str, &str) = match text.strip_suffix(':') {
         Some(place) if super::frame::split_place(place).1.is_some() => (lines.at(index + 1), place),
+        // A thread has joined the lines.
+        _ if text.split_once(": ").is_some_and(|(place, _)| super::frame::split_place(place).1.is_some()) => {
+            let (place, message) = text.split_once(": ").unwrap_or_default();
+            (message.trim_start(), place)
+        }
         _ => match old(lines, index, text) {
             Some(found) => found,
             // Cut off before it says where.
@@ -138,6 +147,9 @@ fn cause(message: &str) -> Option<&'static str> {
         ("attempt to divide by zero", "division-by-zero"),
         ("attempt to calculate the remainder with a divisor of zero", "division-by-zero"),
         ("called `Option::unwrap()` on a `None` value", "unwrap-none"),
+        // As a thread leaves it that takes backticks for its own.
+        ("called 'Option::unwrap()' on a 'None' value", "unwrap-none"),
+        ("called 'Result::unwrap()' on an 'Err' value", "unwrap-err"),
         ("called `Option::expect()`", "unwrap-none"),
         ("called `Result::unwrap()` on an `Err` value", "unwrap-err"),
         ("called `Result::unwrap_err()` on an `Ok` value", "unwrap-ok"),
