@@ -229,7 +229,7 @@ const HARNESS: &str = "#include <stddef.h>\n#include <stdint.h>\n#include <stdli
 #[tokio::test]
 async fn afl_finds_what_is_there_or_is_missed() {
     let config = json!({
-        "timeout_seconds": 8, "minimise_seconds": 5, "jobs": 2, "seed": 1, "sandbox": "limits", "project": "demo",
+        "timeout_seconds": 8, "minimise_seconds": 60, "jobs": 2, "seed": 1, "sandbox": "limits", "project": "demo",
     });
     let store = Store::memory();
     let fuzzer = AflFuzzer::new().with_store(store.clone());
