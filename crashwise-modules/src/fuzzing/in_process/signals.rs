@@ -221,7 +221,9 @@ pub(super) fn keep(prefix: &str, kind: &str, input: &[u8]) -> PathBuf {
 
 /// Prints a line to standard error, whatever is captured.
 pub(super) fn say(line: &str) {
-    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+    // Made before the lock is taken: a thread that waits for the allocator for ever must not keep others from speaking.
+    let line = format!("{line}\n");
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
