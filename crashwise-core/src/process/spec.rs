@@ -227,8 +227,8 @@ impl Spec {
         self
     }
 
-    /// Lets its lines come up to `time` after they were written, so that many small writes wake the host once. What it writes when it
-    /// ends comes at once, and one that writes much is read without waiting.
+    /// Lets its lines come up to `time` after they were written, so that many small writes wake the host once, except those of a container,
+    /// which its engine sends one by one. What it writes when it ends comes at once, and one that writes much is read without waiting.
     #[must_use]
     pub fn gather(mut self, time: Duration) -> Self {
         self.gather = time;
