@@ -95,10 +95,5 @@ fn honggfuzz<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         let line = number.parse().ok().filter(|line| *line > 0);
         Some(RawFrame { function, file, line, module: Some(module), ..RawFrame::default() })
     };
-    lines
-        .from(from)
-        .take(200)
-        .skip_while(|(_, line)| frame(line).is_none())
-        .map_while(|(_, line)| frame(line))
-        .collect()
+    lines.first_run(from, 200, frame)
 }

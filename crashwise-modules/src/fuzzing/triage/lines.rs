@@ -67,6 +67,17 @@ impl<'a> Lines<'a> {
     pub(super) fn from(&self, index: usize) -> impl Iterator<Item = (usize, &'a str)> + '_ {
         self.0.iter().copied().enumerate().skip(index)
     }
+
+    /// The frames that stand without a gap from the first one on, within `most` lines from `index`.
+    pub(super) fn first_run<F>(
+        &self,
+        index: usize,
+        most: usize,
+        frame: impl Fn(&'a str) -> Option<F>,
+    ) -> Vec<F> {
+        let lines = self.from(index).take(most);
+        lines.map(|(_, line)| frame(line)).skip_while(Option::is_none).map_while(|found| found).collect()
+    }
 }
 
 /// Takes what stands in front of the lines away, once.

@@ -73,13 +73,9 @@ fn table<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
             ..RawFrame::default()
         })
     };
-    lines
-        .from(from)
-        .take(20_000)
-        .skip_while(|(_, line)| frame(line).is_none())
-        .take(1024)
-        .map_while(|(_, line)| frame(line))
-        .collect()
+    let mut frames = lines.first_run(from, 20_000, frame);
+    frames.truncate(1024);
+    frames
 }
 
 /// ` 0  demo!demo::parse(char const*) [parse.cpp : 42 + 0x5]`, with registers between the frames.

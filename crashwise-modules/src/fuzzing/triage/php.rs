@@ -89,10 +89,5 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         let function = function.split('(').next().unwrap_or(function);
         Some(RawFrame { function, file: Some(file), line: number.parse().ok(), ..RawFrame::default() })
     };
-    lines
-        .from(from)
-        .take(1024)
-        .skip_while(|(_, line)| frame(line).is_none())
-        .map_while(|(_, line)| frame(line))
-        .collect()
+    lines.first_run(from, 1024, frame)
 }

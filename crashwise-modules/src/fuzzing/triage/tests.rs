@@ -8,6 +8,8 @@ use super::{AccessKind, CrashReport, Exploitability, Known, Role, Scope, triage}
 
 const DATA: &[(&str, &str)] = &[
     ("asan", include_str!("data/asan.txt")),
+    ("asan_gcc", include_str!("data/asan_gcc.txt")),
+    ("asan_rust", include_str!("data/asan_rust.txt")),
     ("c", include_str!("data/c.txt")),
     ("go", include_str!("data/go.txt")),
     ("handlers", include_str!("data/handlers.txt")),
@@ -118,7 +120,7 @@ fn each_case_is_its_own_crash_and_two_compilers_agree() {
         "leak",
         "bad free",
     ] {
-        let (clang, gcc) = (of(&format!("asan: clang {name}")), of(&format!("asan: gcc {name}")));
+        let (clang, gcc) = (of(&format!("asan: clang {name}")), of(&format!("asan_gcc: gcc {name}")));
         assert_eq!(clang.major, gcc.major, "{name}");
     }
     assert_eq!(
