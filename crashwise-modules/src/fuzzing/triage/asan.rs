@@ -92,7 +92,7 @@ pub(super) fn access(line: &str) -> Option<Access> {
 }
 
 /// The name of the error in one spelling.
-fn kind(text: &str) -> Option<&'static str> {
+pub(super) fn kind(text: &str) -> Option<&'static str> {
     const FIRST_WORDS: &[(&str, &str)] = &[
         ("ABRT", "abrt"),
         ("BUS", "bus"),
@@ -163,6 +163,7 @@ fn kind(text: &str) -> Option<&'static str> {
         ("specified RSS limit exceeded", "rss-limit-exceeded"),
         ("hard rss limit exhausted", "rss-limit-exceeded"),
         ("soft rss limit exhausted", "rss-limit-exceeded"),
+        ("crashed on unknown address", "segv"),
         ("failed to allocate", "out-of-memory"),
         ("allocator is out of memory", "out-of-memory"),
         ("out of memory: allocator is trying to allocate", "out-of-memory"),

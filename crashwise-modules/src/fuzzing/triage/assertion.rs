@@ -71,6 +71,20 @@ fn assertion(line: &str) -> Option<(&str, Option<RawFrame<'_>>)> {
         let message = message.trim_end_matches(',');
         return Some((crash.and_then(|_| message.strip_suffix(')')).unwrap_or(message), place));
     }
+    // systemd: `Assertion 'x' failed at src/x.c:12, function int f(void)(). Aborting.`
+    if let Some((message, rest)) = after(line, "Assertion '").and_then(|rest| rest.split_once("' failed at "))
+        && let Some((place, function)) = rest.split_once(", function ")
+        && split_place(place).1.is_some()
+    {
+        let function = function.split("(). ").next().unwrap_or(function);
+        return Some((message, Some(RawFrame::at(function, place))));
+    }
+    // `src/x.c: assert failed on line 12: x`
+    if let Some((file, rest)) = line.split_once(": assert failed on line ") {
+        let (row, message) = rest.split_once(": ").unwrap_or((rest, ""));
+        let file = file.rsplit(' ').next();
+        return Some((message, Some(RawFrame { file, line: row.parse().ok(), ..RawFrame::default() })));
+    }
     // `Assertion failure [demo.c:12] [(x)]` and alike, of programs with their own.
     let own = ["Assertion failure", "Assertion failed", "ASSERTION FAILURE", "assertion failure"];
     if let Some(rest) = own.iter().find_map(|words| after(line, words).filter(|rest| !rest.contains("%s"))) {

@@ -10,8 +10,8 @@ use super::severity::NEAR_NULL;
 use super::{
     apple, asan, assertion, beam, c_runtime, compiled, debugger, detected, dotnet, drmemory, engine, go, gwp,
     handler, haskell, interpreted, ips, java, julia, jvm, kernel, leak, libfuzzer, lua, memory, minidump,
-    miri, native, ocaml, php, python, rlang, ruby, rubyvm, rust, script, signal, swift, thread, undefined,
-    v8, valgrind, violation, wasm, windbg, zig,
+    miri, native, ocaml, php, python, rlang, ruby, rubyvm, rust, script, signal, summary, swift, thread,
+    undefined, v8, valgrind, violation, wasm, windbg, zig,
 };
 
 /// How much a clue says. A log's strongest clue is its crash; of equal ones the first.
@@ -89,8 +89,8 @@ impl<'a> Clue<'a> {
 type Family = for<'a> fn(&Lines<'a>, usize) -> Option<Clue<'a>>;
 
 /// Each family with the words of which one stands on every line that it recognises.
-const FAMILIES: [(Family, &[&str]); 45] = [
-    (asan::clue, &["AddressSanitizer: ", "AddressSanitizer failed", "AddressSanitizer CHECK"]),
+const FAMILIES: [(Family, &[&str]); 46] = [
+    (asan::clue, &["AddressSanitizer: ", "AddressSanitizer "]),
     (memory::clue, &["MemorySanitizer: "]),
     (thread::clue, &["ThreadSanitizer: ", "WARNING: DATA RACE"]),
     (leak::clue, &["LeakSanitizer: ", "Direct leak of "]),
@@ -105,9 +105,10 @@ const FAMILIES: [(Family, &[&str]); 45] = [
             "application panicked (",
             "has overflowed its stack",
             "memory allocation of ",
+            " (thread ",
         ],
     ),
-    (go::clue, &["panic: ", "fatal error: ", "runtime: goroutine stack exceeds "]),
+    (go::clue, &["panic: ", "fatal error: ", "runtime: goroutine stack exceeds ", "[signal SIG"]),
     (java::clue, &["Exception", "Error", "Throwable", "FuzzerSecurityIssue"]),
     (
         python::clue,
@@ -116,6 +117,8 @@ const FAMILIES: [(Family, &[&str]); 45] = [
             "Traceback (most recent call last)",
             "Fatal Python error: ",
             "Exception Type: ",
+            "Error",
+            "Exception: ",
         ],
     ),
     (debugger::clue, &["stop reason = ", "SIGNAL: SIG", "#0  "]),
@@ -202,8 +205,11 @@ const FAMILIES: [(Family, &[&str]); 45] = [
             " crashed by signal: ",
             " got signal ",
             " crashed with signal ",
+            "Error: signal ",
+            "aught signal ",
         ],
     ),
+    (summary::clue, &["SUMMARY: "]),
     (minidump::clue, &["Crash|", "Crash reason:"]),
     (
         violation::clue,
@@ -231,6 +237,7 @@ const FAMILIES: [(Family, &[&str]); 45] = [
             ": assertion ",
             "assertion \"",
             "assert failure: ",
+            ": assert failed on line ",
             "ASSERT",
             " CHECK",
             "MOZ_CRASH",

@@ -72,9 +72,11 @@ fn lldb<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         } else if index != frames.len() as u64 {
             break;
         }
-        let Some((module, rest)) = rest.split_once('`') else { break };
-        let (function, place) =
-            rest.rsplit_once(" at ").unwrap_or((rest.split(" + ").next().unwrap_or(rest), ""));
+        // A thread that takes backticks for its own leaves a blank, or nothing.
+        let unquoted = || rest.split_once("0x")?.1.split_once(' ')?.1.split_once(' ');
+        let Some((module, rest)) = rest.split_once('`').or_else(unquoted) else { break };
+        let (function, place) = rest.trim_end().rsplit_once(" at ").unwrap_or((rest, ""));
+        let function = function.split(" + ").next().unwrap_or(function);
         let module = if place.is_empty() { module.rsplit(' ').next() } else { None };
         // Older ones print the type too: `Demo.title.setter : Swift.String(…)`.
         let function = function.split('(').next().unwrap_or(function);

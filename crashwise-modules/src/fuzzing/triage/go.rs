@@ -11,9 +11,13 @@
 use super::clue::{Clue, Weight};
 use super::frame::RawFrame;
 use super::lines::Lines;
+use super::severity::NEAR_NULL;
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index).trim_start_matches(' ');
+    if line.starts_with("[signal SIG") {
+        return headless(lines, index);
+    }
     let (kind, text) = if let Some(text) = line.strip_prefix("panic: ") {
         ("go-panic", text)
     } else if let Some(text) = line.strip_prefix("fatal error: ") {
@@ -50,6 +54,22 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         clue.cause = None;
         clue.weight = Weight::Limit;
     }
+    Some(clue)
+}
+
+/// A panic of which only the signal behind its first line is left.
+fn headless<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let told = |at: usize| lines.at(at).contains("panic: ") || lines.at(at).contains("fatal error: ");
+    if (index.saturating_sub(3)..index).any(told)
+        || !lines.from(index + 1).take(4).any(|(_, line)| heads(line))
+    {
+        return None;
+    }
+    let mut clue = Clue::new(Weight::Program, index, "go-panic", lines.at(index));
+    clue.stack = stack;
+    clue.address =
+        super::lines::after(lines.at(index), "addr=").and_then(super::lines::number).map(|(at, _)| at);
+    clue.cause = clue.address.is_some_and(|at| at < NEAR_NULL).then(|| "null-dereference".into());
     Some(clue)
 }
 
@@ -111,6 +131,16 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     frames
 }
 
+/// Whether a line is a function with what it was called with: `main.(*P).at(0xc00001, 0x5, ...)`.
+fn is_call(text: &str) -> bool {
+    let Some((name, arguments)) = text.strip_suffix(')').and_then(|text| text.rsplit_once('(')) else {
+        return false;
+    };
+    let called =
+        arguments.is_empty() || arguments == "..." || arguments.trim_start_matches('{').starts_with("0x");
+    called && name.contains('.') && !name.contains(' ')
+}
+
 fn is_place(text: &str) -> bool {
     let place = text.split(' ').next().unwrap_or(text);
     let (file, line, _) = super::frame::split_place(place);
@@ -136,7 +166,14 @@ pub(super) fn pairs<'a>(lines: &Lines<'a>, mut index: usize) -> Vec<RawFrame<'a>
                 index += 1;
                 continue;
             }
-            break;
+            // Where its place is cut off.
+            let call = line.trim();
+            if !is_call(call) || at(index + 1).contains(".go:") {
+                break;
+            }
+            frames.push(RawFrame { function: call, ..RawFrame::default() });
+            index += 1;
+            continue;
         }
         let created = line.strip_prefix("created by ");
         let function =

@@ -16,6 +16,7 @@
 use super::clue::{Clue, Stack, Weight};
 use super::frame::RawFrame;
 use super::lines::{Lines, after, number};
+use super::paths::library;
 use super::{debugger, native, signal};
 
 /// Lines that a stack may be behind its clue.
@@ -48,9 +49,15 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         let kind = named(text).unwrap_or(("fatal-error", Weight::Program));
         (kind, None, compiler)
     } else {
-        let rest = [" crashed by signal: ", " got signal ", " crashed with signal "]
-            .iter()
-            .find_map(|word| after(line, word))?;
+        let rest = [
+            " crashed by signal: ",
+            " got signal ",
+            " crashed with signal ",
+            "Error: signal ",
+            "aught signal ",
+        ]
+        .iter()
+        .find_map(|word| after(line, word))?;
         (numbered(number(rest)?.0)?, address(ahead("Accessing address: ")), symbols)
     };
     let mut clue = Clue::new(kind.1, index, kind.0, line);
@@ -102,6 +109,14 @@ fn symbols<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     if let Some(last) = frames.iter().rposition(|frame| handles(frame.function)) {
         frames.drain(..=last);
     }
+    // Below the program's own handler stands what the C library calls it from, which has no name.
+    let called = |frame: &RawFrame<'_>| frame.function.is_empty() && frame.module.is_some_and(library);
+    if let Some(at) = frames.iter().take(4).position(called)
+        && at > 0
+        && !frames[..at].iter().any(|frame| frame.module.is_some_and(library))
+    {
+        frames.drain(..=at);
+    }
     frames
 }
 
@@ -117,7 +132,12 @@ fn symbol(line: &str) -> Option<RawFrame<'_>> {
     if !text.starts_with(['/', '.']) {
         return None;
     }
-    let call = text.strip_suffix(']')?.rsplit_once("[0x")?.0.trim_end().strip_suffix(')')?;
+    let (call, address) = text.strip_suffix(']')?.rsplit_once("[0x")?;
+    // Of a program that is linked to one address: `/src/demo/demo[0x401005]`.
+    let Some(call) = call.trim_end().strip_suffix(')') else {
+        let bare = !call.is_empty() && !call.contains([' ', '(']);
+        return bare.then(|| RawFrame { module: Some(call), offset: Some(address), ..RawFrame::default() });
+    };
     let (module, inner) = call.split_once('(')?;
     let (function, offset) = inner.rsplit_once("+0x").unwrap_or((inner, ""));
     // Redis shows its port.

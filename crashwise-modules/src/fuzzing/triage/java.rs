@@ -20,7 +20,8 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             Some(&rest[rest.find("\" ")? + 2..])
         })
         .or_else(|| thrown(line).filter(|_| follows(lines, index)))?;
-    if !(0..4).any(|more| at(lines.at(index + 1 + more)).is_some()) {
+    let said = line.starts_with("Exception in thread \"") && is_exception(text);
+    if !said && !(0..4).any(|more| at(lines.at(index + 1 + more)).is_some()) {
         return None;
     }
     // Innermost of the causes: where it began.
@@ -118,7 +119,13 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
 
 /// `\tat demo.Parser.at(Parser.java:12)`, also of JavaScript-free tools: with a module and a class loader before it.
 fn at(line: &str) -> Option<RawFrame<'_>> {
-    let text = line.trim_start().strip_prefix("at ")?;
+    let text = line.trim_start();
+    let text = match text.strip_prefix("at ") {
+        Some(text) => text,
+        // Some logs lose the word.
+        None if text.ends_with(')') && text.contains(".java:") && !text.contains(' ') => text,
+        None => return None,
+    };
     // Logs of frameworks add the archive: `~[app.jar:1.0]`.
     let text = match text.rfind(") ") {
         Some(end) if text[end + 2..].trim_start_matches('~').starts_with('[') => &text[..=end],

@@ -23,6 +23,10 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         let place = text.split_whitespace().next().unwrap_or("").trim_end_matches('!');
         clue.place = split_place(place).1.map(|_| RawFrame::at("", place));
     }
+    if line.contains("UBSAN: ") {
+        let place = after(text, " in ").unwrap_or_default().trim();
+        clue.place = split_place(place).1.map(|_| RawFrame::at("", place));
+    }
     if text.contains("in range [0x0000000000000000") || line.contains("null-ptr-deref") {
         clue.cause = Some("null-dereference".into());
     }
@@ -209,6 +213,26 @@ fn unstamped(line: &str) -> &str {
     text
 }
 
+/// Functions that take a lock which lies in memory that is no more.
+const LOCKS: &[&str] = &[
+    "down_read",
+    "down_write",
+    "lock_acquire",
+    "mutex_lock",
+    "mutex_lock_common",
+    "mutex_lock_nested",
+    "mutex_unlock",
+    "queued_spin_lock_slowpath",
+    "raw_spin_lock",
+    "raw_spin_lock_bh",
+    "raw_spin_lock_irq",
+    "raw_spin_lock_irqsave",
+    "raw_spin_unlock",
+    "spin_lock",
+    "up_read",
+    "up_write",
+];
+
 /// The report's own functions.
 fn machinery(frame: &RawFrame<'_>) -> bool {
     const OWN: &[&str] = &[
@@ -229,7 +253,7 @@ fn machinery(frame: &RawFrame<'_>) -> bool {
         "warn_slowpath",
     ];
     let name = frame.function.trim_start_matches('_');
-    OWN.iter().any(|own| name.starts_with(own))
+    OWN.iter().any(|own| name.starts_with(own)) || LOCKS.contains(&name)
 }
 
 /// `parse+0x1a/0x20 drivers/x.c:12 [inline]`, and with the name of a function inlined into it before the place.

@@ -65,6 +65,7 @@ mod scope;
 mod script;
 mod severity;
 mod signal;
+mod summary;
 mod swift;
 mod thread;
 mod undefined;

@@ -61,7 +61,7 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
                     break;
                 }
             }
-            None if line.trim().is_empty() => break,
+            None if line.trim().is_empty() || tells_of_memory(line) => break,
             None => {
                 if line.starts_with([' ', '\t']) && frames.last_mut().is_some_and(|last| goes_on(last, line))
                 {
@@ -84,6 +84,13 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         frames.drain(..=at);
     }
     frames
+}
+
+/// Whether a line opens the stack of who freed or allocated the memory.
+fn tells_of_memory(line: &str) -> bool {
+    line.contains(" is located ")
+        || line.contains("freed by thread ")
+        || line.contains("allocated by thread ")
 }
 
 fn generated(frame: &RawFrame<'_>) -> bool {

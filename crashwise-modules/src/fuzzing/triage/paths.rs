@@ -134,11 +134,47 @@ pub(super) fn runtime(path: &str) -> bool {
         || fuzzer_file(path)
         || stdlib(path)
         || instrumented(path)
+        || rust_source(path)
+}
+
+/// Rust's standard library as a distribution builds it: `/ports/rustc-1.79.0-src/library/core/src/ub_checks.rs`, or without
+/// what stands before its crate.
+fn rust_source(path: &str) -> bool {
+    const BARE: &[&str] = &[
+        "alloc/src/alloc.rs",
+        "alloc/src/raw_vec.rs",
+        "alloc/src/raw_vec/mod.rs",
+        "core/src/panicking.rs",
+        "core/src/ub_checks.rs",
+        "std/src/alloc.rs",
+        "std/src/io/stdio.rs",
+        "std/src/panicking.rs",
+        "std/src/thread/local.rs",
+    ];
+    let unpacked = path.split_once("/rustc-").and_then(|(_, rest)| rest.split_once('/'));
+    BARE.binary_search(&path).is_ok() || unpacked.is_some_and(|(_, rest)| rest.starts_with("library/"))
 }
 
 /// The sources of libFuzzer, wherever they are: `.../fuzzer/FuzzerLoop.cpp`.
 fn fuzzer_file(path: &str) -> bool {
-    let Some((folder, name)) = path.rsplit_once('/') else { return false };
+    const BARE: &[&str] = &[
+        "FuzzerDriver.cpp",
+        "FuzzerExtFunctionsDlsym.cpp",
+        "FuzzerExtFunctionsWeak.cpp",
+        "FuzzerFork.cpp",
+        "FuzzerLoop.cpp",
+        "FuzzerMain.cpp",
+        "FuzzerMerge.cpp",
+        "FuzzerMutate.cpp",
+        "FuzzerTracePC.cpp",
+        "FuzzerUtil.cpp",
+        "FuzzerUtilDarwin.cpp",
+        "FuzzerUtilLinux.cpp",
+        "FuzzerUtilPosix.cpp",
+        "FuzzerUtilWindows.cpp",
+    ];
+    // macOS leaves the folders out.
+    let Some((folder, name)) = path.rsplit_once('/') else { return BARE.binary_search(&path).is_ok() };
     folder.to_ascii_lowercase().ends_with("fuzzer")
         && name.strip_prefix("Fuzzer").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
 }
@@ -212,6 +248,10 @@ pub(super) fn glibc(path: &str) -> bool {
     ];
     if path.starts_with('/') {
         return false;
+    }
+    // Folders that only it has.
+    if path.starts_with("libio/") || path.starts_with("stdio-common/") {
+        return true;
     }
     let twice =
         path.split_once("/./").is_some_and(|(first, rest)| rest.starts_with(first) && !first.contains('/'));

@@ -28,7 +28,10 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         let (_, text) = lines.from(index + 1).take(5000).find(|(_, line)| !grouped(line).starts_with(' '))?;
         return exception(grouped(text)).map(|_| build(index, grouped(text), group_stack));
     }
-    if !line.trim_start().starts_with("Traceback (most recent call last):") || last_atheris(lines, index) {
+    if !line.trim_start().starts_with("Traceback (most recent call last):") {
+        return headless(lines, index);
+    }
+    if last_atheris(lines, index) {
         return None;
     }
     // The last of a chain of tracebacks is the one that nobody caught.
@@ -42,6 +45,37 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     }
     Some(build(index, text, stack))
 }
+
+/// An exception below the last frames of a traceback whose beginning is cut off.
+fn headless<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    let line = lines.at(index);
+    let (class, _) = exception(line)?;
+    let shown = (index.saturating_sub(3)..index).any(|at| file(lines.at(at)).is_some());
+    if !shown || !(class.ends_with("Error") || class.ends_with("Exception")) {
+        return None;
+    }
+    let head = (index.saturating_sub(CUT)..index).rev().find(|at| !lines.at(*at).starts_with(' '));
+    let headed = head.is_some_and(|at| {
+        let head = lines.at(at).trim_start_matches(['+', '|', ' ']);
+        head.starts_with("Traceback (")
+            || head.starts_with("Exception Group Traceback")
+            || exception(head).is_some()
+    });
+    (!headed).then(|| {
+        build(index, line, |lines, from| {
+            let end = from.saturating_sub(1);
+            let cut = end.saturating_sub(CUT)..end;
+            cut.rev()
+                .map(|at| lines.at(at))
+                .take_while(|line| line.starts_with(' '))
+                .filter_map(file)
+                .collect()
+        })
+    })
+}
+
+/// How many lines of a traceback without its beginning are looked at.
+const CUT: usize = 100;
 
 /// What a page of Django says of an exception, below the traceback.
 fn page<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<Clue<'a>> {
@@ -89,11 +123,12 @@ fn fatal(index: usize, name: &str) -> Clue<'_> {
 
 /// `  File "/src/x.py", line 19 in call`, innermost first already.
 fn fatal_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let Some((begin, _)) = lines.from(from).take(200).find(|(_, line)| {
-        line.starts_with("Current thread ") || line.starts_with("Stack (most recent call first)")
-    }) else {
-        return Vec::new();
+    let heading = |words: &[&str]| {
+        let heads = |line: &str| words.iter().any(|word| line.trim_start().starts_with(word));
+        lines.from(from).take(200).find(|(_, line)| heads(line)).map(|(at, _)| at)
     };
+    let current = heading(&["Current thread ", "Stack (most recent call first)"]);
+    let Some(begin) = current.or_else(|| heading(&["Thread 0x"])) else { return Vec::new() };
     let frame = |line: &'a str| {
         let (path, rest) = line.trim_start().strip_prefix("File \"")?.split_once("\", line ")?;
         let (number, function) = rest.split_once(" in ")?;
@@ -127,6 +162,10 @@ fn build<'a>(index: usize, text: &'a str, stack: fn(&Lines<'a>, usize) -> Vec<Ra
     let (class, message) = exception(text).unwrap_or(("Exception", text));
     let name = class.rsplit('.').next().unwrap_or(class);
     let (kind, weight) = match name {
+        // Older ones have no class for it.
+        "RuntimeError" if message.starts_with("maximum recursion depth exceeded") => {
+            ("stack-overflow", Weight::Fault)
+        }
         "RecursionError" => ("stack-overflow", Weight::Fault),
         "MemoryError" => ("out-of-memory", Weight::Limit),
         _ => ("python-exception", Weight::Program),
@@ -140,6 +179,9 @@ fn build<'a>(index: usize, text: &'a str, stack: fn(&Lines<'a>, usize) -> Vec<Ra
 /// `package.Error: message`
 fn exception(line: &str) -> Option<(&str, &str)> {
     let (class, message) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
+    // One that stands for another: `ray.exceptions.RayTaskError(ValueError)`.
+    let class =
+        class.strip_suffix(')').and_then(|class| class.rsplit_once('(')).map_or(class, |(_, inner)| inner);
     let valid = !class.is_empty()
         && class.len() < 200
         && class.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.')

@@ -133,6 +133,9 @@ impl CrashReport {
 pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> CrashReport {
     let raw = (clue.stack)(lines, clue.line + 1);
     let mut frames = judged(&raw, scope);
+    if intercepted(&clue.kind, &raw) {
+        frames[0].role = Role::Runtime;
+    }
     if let Some(place) = clue.place {
         add_place(&mut frames, &place, scope);
     }
@@ -212,6 +215,27 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
         major,
         minor,
         frames,
+    }
+}
+
+/// Whether the innermost frame, though it has no name, is the allocator or the string function that a sanitizer put in the
+/// place of another: such an error is only ever found in one.
+fn intercepted(kind: &str, raw: &[RawFrame<'_>]) -> bool {
+    let found = matches!(
+        kind,
+        "alloc-dealloc-mismatch"
+            | "bad-free"
+            | "double-free"
+            | "memory-leak"
+            | "negative-size-param"
+            | "new-delete-type-mismatch"
+            | "param-overlap"
+    );
+    match raw {
+        [first, second, ..] => {
+            found && first.function.is_empty() && first.file.is_none() && first.module == second.module
+        }
+        _ => false,
     }
 }
 

@@ -21,8 +21,15 @@ fn raised<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
     let (place, rest) = line.split_once(":in ")?;
     let (function, message) = rest.strip_prefix(['`', '\''])?.split_once("': ")?;
-    let (message, class) = message.strip_suffix(')')?.rsplit_once(" (")?;
-    let traced = lines.at(index + 1).trim_start().starts_with("from ") || lines.at(index + 1).is_empty();
+    // A message of several lines has the class behind its last.
+    let last = (index..index + AHEAD)
+        .take_while(|at| *at == index || frame(lines.at(*at)).is_none())
+        .find(|at| lines.at(*at).ends_with(')') && lines.at(*at).contains(" ("))?;
+    let class = lines.at(last).strip_suffix(')')?.rsplit_once(" (")?.1;
+    let message =
+        message.strip_suffix(')').and_then(|text| text.rsplit_once(" (")).map_or(message, |(text, _)| text);
+    let next = lines.at(last + 1);
+    let traced = next.trim_start().starts_with("from ") || next.is_empty() || last > index;
     let named = class.chars().next().is_some_and(char::is_uppercase) && !class.contains(' ');
     if !traced || !named || split_place(place).1.is_none() {
         return None;
@@ -44,7 +51,10 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let first = lines.at(from.saturating_sub(1)).split_once(":in ").and_then(|(place, rest)| {
         Some(RawFrame::at(rest.strip_prefix(['`', '\''])?.split_once("': ")?.0, place))
     });
-    first.into_iter().chain(lines.from(from).take(1024).map_while(|(_, line)| frame(line))).collect()
+    // Between them may stand the rest of the message, and the source.
+    let below =
+        lines.from(from).take(1024).skip_while(|(at, line)| *at < from + AHEAD && frame(line).is_none());
+    first.into_iter().chain(below.map_while(|(_, line)| frame(line))).collect()
 }
 
 /// How far a stack may stand from the line that names the class: source may be shown between.

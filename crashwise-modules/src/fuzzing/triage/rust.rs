@@ -19,6 +19,7 @@ use super::clue::{Clue, Weight};
 use super::frame::RawFrame;
 use super::lines::{Lines, after, number};
 use super::native;
+use super::paths::extension;
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -36,6 +37,16 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     // Of a hook, such as that of WebAssembly in a browser.
     if let Some(text) = line.trim_start_matches('`').strip_prefix("panicked at ") {
         return panic(lines, index, text);
+    }
+    // Of a hook that says more before it, or says the place behind the message.
+    if let Some(text) = after(line, ": panicked at ").filter(|text| told_where(text)) {
+        return panic(lines, index, text);
+    }
+    if let Some((message, place)) = line.strip_suffix(')').and_then(|line| line.rsplit_once(" (thread "))
+        && let Some((_, place)) = place.rsplit_once(", at ")
+        && told_where(place)
+    {
+        return told(lines, index, message.trim(), place);
     }
     // Of a program with a hook of its own.
     if line.starts_with("called `Option::") || line.starts_with("called `Result::") {
@@ -58,6 +69,13 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         return Some(clue);
     }
     None
+}
+
+/// Whether a text ends in a place of a source of Rust: `'message', src/main.rs:2:5`, `src/main.rs:2:5:`.
+fn told_where(text: &str) -> bool {
+    let place = text.trim_end_matches([':', '`']).rsplit([' ', '\'']).next().unwrap_or(text);
+    let (file, line, _) = super::frame::split_place(place);
+    line.is_some() && extension(file, "rs")
 }
 
 fn panic<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<Clue<'a>> {
@@ -199,8 +217,11 @@ fn raises(function: &str) -> bool {
 fn frames<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     for (index, line) in lines.from(from).take(400) {
         let hooked = line.starts_with("frame #0 ");
-        if line.trim_start().starts_with("stack backtrace:") || line.contains("━ BACKTRACE ━") || hooked {
-            let frames = backtrace(lines, if hooked { index } else { index + 1 });
+        // Behind its heading, or without one.
+        let begun = line.trim_start().strip_prefix("backtrace:").unwrap_or(line).trim_start();
+        let begun = hooked || begun.strip_prefix("0: ").is_some_and(|rest| rest.contains("::"));
+        if begun || line.trim_start().starts_with("stack backtrace:") || line.contains("━ BACKTRACE ━") {
+            let frames = backtrace(lines, if begun { index } else { index + 1 });
             return if frames.is_empty() { native::stack(lines, index + 1) } else { frames };
         }
         if index > from && line.contains(" panicked at ") {
@@ -218,6 +239,7 @@ fn backtrace<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let mut foreign = 0;
     for (_, line) in lines.from(from).take(4096) {
         let text = line.trim_start();
+        let text = text.strip_prefix("backtrace:").map_or(text, str::trim_start);
         // `⋮ 6 frames hidden ⋮`
         if text.starts_with('⋮') {
             continue;

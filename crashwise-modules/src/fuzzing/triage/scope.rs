@@ -72,6 +72,7 @@ impl Scope {
             || frame.file.is_some_and(glibc)
             || go_stdlib(frame.function, path)
             || is_libc_file(frame.function, path)
+            || is_rust_crate(frame.function, path)
         {
             return Place::Runtime;
         }
@@ -92,13 +93,37 @@ impl Scope {
     }
 }
 
+/// Folders of glibc's sources, as its own build names them.
+const LIBC_FOLDERS: &[&str] = &[
+    "assert", "ctype", "debug", "elf", "iconv", "inet", "io", "locale", "malloc", "math", "misc", "nptl",
+    "posix", "resolv", "setjmp", "signal", "socket", "stdlib", "string", "termios", "time", "wcsmbs",
+];
+
 /// Whether a file without its folders is the C library's own for the function: `connect.c` of `connect`, as Valgrind names it.
 fn is_libc_file(function: &str, path: &str) -> bool {
     let Some(stem) = path.strip_suffix(".c").or_else(|| path.strip_suffix(".S")) else { return false };
     let name = function.split(" (").next().unwrap_or(function);
     let name = name.strip_prefix("__GI_").unwrap_or(name);
     let bare = name.trim_start_matches('_');
-    !stem.contains('/') && (libc_name(name) || libc_name(bare) || (stem == bare && system_call(bare)))
+    let stem = match stem.rsplit_once('/') {
+        Some((folder, stem))
+            if LIBC_FOLDERS.binary_search(&folder).is_ok() && (bare != name || stem == bare) =>
+        {
+            stem
+        }
+        Some(_) => return false,
+        None => stem,
+    };
+    libc_name(name) || libc_name(bare) || (stem == bare && system_call(bare))
+}
+
+/// Whether a path that begins with a crate of Rust's standard library is of a function of that crate: `core/src/option.rs`.
+fn is_rust_crate(function: &str, path: &str) -> bool {
+    ["core", "alloc", "std"].iter().any(|name| {
+        let within =
+            |text: &str, next: &str| text.strip_prefix(name).is_some_and(|rest| rest.starts_with(next));
+        within(path, "/src/") && within(function.trim_start_matches('<'), "::")
+    })
 }
 
 impl Place {

@@ -31,10 +31,20 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     {
         return exception(index, "js-exception", line);
     }
-    if line.contains("Error") && !line.starts_with(' ') && follows(lines, index) && is_error(line) {
-        return exception(index, "js-exception", line);
+    if !line.contains("Error") || !follows(lines, index) {
+        return None;
     }
-    None
+    // Test runners indent it, and loggers put a level in front.
+    if is_error(line.trim_start()) {
+        return exception(index, "js-exception", line.trim_start());
+    }
+    let frame = script_frame(lines.at(index + 1))?;
+    let (at, _) = line.match_indices("Error: ").find(|(at, _)| {
+        let class = line[..*at].rsplit(' ').next().unwrap_or_default();
+        class.len() < *at && class.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    })?;
+    let class = line[..at].rsplit(' ').next().unwrap_or_default();
+    frame.column.is_some().then(|| exception(index, "js-exception", &line[at - class.len()..]))?
 }
 
 /// Whether a stack begins in the lines below.
@@ -86,6 +96,8 @@ pub(super) fn script_frame(line: &str) -> Option<RawFrame<'_>> {
         return None;
     }
     let text = text.strip_prefix("async ").unwrap_or(text);
+    // Compiled ahead: `N.C.F(String) + 0x12c7`
+    let text = text.rsplit_once(") + 0x").map_or(text, |(call, _)| &text[..=call.len()]);
     if let Some((function, place)) = text.split_once(") in ") {
         let (file, number) = place.rsplit_once(":line ")?;
         let function = function.split('(').next().unwrap_or(function);

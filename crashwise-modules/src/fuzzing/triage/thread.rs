@@ -37,10 +37,8 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     if line.contains("SUMMARY:") {
         return None;
     }
-    let Some((_, kind)) = KINDS.iter().find(|(phrase, _)| text.starts_with(phrase)) else {
-        return fault::clue(lines, index, text);
-    };
-    let mut clue = Clue::new(Weight::Sanitizer, index, *kind, text.split(" (pid=").next().unwrap_or(text));
+    let Some(kind) = kind(text) else { return fault::clue(lines, index, text) };
+    let mut clue = Clue::new(Weight::Sanitizer, index, kind, text.split(" (pid=").next().unwrap_or(text));
     if line.starts_with("WARNING: DATA RACE") {
         // Go's detector is the same, with Go's stacks.
         clue.stack = |lines, from| super::go::pairs(lines, from + 1);
@@ -61,6 +59,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         }
     }
     Some(clue)
+}
+
+/// The name of the error in one spelling.
+pub(super) fn kind(text: &str) -> Option<&'static str> {
+    KINDS.iter().find(|(phrase, _)| text.starts_with(phrase)).map(|(_, kind)| *kind)
 }
 
 /// The line that begins the stack of the access before.

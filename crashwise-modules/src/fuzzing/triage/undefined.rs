@@ -21,7 +21,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let at = line.find(": runtime error: ")?;
     let text = &line[at + ": runtime error: ".len()..];
     // Go says `panic: runtime error: …`: no place stands before it.
-    let place = line[..at].rsplit([' ', '\t']).next()?;
+    let place = line[..at].rsplit([' ', '\t']).next()?.trim_start_matches(['`', '"', '\'']);
     let frame = RawFrame::at("", place);
     if frame.line.is_none() && !place.starts_with('<') {
         return None;
@@ -97,5 +97,41 @@ fn kind(text: &str) -> &'static str {
         "float-cast-overflow"
     } else {
         "undefined-behavior"
+    }
+}
+
+/// What the last line of a report calls an error, of which older ones do not say which it was.
+pub(super) fn summed(text: &str) -> &'static str {
+    match text.split([' ', ':']).next().unwrap_or(text) {
+        "null-pointer-use" => "null-dereference",
+        "misaligned-pointer-use" => "misaligned-address",
+        "insufficient-object-size" => "insufficient-object-size",
+        "signed-integer-overflow" => "signed-integer-overflow",
+        "unsigned-integer-overflow" => "unsigned-integer-overflow",
+        "integer-divide-by-zero" | "float-divide-by-zero" => "division-by-zero",
+        "invalid-shift-base" | "invalid-shift-exponent" | "invalid-shift" => "invalid-shift",
+        "out-of-bounds-index" => "index-out-of-bounds",
+        "unreachable-call" => "unreachable",
+        "missing-return" => "missing-return",
+        "non-positive-vla-index" => "non-positive-vla-bound",
+        "float-cast-overflow" => "float-cast-overflow",
+        "invalid-bool-load" => "invalid-bool",
+        "invalid-enum-load" => "invalid-enum",
+        "function-type-mismatch" => "incorrect-function-pointer",
+        "invalid-null-return" => "null-return",
+        "invalid-null-argument" => "null-argument",
+        "dynamic-type-mismatch" => "bad-cast",
+        "bad-cast" => "cfi-bad-cast",
+        "pointer-overflow"
+        | "nullptr-with-offset"
+        | "nullptr-with-nonzero-offset"
+        | "nullptr-after-nonzero-offset" => "pointer-overflow",
+        "implicit-unsigned-integer-truncation"
+        | "implicit-signed-integer-truncation"
+        | "implicit-integer-sign-change"
+        | "implicit-signed-integer-truncation-or-sign-change" => "implicit-conversion",
+        "alignment-assumption" => "invalid-alignment-assumption",
+        "negation-overflow" => "negation-overflow",
+        _ => "undefined-behavior",
     }
 }
