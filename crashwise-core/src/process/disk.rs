@@ -1,5 +1,6 @@
 //! Watches how much a tree of processes writes.
 
+use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -12,6 +13,8 @@ use super::{ProcessError, Spec, plan};
 
 /// How often at least and at most the room that is left is asked for.
 const LOOK: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// By how many nanoseconds a look may be late.
+const SLACK: Option<NonZeroU64> = NonZeroU64::new(100_000_000);
 /// Bytes that are not written in less than a second.
 const QUICK: u64 = 4 << 30;
 /// How often the files are looked through, even if nothing seems to have been written.
@@ -36,6 +39,8 @@ impl Watch {
         let (tell, over) = oneshot::channel();
         let (end, ended) = mpsc::channel();
         let look = move || {
+            // With another timer it wakes nobody.
+            let _ = rustix::thread::set_current_timer_slack(SLACK);
             if grows_past(&roots, limit, &ended) {
                 let _ = tell.send(());
             }

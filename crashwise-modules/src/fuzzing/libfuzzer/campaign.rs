@@ -165,9 +165,10 @@ impl Campaign {
         };
         let ticks = async {
             let (mut before, mut ticks) = ((0, begin), Ticks::new(self.every));
+            let mut ended = std::pin::pin!(ended.cancelled());
             loop {
                 tokio::select! {
-                    () = ended.cancelled() => break,
+                    () = &mut ended => break,
                     () = ticks.tick() => {}
                 }
                 let progress = lock(&shared).reckoned(begin, &mut before, &self.corpus);
