@@ -8,10 +8,10 @@ use super::lines::Lines;
 use super::report::Access;
 use super::severity::NEAR_NULL;
 use super::{
-    apple, asan, assertion, beam, c_runtime, compiled, debugger, detected, dotnet, drmemory, engine, go, gwp,
-    handler, haskell, interpreted, ips, java, julia, jvm, kernel, leak, libfuzzer, lua, memory, minidump,
-    miri, native, ocaml, php, python, rlang, ruby, rubyvm, rust, script, signal, summary, swift, thread,
-    undefined, v8, valgrind, violation, wasm, windbg, zig,
+    apple, asan, assertion, beam, c_runtime, clusterfuzz, compiled, debugger, detected, dotnet, drmemory,
+    engine, go, gwp, handler, haskell, interpreted, ips, java, julia, jvm, kernel, leak, libfuzzer, lua,
+    memory, minidump, miri, native, ocaml, php, python, rlang, ruby, rubyvm, rust, script, signal, summary,
+    swift, thread, undefined, v8, valgrind, violation, wasm, windbg, zig,
 };
 
 /// How much a clue says. A log's strongest clue is its crash; of equal ones the first.
@@ -89,7 +89,7 @@ impl<'a> Clue<'a> {
 type Family = for<'a> fn(&Lines<'a>, usize) -> Option<Clue<'a>>;
 
 /// Each family with the words of which one stands on every line that it recognises.
-const FAMILIES: [(Family, &[&str]); 46] = [
+const FAMILIES: [(Family, &[&str]); 47] = [
     (asan::clue, &["AddressSanitizer: ", "AddressSanitizer "]),
     (memory::clue, &["MemorySanitizer: "]),
     (thread::clue, &["ThreadSanitizer: ", "WARNING: DATA RACE"]),
@@ -126,6 +126,8 @@ const FAMILIES: [(Family, &[&str]); 46] = [
         valgrind::clue,
         &[
             "== Invalid ",
+            "Invalid read of size ",
+            "Invalid write of size ",
             "== Possible data race during ",
             "== Mismatched free",
             "== Jump to ",
@@ -210,6 +212,7 @@ const FAMILIES: [(Family, &[&str]); 46] = [
         ],
     ),
     (summary::clue, &["SUMMARY: "]),
+    (clusterfuzz::clue, &["Crash Type:", "Crash type:"]),
     (minidump::clue, &["Crash|", "Crash reason:"]),
     (
         violation::clue,

@@ -88,7 +88,7 @@ fn itanium(name: &str) -> Option<String> {
 fn is_nameless(name: &str) -> bool {
     matches!(
         name.trim_end_matches("()").trim_end(),
-        "??" | "???" | "n/a" | "(unknown)" | "<unknown>" | "<null>" | "<redacted>"
+        "??" | "???" | "..." | "n/a" | "(unknown)" | "<unknown>" | "<null>" | "<redacted>"
     )
 }
 

@@ -68,7 +68,7 @@ impl<'a> RawFrame<'a> {
     /// A frame at `place`, which is `file`, `file:line` or `file:line:column`.
     pub(super) fn at(function: &'a str, place: &'a str) -> Self {
         let (file, line, column) = split_place(place);
-        let known = !matches!(file, "" | "<null>" | "??") && !is_unit(file);
+        let known = !matches!(file, "" | "<null>" | "??" | "...") && !is_unit(file);
         let file = known.then_some(file);
         Self { function, file, line, column, module: None, offset: None }
     }

@@ -104,11 +104,16 @@ fn pytest<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         return None;
     }
     let name = class.rsplit('.').next()?;
-    let (place, _) = lines
+    let traced = !short_stack(lines, index + 1).is_empty();
+    let place = lines
         .from(index + 1)
         .take(200)
         .filter_map(|(_, line)| line.rsplit_once(": "))
-        .find(|(place, of)| *of == name && split_place(place).1.is_some())?;
+        .find(|(place, of)| *of == name && split_place(place).1.is_some())
+        .map(|(place, _)| place);
+    if place.is_none() && !traced {
+        return None;
+    }
     let assertion = name == "AssertionError";
     let kind = match name {
         "RecursionError" => "stack-overflow",
@@ -119,7 +124,31 @@ fn pytest<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     clue.cause = (kind == "python-exception").then(|| name.into());
     // An assertion of a test says no more than that it did not hold.
     clue.weight = if assertion { Weight::Consequence } else { Weight::Program };
-    clue.place = Some(RawFrame::at("", place));
-    clue.stack = |_, _| Vec::new();
+    clue.place = place.filter(|_| !traced).map(|place| RawFrame::at(defined(lines, index), place));
+    clue.stack = short_stack;
     Some(clue)
+}
+
+/// The function that a test runner shows the source of, above the error.
+fn defined<'a>(lines: &Lines<'a>, index: usize) -> &'a str {
+    let shown = (index.saturating_sub(100)..index).rev().map(|at| lines.at(at).trim_start());
+    let mut shown = shown.take_while(|line| !line.starts_with("_ _") && !line.starts_with("___"));
+    let name = shown
+        .find_map(|line| line.strip_prefix("async ").unwrap_or(line).strip_prefix("def ")?.split('(').next());
+    name.unwrap_or_default()
+}
+
+/// `src/demo/parse.py:42: in field` above the error, innermost last, with a line of source below each.
+fn short_stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    let end = from.saturating_sub(1);
+    let frame = |line: &'a str| {
+        let (place, function) = line.rsplit_once(": in ")?;
+        (split_place(place).1.is_some() && !function.contains(' ')).then(|| RawFrame::at(function, place))
+    };
+    (end.saturating_sub(200)..end)
+        .rev()
+        .map(|at| lines.at(at))
+        .take_while(|line| !line.is_empty() && !line.starts_with('_'))
+        .filter_map(frame)
+        .collect()
 }

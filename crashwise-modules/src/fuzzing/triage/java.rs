@@ -10,6 +10,7 @@
 use super::clue::{Clue, Weight};
 use super::frame::RawFrame;
 use super::lines::{Lines, after};
+use super::names::runtime_name;
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -28,7 +29,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let root = root(lines, index);
     let text = root.map_or(text, |index| after(lines.at(index), "Caused by: ").unwrap_or(text));
     let (class, message) = text.split_once(": ").unwrap_or((text, ""));
-    let class = class.trim();
+    let class = class.trim().trim_end_matches(':');
     let name = class.rsplit(['.', '$']).next().unwrap_or(class);
     let kind = match name {
         "StackOverflowError" => "stack-overflow",
@@ -100,7 +101,23 @@ fn root(lines: &Lines<'_>, index: usize) -> Option<usize> {
 }
 
 fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let begin = root(lines, from.saturating_sub(1)).map_or(from, |root| root + 1);
+    let Some(root) = root(lines, from.saturating_sub(1)) else { return section(lines, from) };
+    let mut frames = section(lines, root + 1);
+    // Where only the virtual machine is in it, the frames that it shares with the trace above say who called.
+    if frames.iter().all(|frame| runtime_name(frame.function)) {
+        let shared = lines.from(root + 1).take(frames.len() + 4).find_map(|(_, line)| {
+            super::lines::number(line.trim_start().strip_prefix("... ")?).map(|(shared, _)| shared)
+        });
+        let above = (from..root).rev().find(|at| lines.at(*at).trim_start().starts_with("Caused by: "));
+        let above = section(lines, above.map_or(from, |at| at + 1));
+        let shared = shared.and_then(|shared| usize::try_from(shared).ok()).unwrap_or(above.len());
+        frames.extend_from_slice(&above[above.len().saturating_sub(shared)..]);
+    }
+    frames
+}
+
+/// The frames of one exception of a chain, at or after line `begin`.
+fn section<'a>(lines: &Lines<'a>, begin: usize) -> Vec<RawFrame<'a>> {
     let mut frames = Vec::new();
     for (_, line) in lines.from(begin).take(2000) {
         match at(line) {

@@ -36,6 +36,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
             ("Write of size ", AccessKind::Write),
             ("supervisor read access", AccessKind::Read),
             ("supervisor write access", AccessKind::Write),
+            ("supervisor instruction fetch", AccessKind::Execute),
             (" read at 0x", AccessKind::Read),
             (" write at 0x", AccessKind::Write),
             ("Read at addr ", AccessKind::Read),

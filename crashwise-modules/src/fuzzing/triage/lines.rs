@@ -14,6 +14,7 @@ pub(super) fn clean(log: &[u8]) -> Cow<'_, str> {
         bytes.extend_from_slice(&log[log.len() - KEPT..]);
         Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
     };
+    let text = if text.contains("&lt;") && text.contains("&gt;") { unescaped(&text).into() } else { text };
     if !text.contains('\u{1b}') {
         return text;
     }
@@ -33,6 +34,12 @@ pub(super) fn clean(log: &[u8]) -> Cow<'_, str> {
     }
     plain.push_str(rest);
     Cow::Owned(plain)
+}
+
+/// A text as it was before a page or `JUnit`'s XML had it.
+fn unescaped(text: &str) -> String {
+    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
+    text.replace("&apos;", "'").replace("&#39;", "'").replace("&amp;", "&")
 }
 
 /// The lines of a log, without their ends and without the times and names that a service puts in front of them.
@@ -116,6 +123,13 @@ fn without_time(line: &str) -> &str {
         && let Some((head, rest)) = line.split_once(" -- ")
         && head.contains(" #")
         && let Some((_, rest)) = rest.split_once(": ")
+    {
+        return rest;
+    }
+    // `[   28s] `, of a service that builds packages.
+    if let Some((seconds, rest)) = line.strip_prefix('[').and_then(|line| line.split_once("s] "))
+        && seconds.trim_start().bytes().all(|byte| byte.is_ascii_digit())
+        && !seconds.trim().is_empty()
     {
         return rest;
     }

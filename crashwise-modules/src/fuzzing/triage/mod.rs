@@ -21,6 +21,7 @@ mod assertion;
 mod beam;
 mod c_runtime;
 mod clue;
+mod clusterfuzz;
 mod compiled;
 mod debugger;
 mod dedup;

@@ -314,7 +314,7 @@ fn fails_assertion(function: &str) -> bool {
 /// A wrapper of an allocator, of which no allocation that fails or leaks is the fault: `xmalloc`, `g_strdup`, `checked_realloc`.
 pub(super) fn allocates(function: &str) -> bool {
     let name = function.rsplit([':', '.']).next().unwrap_or(function).to_ascii_lowercase();
-    ["malloc", "calloc", "realloc", "strdup", "strndup"].iter().any(|part| name.contains(part))
+    ["malloc", "calloc", "realloc", "memalign", "strdup", "strndup"].iter().any(|part| name.contains(part))
         || (name.ends_with("alloc") && !name.ends_with("dealloc"))
 }
 

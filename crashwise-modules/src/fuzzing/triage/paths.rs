@@ -71,6 +71,8 @@ const RUNTIME_PARTS: &[&str] = &[
     "kernel/kcsan/",
     "pysecsan/",
     "vctools/crt/",
+    "/VC/Tools/MSVC/",
+    "/Windows Kits/",
     "/minkernel/",
     "fuzzer/FuzzedDataProvider",
     "third_party/libc++",
@@ -323,6 +325,11 @@ pub(super) fn go_stdlib(function: &str, path: &str) -> bool {
     let Some(dot) = function[folder..].find('.') else { return false };
     let package = &function[..folder + dot];
     let first = package.split('/').next().unwrap_or(package);
+    // Functions of the runtime lie in files of one another's packages.
+    let inner = ["/src/runtime/", "/src/internal/"].iter().any(|folder| path.contains(folder));
+    if inner && matches!(first, "runtime" | "internal") {
+        return true;
+    }
     PACKAGES.contains(&first)
         && path.rsplit_once('/').is_some_and(|(folder, _)| {
             folder

@@ -13,6 +13,7 @@ use super::names::allocates;
 use super::paths::library;
 use super::scope::{Place, Scope, is_entry, normal_path};
 use super::severity::Exploitability;
+use super::summary;
 
 /// What a memory access was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -131,7 +132,10 @@ impl CrashReport {
 
 /// Builds the report that begins at `clue`.
 pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> CrashReport {
-    let raw = (clue.stack)(lines, clue.line + 1);
+    let mut raw = (clue.stack)(lines, clue.line + 1);
+    if raw.is_empty() && clue.place.is_none() {
+        raw = summary::below(lines, clue.line);
+    }
     let mut frames = judged(&raw, scope);
     if intercepted(&clue.kind, &raw) {
         frames[0].role = Role::Runtime;

@@ -39,7 +39,9 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         return panic(lines, index, text);
     }
     // Of a hook that says more before it, or says the place behind the message.
-    if let Some(text) = after(line, ": panicked at ").filter(|text| told_where(text)) {
+    let told_of =
+        after(line, ": panicked at ").or_else(|| line.trim_start().strip_prefix("thread panicked at "));
+    if let Some(text) = told_of.filter(|text| told_where(text)) {
         return panic(lines, index, text);
     }
     if let Some((message, place)) = line.strip_suffix(')').and_then(|line| line.rsplit_once(" (thread "))
@@ -219,7 +221,10 @@ fn frames<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         let hooked = line.starts_with("frame #0 ");
         // Behind its heading, or without one.
         let begun = line.trim_start().strip_prefix("backtrace:").unwrap_or(line).trim_start();
-        let begun = hooked || begun.strip_prefix("0: ").is_some_and(|rest| rest.contains("::"));
+        let begun = hooked
+            || number(begun).is_some_and(|(number, rest)| {
+                (number == 0 || index < from + 3) && rest.starts_with(": ") && rest.contains("::")
+            });
         if begun || line.trim_start().starts_with("stack backtrace:") || line.contains("━ BACKTRACE ━") {
             let frames = backtrace(lines, if begun { index } else { index + 1 });
             return if frames.is_empty() { native::stack(lines, index + 1) } else { frames };

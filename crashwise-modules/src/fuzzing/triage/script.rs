@@ -92,8 +92,14 @@ pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
 /// `at f (/src/x.js:3:11)`, `at /src/x.js:3:11`, `at N.C.F(String s) in /src/x.cs:line 12`.
 pub(super) fn script_frame(line: &str) -> Option<RawFrame<'_>> {
     let text = line.trim_start().strip_prefix("at ")?;
+    // Of prose that begins with the word a script's file with its column is told apart.
     if line.len() == text.len() + 3 {
-        return None;
+        let (file, _, column) = split_place(text.trim_end_matches(')'));
+        let scripted =
+            [".js", ".ts", ".mjs", ".cjs", ".jsx", ".tsx", ".vue"].iter().any(|end| file.ends_with(end));
+        if column.is_none() || !scripted {
+            return None;
+        }
     }
     let text = text.strip_prefix("async ").unwrap_or(text);
     // Compiled ahead: `N.C.F(String) + 0x12c7`

@@ -43,6 +43,13 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     Some(clue)
 }
 
+/// The place in the last line of the report that begins at `from`, where that has no stack.
+pub(super) fn below<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
+    const AHEAD: usize = 60;
+    let told = lines.from(from).take(AHEAD).find_map(|(_, line)| after(line, "SUMMARY: "));
+    told.and_then(|text| place(text.split_once(": ")?.1)).into_iter().collect()
+}
+
 /// The place and the function behind the name of the error.
 fn place(text: &str) -> Option<RawFrame<'_>> {
     let begins = |word: &&str| {

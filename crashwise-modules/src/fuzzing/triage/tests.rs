@@ -11,6 +11,7 @@ const DATA: &[(&str, &str)] = &[
     ("asan_gcc", include_str!("data/asan_gcc.txt")),
     ("asan_rust", include_str!("data/asan_rust.txt")),
     ("c", include_str!("data/c.txt")),
+    ("clusterfuzz", include_str!("data/clusterfuzz.txt")),
     ("cut", include_str!("data/cut.txt")),
     ("go", include_str!("data/go.txt")),
     ("handlers", include_str!("data/handlers.txt")),

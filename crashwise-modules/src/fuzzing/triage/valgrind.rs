@@ -13,7 +13,9 @@ use super::lines::{Lines, after, number};
 use super::report::{Access, AccessKind};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
-    let text = said(lines.at(index))?.trim_start();
+    // Documents leave the number of the process out.
+    let numbered = said(lines.at(index));
+    let text = numbered.or_else(|| frame(lines.at(index + 1)).map(|_| lines.at(index)))?.trim_start();
     let access =
         |kind| after(text, " of size ").and_then(number).map(|(size, _)| Access { kind, size: Some(size) });
     let (kind, weight, access) = if text.starts_with("Invalid read of size ") {
@@ -58,7 +60,12 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let mut clue = Clue::new(weight, index, kind, text);
     clue.access = access;
     clue.stack = stack;
-    let near = || lines.from(index + 1).take(64).map_while(|(_, line)| said(line));
+    let near = || {
+        lines.from(index + 1).take(64).map_while(|(_, line)| match numbered {
+            Some(_) => said(line),
+            None => (!line.is_empty()).then_some(line),
+        })
+    };
     clue.address = near()
         .find_map(|line| {
             let told = line.trim_start().strip_prefix("Address ");
@@ -92,19 +99,21 @@ fn said(line: &str) -> Option<&str> {
     rest.strip_prefix("== ").or_else(|| rest.strip_prefix("==").filter(|rest| rest.is_empty()))
 }
 
+/// `==8123==    at 0x10916B: fill (fill.c:9)`, with the number of the process or without.
+fn frame(line: &str) -> Option<RawFrame<'_>> {
+    let text = said(line).unwrap_or(line).trim_start();
+    let text = text.strip_prefix("at 0x").or_else(|| text.strip_prefix("by 0x"))?;
+    let (_, text) = text.split_once(": ")?;
+    let (function, place) = text.strip_suffix(')')?.rsplit_once(" (")?;
+    let function = function.trim_matches(['(', ')']);
+    let function = if function == "???" { "" } else { function };
+    Some(match place.strip_prefix("in ").or_else(|| place.strip_prefix("within ")) {
+        Some(module) => RawFrame { function, module: Some(module), ..RawFrame::default() },
+        None => RawFrame::at(function, place),
+    })
+}
+
 pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let frame = |line: &'a str| {
-        let text = said(line)?.trim_start();
-        let text = text.strip_prefix("at 0x").or_else(|| text.strip_prefix("by 0x"))?;
-        let (_, text) = text.split_once(": ")?;
-        let (function, place) = text.strip_suffix(')')?.rsplit_once(" (")?;
-        let function = function.trim_matches(['(', ')']);
-        let function = if function == "???" { "" } else { function };
-        Some(match place.strip_prefix("in ") {
-            Some(module) => RawFrame { function, module: Some(module), ..RawFrame::default() },
-            None => RawFrame::at(function, place),
-        })
-    };
     lines
         .from(from)
         .take(8)
