@@ -9,8 +9,8 @@
 use super::clue::{Clue, Weight};
 use super::fault;
 use super::lines::{Lines, after, number};
-use super::native::frame;
 use super::report::{Access, AccessKind};
+use super::symbolized::frame;
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);

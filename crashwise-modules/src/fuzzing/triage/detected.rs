@@ -10,7 +10,7 @@
 use super::clue::{Clue, Weight};
 use super::frame::RawFrame;
 use super::lines::{Lines, after};
-use super::{native, python};
+use super::{native, python, symbolized};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let text = after(lines.at(index), "BUG DETECTED: ")?.trim_end_matches(['=', ' ']);
@@ -25,9 +25,9 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let first = lines
         .from(from)
         .take(60)
-        .find(|(_, line)| python::file(line).is_some() || native::frame(line).is_some());
+        .find(|(_, line)| python::file(line).is_some() || symbolized::frame(line).is_some());
     let Some((begin, line)) = first else { return Vec::new() };
-    if native::frame(line).is_some() {
+    if symbolized::frame(line).is_some() {
         return native::stack(lines, begin);
     }
     let mut frames: Vec<_> = lines.from(begin).take(1024).map_while(|(_, line)| python::file(line)).collect();

@@ -11,8 +11,8 @@
 use super::clue::{Clue, Weight};
 use super::frame::{RawFrame, split_place};
 use super::lines::{Lines, after, number};
-use super::native;
 use super::report::{Access, AccessKind};
+use super::{native, symbolized};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -164,7 +164,7 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
             let pointed = pointed.rsplit(">] ").next().unwrap_or(pointed);
             frames.extend(frame(pointed.trim()).filter(|frame| !machinery(frame)));
         }
-        if native::frame(text).is_some() {
+        if symbolized::frame(text).is_some() {
             frames = native::stack(lines, index);
             break;
         }

@@ -1,5 +1,7 @@
 //! Whose code lies where, by its path.
 
+use super::stdlib::{rust_source, stdlib};
+
 /// Folders of runtimes, anywhere in a path.
 const RUNTIME_PARTS: &[&str] = &[
     "/rustc/",
@@ -139,24 +141,6 @@ pub(super) fn runtime(path: &str) -> bool {
         || rust_source(path)
 }
 
-/// Rust's standard library as a distribution builds it: `/ports/rustc-1.79.0-src/library/core/src/ub_checks.rs`, or without
-/// what stands before its crate.
-fn rust_source(path: &str) -> bool {
-    const BARE: &[&str] = &[
-        "alloc/src/alloc.rs",
-        "alloc/src/raw_vec.rs",
-        "alloc/src/raw_vec/mod.rs",
-        "core/src/panicking.rs",
-        "core/src/ub_checks.rs",
-        "std/src/alloc.rs",
-        "std/src/io/stdio.rs",
-        "std/src/panicking.rs",
-        "std/src/thread/local.rs",
-    ];
-    let unpacked = path.split_once("/rustc-").and_then(|(_, rest)| rest.split_once('/'));
-    BARE.binary_search(&path).is_ok() || unpacked.is_some_and(|(_, rest)| rest.starts_with("library/"))
-}
-
 /// The sources of libFuzzer, wherever they are: `.../fuzzer/FuzzerLoop.cpp`.
 fn fuzzer_file(path: &str) -> bool {
     const BARE: &[&str] = &[
@@ -233,109 +217,6 @@ fn instrumented(path: &str) -> bool {
 /// The fuzzer that a program has in itself.
 pub(super) fn is_in_process(path: &str) -> bool {
     path.contains("/fuzzing/in_process/")
-}
-
-/// glibc's sources are named relative to its own build: `stdlib/./stdlib/abort.c`, `signal/../sysdeps/posix/raise.c`.
-pub(super) fn glibc(path: &str) -> bool {
-    const FILES: &[&str] = &[
-        "assert/assert.c",
-        "debug/fortify_fail.c",
-        "nptl/pthread_kill.c",
-        "nptl/pthread_create.c",
-        "stdlib/abort.c",
-        "posix/raise.c",
-        "linux/raise.c",
-        "csu/libc-start.c",
-        "malloc/malloc.c",
-    ];
-    if path.starts_with('/') {
-        return false;
-    }
-    // Folders that only it has.
-    if path.starts_with("libio/") || path.starts_with("stdio-common/") {
-        return true;
-    }
-    let twice =
-        path.split_once("/./").is_some_and(|(first, rest)| rest.starts_with(first) && !first.contains('/'));
-    twice || path.contains("/../sysdeps/") || FILES.iter().any(|file| path.ends_with(file))
-}
-
-/// The standard library of Python or Go, which is not the project's and not what it chose either.
-fn stdlib(path: &str) -> bool {
-    if let Some(at) = path.find("/lib/python") {
-        let rest = &path[at + "/lib/python".len()..];
-        return !rest.contains("site-packages/") && !rest.contains("dist-packages/");
-    }
-    path.contains("/usr/local/go/src/") || path.contains("/usr/lib/go") || path.contains("/go/src/vendor/")
-}
-
-/// Go's standard library, wherever its sources are: `math/rand.Int` in `.../src/math/rand/rand.go`.
-pub(super) fn go_stdlib(function: &str, path: &str) -> bool {
-    const PACKAGES: &[&str] = &[
-        "archive",
-        "bufio",
-        "bytes",
-        "cmp",
-        "compress",
-        "container",
-        "context",
-        "crypto",
-        "database",
-        "debug",
-        "encoding",
-        "errors",
-        "expvar",
-        "flag",
-        "fmt",
-        "go",
-        "hash",
-        "html",
-        "image",
-        "index",
-        "internal",
-        "io",
-        "iter",
-        "log",
-        "maps",
-        "math",
-        "mime",
-        "net",
-        "os",
-        "path",
-        "plugin",
-        "reflect",
-        "regexp",
-        "runtime",
-        "slices",
-        "sort",
-        "strconv",
-        "strings",
-        "structs",
-        "sync",
-        "syscall",
-        "testing",
-        "text",
-        "time",
-        "unicode",
-        "unique",
-        "unsafe",
-        "weak",
-    ];
-    let folder = function.rfind('/').map_or(0, |slash| slash + 1);
-    let Some(dot) = function[folder..].find('.') else { return false };
-    let package = &function[..folder + dot];
-    let first = package.split('/').next().unwrap_or(package);
-    // Functions of the runtime lie in files of one another's packages.
-    let inner = ["/src/runtime/", "/src/internal/"].iter().any(|folder| path.contains(folder));
-    if inner && matches!(first, "runtime" | "internal") {
-        return true;
-    }
-    PACKAGES.contains(&first)
-        && path.rsplit_once('/').is_some_and(|(folder, _)| {
-            folder
-                .strip_suffix(package)
-                .is_some_and(|sources| sources.is_empty() || sources.ends_with("/src/"))
-        })
 }
 
 /// Libraries that the project uses.

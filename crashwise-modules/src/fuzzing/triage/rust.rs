@@ -18,8 +18,8 @@ use std::borrow::Cow;
 use super::clue::{Clue, Weight};
 use super::frame::RawFrame;
 use super::lines::{Lines, after, number};
-use super::native;
 use super::paths::extension;
+use super::{native, symbolized};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -232,7 +232,7 @@ fn frames<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         if index > from && line.contains(" panicked at ") {
             break;
         }
-        if native::frame(line).is_some() {
+        if symbolized::frame(line).is_some() {
             return native::stack(lines, index);
         }
     }

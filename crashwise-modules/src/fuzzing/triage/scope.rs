@@ -1,8 +1,10 @@
 use std::borrow::Cow;
 
 use super::frame::{RawFrame, Role};
-use super::names::{libc_name, machinery, runtime_name, system_call};
-use super::paths::{dependency, glibc, go_stdlib, library, runtime};
+use super::machinery::machinery;
+use super::names::runtime_name;
+use super::paths::{dependency, library, runtime};
+use super::stdlib::{glibc, go_stdlib, is_libc_file, is_rust_crate};
 
 /// Whose code is whose, judged by path: names of functions lie (inlined frames lose their crate, and anyone may call a
 /// function `read`).
@@ -91,39 +93,6 @@ impl Scope {
             Place::Elsewhere
         }
     }
-}
-
-/// Folders of glibc's sources, as its own build names them.
-const LIBC_FOLDERS: &[&str] = &[
-    "assert", "ctype", "debug", "elf", "iconv", "inet", "io", "locale", "malloc", "math", "misc", "nptl",
-    "posix", "resolv", "setjmp", "signal", "socket", "stdlib", "string", "termios", "time", "wcsmbs",
-];
-
-/// Whether a file without its folders is the C library's own for the function: `connect.c` of `connect`, as Valgrind names it.
-fn is_libc_file(function: &str, path: &str) -> bool {
-    let Some(stem) = path.strip_suffix(".c").or_else(|| path.strip_suffix(".S")) else { return false };
-    let name = function.split(" (").next().unwrap_or(function);
-    let name = name.strip_prefix("__GI_").unwrap_or(name);
-    let bare = name.trim_start_matches('_');
-    let stem = match stem.rsplit_once('/') {
-        Some((folder, stem))
-            if LIBC_FOLDERS.binary_search(&folder).is_ok() && (bare != name || stem == bare) =>
-        {
-            stem
-        }
-        Some(_) => return false,
-        None => stem,
-    };
-    libc_name(name) || libc_name(bare) || (stem == bare && system_call(bare))
-}
-
-/// Whether a path that begins with a crate of Rust's standard library is of a function of that crate: `core/src/option.rs`.
-fn is_rust_crate(function: &str, path: &str) -> bool {
-    ["core", "alloc", "std"].iter().any(|name| {
-        let within =
-            |text: &str, next: &str| text.strip_prefix(name).is_some_and(|rest| rest.starts_with(next));
-        within(path, "/src/") && within(function.trim_start_matches('<'), "::")
-    })
 }
 
 impl Place {

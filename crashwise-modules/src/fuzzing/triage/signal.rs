@@ -3,8 +3,8 @@
 use super::clue::{Clue, Weight};
 use super::frame::RawFrame;
 use super::lines::{Lines, after, number};
-use super::native;
 use super::report::{Access, AccessKind};
+use super::{native, symbolized};
 
 const SIGNALS: [(&str, &str, u64); 9] = [
     ("SIGSEGV", "segv", 11),
@@ -98,7 +98,7 @@ fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
         let (function, rest) = text.split_once(" (")?;
         let placed = rest.contains(") at ") || rest.contains(") from /");
         let ends = placed || (addressed.is_some() && rest.ends_with(')'));
-        (ends && !function.contains(": ")).then(|| native::body(text))
+        (ends && !function.contains(": ")).then(|| symbolized::body(text))
     };
     lines.from(from).take(3).find_map(|(_, line)| stopped(line)).into_iter().collect()
 }

@@ -9,7 +9,7 @@ use super::clue::{Clue, Weight};
 use super::fault;
 use super::frame::RawFrame;
 use super::lines::{Lines, after};
-use super::native;
+use super::{native, symbolized};
 
 pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     let line = lines.at(index);
@@ -35,7 +35,7 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
 
 /// The stack follows at once or not at all; a later one belongs to something else.
 fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
-    let near = (from..from + 8).find(|index| native::frame(lines.at(*index)).is_some());
+    let near = (from..from + 8).find(|index| symbolized::frame(lines.at(*index)).is_some());
     near.map(|index| native::stack(lines, index)).unwrap_or_default()
 }
 
