@@ -7,7 +7,46 @@ use crashwise_core::testing::{ModuleTest, ModuleTestResult};
 use crashwise_core::{ModuleError, Stats};
 use crashwise_modules::fuzzing::FuzzModule;
 use serde_json::{Value, json};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// The system's allocator behind a lock that all threads share: what dies while it holds it leaves nobody any memory.
+struct OneLock(AtomicBool);
+
+#[global_allocator]
+static ALLOCATOR: OneLock = OneLock(AtomicBool::new(false));
+
+impl OneLock {
+    fn lock(&self) {
+        while self.0.swap(true, Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+    }
+
+    fn unlock(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+// SAFETY: what the system's allocator gives is passed on.
+#[allow(unsafe_code, reason = "an allocator")]
+unsafe impl GlobalAlloc for OneLock {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.lock();
+        // SAFETY: the caller's promise.
+        let memory = unsafe { System.alloc(layout) };
+        self.unlock();
+        memory
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        self.lock();
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(memory, layout) };
+        self.unlock();
+    }
+}
 
 async fn fuzz(module: FuzzModule, config: Value) -> Result<ModuleTestResult, ModuleError> {
     let mut all = json!({"timeout_seconds": 200, "minimise_seconds": 2, "seed": 7, "sandbox": "limits"});
@@ -119,16 +158,45 @@ fn hoard(bytes: usize) {
 
 #[tokio::test]
 async fn an_input_that_takes_too_much_memory() {
-    let target = |data: &[u8]| {
+    let large = |data: &[u8]| {
         if data.first().is_some_and(|byte| *byte < 128) {
             hoard(1 << 20);
         }
     };
-    let module = || FuzzModule::new("memory", target);
-    let result = fuzz_until(&["fuzz/out-of-memory"], module, json!({"memory_mib": 200})).await.unwrap();
-    assert_eq!(rules(&result), ["fuzz/out-of-memory"], "{:#?}", result.findings);
-    let stack = result.findings[0].evidence["stack"].to_string();
-    assert!(stack.contains("hoard"), "it says where: {stack}");
+    // It is interrupted inside the allocator nearly always.
+    let small = |data: &[u8]| {
+        if data.first().is_some_and(|byte| *byte < 128) {
+            hoard(100);
+        }
+    };
+    for (name, target) in [("large", large as fn(&[u8])), ("small", small)] {
+        let module = || FuzzModule::new(name, target);
+        let result = fuzz_until(&["fuzz/out-of-memory"], module, json!({"memory_mib": 200})).await.unwrap();
+        assert_eq!(rules(&result), ["fuzz/out-of-memory"], "{name}: {:#?}", result.findings);
+        let stack = result.findings[0].evidence["stack"].to_string();
+        assert!(stack.contains("hoard"), "{name}, it says where: {stack}");
+    }
+}
+
+#[tokio::test]
+async fn deaths_while_the_allocator_is_locked() {
+    let target = |data: &[u8]| {
+        let Some(first @ 0..80) = data.first() else { return };
+        ALLOCATOR.lock();
+        if *first < 40 {
+            std::process::abort();
+        }
+        spin();
+    };
+    let expected = ["fuzz/abrt", "fuzz/timeout"];
+    let module = || FuzzModule::new("locked", target);
+    let result = fuzz_until(&expected, module, json!({"input_timeout_seconds": 1})).await.unwrap();
+    assert_eq!(rules(&result), expected, "{:#?}", result.findings);
+    for finding in &result.findings {
+        let stack = finding.evidence["stack"].to_string();
+        assert!(stack.contains("deaths_while_the_allocator_is_locked"), "it says where: {stack}");
+        assert_eq!(finding.evidence["reproducible"], true);
+    }
 }
 
 fn nested(data: &[u8]) -> usize {
@@ -169,6 +237,38 @@ async fn a_target_that_always_dies_is_said_and_the_corpus_is_kept() {
     assert!(result.findings.is_empty());
     let executions = result.summary.values["total_executions"].as_u64().unwrap();
     assert!((10..1_000_000).contains(&executions), "{executions}");
+}
+
+#[tokio::test]
+async fn a_seed_has_the_same_addresses_in_each_process() {
+    const FILE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/addresses");
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    let target = |data: &[u8]| {
+        ONCE.call_once(|| {
+            let line = format!("{:p} {:p} {:p}\n", &raw const ONCE, &raw const data, data);
+            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(FILE).unwrap();
+            std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
+        });
+    };
+    // Children go no further than this.
+    let modules = [(); 3].map(|()| FuzzModule::new("addresses", target));
+    let _ = std::fs::remove_file(FILE);
+    for module in modules {
+        fuzz(module, json!({"max_iterations": 1000})).await.unwrap();
+    }
+    let mut lines: Vec<String> = std::fs::read_to_string(FILE).unwrap().lines().map(str::to_owned).collect();
+    assert!(lines.len() >= 3, "{lines:?}");
+    lines.dedup();
+    // A container may not allow it.
+    #[allow(unsafe_code, reason = "a call of the system that changes nothing")]
+    // SAFETY: it says how things are, and sets them so.
+    let allowed = unsafe {
+        let now = libc::personality(0xffff_ffff);
+        let fixed = libc::personality((now | libc::ADDR_NO_RANDOMIZE).unsigned_abs().into()) >= 0;
+        libc::personality(now.unsigned_abs().into());
+        fixed
+    };
+    assert_eq!(lines.len() == 1, allowed, "{lines:?}");
 }
 
 #[tokio::test]

@@ -17,6 +17,11 @@ use super::triage::{CrashReport, Sighting, triage};
 /// Seconds after which an input is taken for one of a hang that is known, if it is in the same loop.
 const BRIEF: u64 = 2;
 
+/// How long an overflow of the small stack is made longer at most, before the time is up.
+const AMPLIFIED: Duration = Duration::from_mins(1);
+/// How long after the end of the time those that wait are made longer, all together.
+const RESERVE: Duration = Duration::from_secs(10);
+
 /// Bytes of inputs that the command of a replay holds itself.
 const TYPED: usize = 256;
 
@@ -161,6 +166,7 @@ impl Session<'_> {
     ) -> Result<bool, ModuleError> {
         let Seen { kind, mut input, log, executions, native } = seen;
         let replay = &witnesses.target.replay;
+        let log = replay.named(log).await;
         let cancel = self.cx.cancel_token();
         // To make one more overflow of the default stack from a nesting that is known takes long and tells nothing.
         if ready.recursion
@@ -192,14 +198,18 @@ impl Session<'_> {
             && triage(&log, &self.scope).is_some_and(|report| overflow(&report))
         {
             // It overflowed the small stack; a longer one of its kind must overflow the default one.
+            let time = (self.end() + RESERVE).saturating_duration_since(Instant::now()).min(AMPLIFIED);
             let longer = match &input {
-                Some(input) => replay
-                    .amplify(input, self.options.minimise.max(Duration::from_mins(1)), cancel)
-                    .await
-                    .map_err(module_error)?,
-                None => None,
+                Some(input) => tokio::time::timeout(time, replay.amplify(input, AMPLIFIED, cancel)).await,
+                None => Ok(Ok(None)),
             };
-            let Some((longer, replayed)) = longer else { return Ok(false) };
+            let Ok(longer) = longer else {
+                let what = format!("an overflow of a small stack by {}", ready.target.name);
+                let why = "there was no time to see whether the default stack overflows too";
+                self.cx.not_covered(Gap::new(what, GapReason::Failed, why));
+                return Ok(false);
+            };
+            let Some((longer, replayed)) = longer.map_err(module_error)? else { return Ok(false) };
             confirmed = replayed.report.map(|report| (report, replayed.log));
             input = Some(longer);
         }

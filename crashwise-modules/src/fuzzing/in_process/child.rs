@@ -6,11 +6,13 @@ use super::engine::{Engine, EngineOptions, EngineStatus, Observation};
 use super::flags::{Flags, words};
 use super::mailbox::Mailbox;
 use super::module::{Closure, EngineFactory};
-use super::signals::{self, Exceeded, say};
+use super::signals::{self, Exceeded};
+use super::still;
+use super::words::{self, LastWords, say};
 use crate::fuzzing::libfuzzer::{CAUGHT, LONGEST, MAILBOX};
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +24,10 @@ use std::time::{Duration, Instant};
 const WATCH: Duration = Duration::from_millis(100);
 /// How many runs go by without a look at the clock, when runs are short.
 const BLIND: u64 = 256;
+/// CPU time after which a run is slow.
+const SLOW: Duration = Duration::from_millis(20);
+/// CPU time of a run beside which looking at it costs little.
+const EXACT: Duration = Duration::from_micros(50);
 /// After how many runs their length is judged anew; a multiple of [`BLIND`].
 const PACE: u32 = 1024;
 
@@ -39,18 +45,21 @@ struct Shared {
 
 /// Runs the target as the flags say, and ends the process.
 pub(super) fn run(flags: &Flags, target: &Closure, engine: EngineFactory) -> ! {
+    if flags.seed != 0 {
+        still::stay();
+    }
     let mailbox = match Mailbox::create(Path::new(&format!("{}{MAILBOX}", flags.prefix))) {
         Ok(mailbox) => mailbox,
         Err(error) => {
-            say(&format!("the mailbox could not be made: {error}"));
+            say!("the mailbox could not be made: {error}");
             end(1);
         }
     };
-    signals::install(signals::LastWords { mailbox, prefix: flags.prefix.clone() });
+    signals::install(LastWords { mailbox, prefix: flags.prefix.clone() });
     let counters = Counters::attach();
     let seed = if flags.seed == 0 { fastrand::u64(1..) } else { flags.seed };
-    say(&format!("INFO: Seed: {seed}"));
-    say(&format!("INFO: Loaded 1 modules   ({} inline 8-bit counters)", counters.len()));
+    say!("INFO: Seed: {seed}");
+    say!("INFO: Loaded 1 modules   ({} inline 8-bit counters)", counters.len());
     let shared = Arc::new(Shared {
         mailbox,
         begin: Instant::now(),
@@ -75,7 +84,7 @@ pub(super) fn run(flags: &Flags, target: &Closure, engine: EngineFactory) -> ! {
     match fuzzing {
         Ok(thread) => watch(flags, &shared, thread),
         Err(error) => {
-            say(&format!("the thread to fuzz on could not be started: {error}"));
+            say!("the thread to fuzz on could not be started: {error}");
             end(1);
         }
     }
@@ -87,13 +96,13 @@ fn replay(files: &[PathBuf], target: &Closure, shared: &Shared) {
         let input = match fs::read(path) {
             Ok(input) => input,
             Err(error) => {
-                say(&format!("{}: {error}", path.display()));
+                say!("{}: {error}", path.display());
                 end(1);
             }
         };
         shared.mailbox.begin(&input);
         if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
-            signals::end("crash", signals::CRASHED);
+            words::end("crash", signals::CRASHED);
         }
         shared.mailbox.end();
     }
@@ -117,11 +126,12 @@ fn watch(flags: &Flags, shared: &Shared, thread: JoinHandle<()>) -> ! {
         (last, last_cpu) = (executions, cpu);
         // By its own time, because the machine may be busy with others; a target that sleeps gets longer.
         if stalled_cpu >= patience || stalled >= patience * 5 {
-            signals::interrupt(&thread, Exceeded::time(), cpu_time);
+            signals::interrupt(&thread, Exceeded::Time(executions), cpu_time);
         }
         let resident = resident_mib();
         if flags.memory > 0 && resident > flags.memory {
-            signals::interrupt(&thread, Exceeded::memory(resident, flags.memory), cpu_time);
+            let exceeded = Exceeded::Memory { used: resident, limit: flags.memory };
+            signals::interrupt(&thread, exceeded, cpu_time);
         }
         if told.elapsed() >= Duration::from_secs(1) {
             told = Instant::now();
@@ -130,7 +140,7 @@ fn watch(flags: &Flags, shared: &Shared, thread: JoinHandle<()>) -> ! {
     }
     // It has ended: there is nothing more to say than how often it ran.
     let failed = thread.join().is_err();
-    say(&format!("stat::number_of_executed_units: {}", shared.mailbox.executions()));
+    say!("stat::number_of_executed_units: {}", shared.mailbox.executions());
     end(i32::from(failed))
 }
 
@@ -143,7 +153,7 @@ impl Shared {
         let executions = self.mailbox.executions();
         let rate = u128::from(executions) * 1000 / self.begin.elapsed().as_millis().max(1);
         let load = |value: &AtomicUsize| value.load(Ordering::Relaxed);
-        say(&format!(
+        say!(
             "#{executions}\t{event} cov: {} ft: {} corp: {}/{}b lim: {} exec/s: {rate} rss: {}Mb",
             load(&self.edges),
             load(&self.features),
@@ -151,7 +161,7 @@ impl Shared {
             load(&self.corpus_bytes),
             load(&self.limit),
             resident_mib(),
-        ));
+        );
     }
 
     fn set(&self, status: EngineStatus) {
@@ -174,9 +184,11 @@ struct Fuzzing {
     hits: Vec<(u32, u8)>,
     /// Names of files of the corpus that were read or written.
     known: HashSet<PathBuf>,
-    /// Whether each run is timed: the clock costs as much as a short run.
+    /// Whether the clock is looked at after each run: that costs as much as a short run does.
     timed: bool,
     clock: Instant,
+    /// Whether CPU time is looked at before each run too.
+    exact: bool,
     /// CPU time of the process when the length of runs was judged last.
     judged: Duration,
 }
@@ -192,6 +204,7 @@ impl Fuzzing {
     ) -> Self {
         let mut options = EngineOptions::new(seed);
         options.repeat = flags.repeat;
+        options.base = Some(words::made_of);
         options.longest = flags.longest.unwrap_or(options.longest).min(LONGEST);
         if let Some(text) = flags.words.as_ref().and_then(|path| fs::read_to_string(path).ok()) {
             options.words = words(&text);
@@ -207,6 +220,7 @@ impl Fuzzing {
             known: HashSet::new(),
             timed: true,
             clock: Instant::now(),
+            exact: true,
             judged: cpu_time(),
         }
     }
@@ -257,7 +271,7 @@ impl Fuzzing {
         self.shared.say("DONE  ");
     }
 
-    /// Times each run where that costs little: by CPU time, because a busy machine makes no run longer.
+    /// Looks at the clock after each run where that costs little: by CPU time, because a busy machine makes no run longer.
     fn pace(&mut self) {
         let now = cpu_time();
         let each = now.saturating_sub(std::mem::replace(&mut self.judged, now)) / PACE;
@@ -266,22 +280,30 @@ impl Fuzzing {
             self.clock = Instant::now();
         }
         self.timed = timed;
+        self.exact = each > EXACT;
+    }
+
+    /// Whether the run that has just ended was slow, by the CPU time at its begin. Without it, one that the machine let wait is not
+    /// told from another, but for such a while it lets none.
+    fn is_slow(&mut self, begun: Option<Duration>) -> bool {
+        if !self.timed {
+            return false;
+        }
+        let now = Instant::now();
+        let took = now.duration_since(std::mem::replace(&mut self.clock, now));
+        took > SLOW && begun.map_or(took > SLOW * 10, |begun| cpu_time().saturating_sub(begun) > SLOW)
     }
 
     /// Runs the target once and says whether the input is worth keeping.
     fn once(&mut self, input: &[u8]) -> bool {
         let target = &*self.target;
+        let begun = self.exact.then(cpu_time);
         self.shared.mailbox.begin(input);
         compares::listen(true);
         let outcome = catch_unwind(AssertUnwindSafe(|| target(input)));
         compares::listen(false);
         self.shared.mailbox.end();
-        let time = if self.timed {
-            let now = Instant::now();
-            now.duration_since(std::mem::replace(&mut self.clock, now))
-        } else {
-            Duration::ZERO
-        };
+        let slow = self.is_slow(begun);
         self.hits.clear();
         let hits = &mut self.hits;
         self.counters.take(|counter, count| hits.push((counter, count)));
@@ -296,7 +318,7 @@ impl Fuzzing {
             self.counters.clear();
             return false;
         }
-        self.engine.learn(input, &Observation { hits: &self.hits, time })
+        self.engine.learn(input, &Observation { hits: &self.hits, slow })
     }
 
     /// Runs what is new in a directory, the shortest first.
@@ -388,9 +410,9 @@ impl Panic {
     /// Tells of it and keeps its input.
     fn tell(&self, prefix: &str, input: &[u8]) {
         let Self { place, words } = self;
-        say(CAUGHT);
-        say(&format!("\nthread 'fuzz' panicked at {place}:\n{words}"));
-        signals::keep(prefix, "crash", input);
+        say!("{CAUGHT}");
+        say!("\nthread 'fuzz' panicked at {place}:\n{words}");
+        words::keep(prefix, "crash", input);
     }
 }
 
@@ -406,10 +428,11 @@ fn cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Resident memory of the process.
+/// Resident memory of the process, without an allocation: the thread that fuzzes may wait with the allocator's lock.
 fn resident_mib() -> u64 {
-    let pages = fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    let mut bytes = [0; 128];
+    let len = fs::File::open("/proc/self/statm").and_then(|mut file| file.read(&mut bytes)).unwrap_or(0);
+    let text = str::from_utf8(&bytes[..len]).unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
     (pages.unwrap_or_default() * rustix::param::page_size() as u64) >> 20
 }

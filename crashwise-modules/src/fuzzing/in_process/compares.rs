@@ -122,9 +122,21 @@ pub(super) fn strings(number: usize) -> Option<Strings> {
     seen.strings.get(number.checked_rem(seen.string_count.min(STRINGS))?).copied()
 }
 
+/// Where programs, stacks and what is allocated lie in memory, on processors of 64 bits.
+const ADDRESSES: std::ops::Range<u64> = 1 << 46..1 << 48;
+/// Below it lies nothing: an address is compared with what stands for none.
+const NOWHERE: u64 = 4096;
+
+/// Whether two integers are addresses, as of an iterator that compares one with the end at each step. They are nothing of the
+/// input, they fill the table, and they are others in each process, which would make a seed give other inputs.
+fn are_addresses(a: u64, b: u64) -> bool {
+    let (low, high) = (a.min(b), a.max(b));
+    ADDRESSES.contains(&high) && (low < NOWHERE || ADDRESSES.contains(&low))
+}
+
 #[inline]
 fn keep(width: u8, constant: bool, a: u64, b: u64) {
-    if a != b && LISTENING.get() {
+    if a != b && LISTENING.get() && (width < 8 || !are_addresses(a, b)) {
         // SAFETY: see `Table`.
         unsafe { &mut *TABLE.0.get() }.keep(Words { width, constant, a, b });
     }
@@ -256,6 +268,22 @@ unsafe fn keep_strings(a: *const u8, b: *const u8, len: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_nothing_of_an_input() {
+        for (a, b, expect) in [
+            (0x7f12_3456_7890, 0x7f12_3456_7898, true),
+            (0x5581_0000_1000, 0x7ffd_0000_0010, true),
+            (0, 0x7f12_3456_7890, true),
+            (0xaaaa_0000_1000, 0xffff_8000_0000, true),
+            (0x4d41_4749_4321_0a1a, 0x7f12_3456_7890, false),
+            (0x7f12_3456_7890, 70_000, false),
+            (1_700_000_000_000, 1_700_000_000_001, false),
+            (3, 13, false),
+        ] {
+            assert_eq!((are_addresses(a, b), are_addresses(b, a)), (expect, expect), "{a:x} {b:x}");
+        }
+    }
 
     #[test]
     fn integers_of_a_run_are_kept_once() {

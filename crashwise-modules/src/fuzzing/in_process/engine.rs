@@ -1,7 +1,6 @@
 //! What to run next, and what to keep.
 
 use super::mutate::Mutator;
-use std::time::Duration;
 
 /// What one run of the target reached.
 #[derive(Debug)]
@@ -9,8 +8,9 @@ use std::time::Duration;
 pub struct Observation<'o> {
     /// The counters that were hit, and how often: edges of instrumented code by number. None without instrumentation.
     pub hits: &'o [(u32, u8)],
-    /// How long it took.
-    pub time: Duration,
+    /// Whether it took more than twenty milliseconds of CPU time. Less is not told, and no more than that: no two runs take the
+    /// same time, and a seed is to give the same inputs.
+    pub slow: bool,
 }
 
 /// Where an engine stands.
@@ -53,6 +53,9 @@ pub struct EngineOptions {
     pub words: Vec<Vec<u8>>,
     /// Whether short parts are repeated many times.
     pub repeat: bool,
+    /// Is told which input the next ones are made of. A child that dies tells its parent, and of an input that only deaths are
+    /// made of no more are made for a while.
+    pub base: Option<fn(&[u8])>,
 }
 
 impl EngineOptions {
@@ -77,6 +80,7 @@ pub struct CoverageGuided {
     edges: usize,
     features: usize,
     corpus_bytes: usize,
+    tell: Option<fn(&[u8])>,
     /// Sums of the entries' weights, for choosing.
     sums: Vec<f64>,
     /// Runs until the weights are made anew.
@@ -87,7 +91,8 @@ pub struct CoverageGuided {
     current: Vec<u8>,
     runs: u64,
     last_find: u64,
-    time: Duration,
+    /// The sum of what all runs took.
+    work: u64,
     scratch: Vec<u32>,
 }
 
@@ -110,8 +115,11 @@ impl Feature {
 struct Entry {
     input: Vec<u8>,
     features: Vec<u32>,
-    time: Duration,
+    /// Edges that a run takes. Time would be no better a measure on a busy machine, and no run would be like another.
+    work: u32,
     chosen: u32,
+    /// How many of the runs that were made of it were slow.
+    slow: u32,
 }
 
 /// Changes made one after the other to the same input.
@@ -137,6 +145,7 @@ impl CoverageGuided {
             edges: 0,
             features: 0,
             corpus_bytes: 0,
+            tell: options.base,
             sums: Vec::new(),
             until_weighing: 0,
             base: None,
@@ -144,7 +153,7 @@ impl CoverageGuided {
             current: Vec::new(),
             runs: 0,
             last_find: 0,
-            time: Duration::ZERO,
+            work: 0,
             scratch: Vec::new(),
         }
     }
@@ -168,10 +177,10 @@ impl CoverageGuided {
         self.known.resize(needed * CLASSES as usize, Feature::UNKNOWN);
     }
 
-    /// Weighs each entry by how rare its features are, how slow it is, and how often it was chosen.
+    /// Weighs each entry by how rare its features are, how much work it is, and how often it was chosen.
     #[allow(clippy::cast_precision_loss, reason = "weights")]
     fn weigh(&mut self) {
-        let mean = self.time.as_nanos() as f64 / self.runs.max(1) as f64;
+        let mean = self.work as f64 / self.runs.max(1) as f64;
         let mut sum = 0.0;
         self.sums.clear();
         let mut work = 0;
@@ -179,7 +188,7 @@ impl CoverageGuided {
             work += entry.features.len();
             let rare = |feature: &u32| 1.0 / (1.0 + f64::from(self.known[*feature as usize].reached)).sqrt();
             let rarity: f64 = entry.features.iter().map(rare).sum();
-            let slow = (entry.time.as_nanos() as f64 / mean.max(1.0)).clamp(0.5, 8.0);
+            let slow = (f64::from(entry.work) / mean.max(1.0)).clamp(0.5, 8.0) * f64::from(1 + entry.slow);
             let fresh = if entry.chosen < 16 { 4.0 } else { 1.0 };
             sum += (0.01 + rarity) * fresh / slow;
             self.sums.push(sum);
@@ -205,13 +214,19 @@ impl CoverageGuided {
         }
     }
 
+    fn tell_base(&self) {
+        if let (Some(tell), Some(base)) = (self.tell, self.base) {
+            tell(&self.corpus[base].input);
+        }
+    }
+
     fn found(&mut self) {
         self.last_find = self.runs;
     }
 
     /// Replaces the input of the entry at hand by a shorter one that reaches all that it stands for.
     #[allow(clippy::cast_possible_truncation, reason = "inputs have at most megabytes")]
-    fn replace(&mut self, input: &[u8], time: Duration) -> bool {
+    fn replace(&mut self, input: &[u8], work: u32) -> bool {
         let Some(base) = self.base else { return false };
         let entry = &mut self.corpus[base];
         let covers = |feature: &u32| self.scratch.binary_search(feature).is_ok();
@@ -220,13 +235,14 @@ impl CoverageGuided {
         }
         self.corpus_bytes = self.corpus_bytes - entry.input.len() + input.len();
         input.clone_into(&mut entry.input);
-        entry.time = time;
+        entry.work = work;
         for feature in &entry.features {
             let known = &mut self.known[*feature as usize];
             if known.owner as usize == base {
                 known.shortest = input.len() as u32;
             }
         }
+        self.tell_base();
         true
     }
 }
@@ -244,6 +260,7 @@ impl Engine for CoverageGuided {
             entry.input.clone_into(&mut self.current);
             self.base = Some(base);
             self.changes_left = DEPTH;
+            self.tell_base();
         }
         self.lengthen();
         self.changes_left = self.changes_left.saturating_sub(1);
@@ -268,13 +285,18 @@ impl Engine for CoverageGuided {
 
     fn learn(&mut self, input: &[u8], seen: &Observation<'_>) -> bool {
         self.runs += 1;
-        self.time += seen.time;
-        let (mut fresh, mut fresh_edges, mut shorter) = (0, 0, false);
+        if let (true, Some(base)) = (seen.slow, self.base) {
+            self.corpus[base].slow += 1;
+            self.changes_left = 0;
+            self.until_weighing = 0;
+        }
+        let (mut fresh, mut fresh_edges, mut shorter, mut work) = (0, 0, false, 0);
         self.scratch.clear();
         for (counter, count) in seen.hits {
             if *counter as usize >= self.seen.len() {
                 self.grow(*counter);
             }
+            work += u32::from(*count);
             let class = Self::class(*count);
             let feature = counter * CLASSES + class;
             let bits = self.seen[*counter as usize];
@@ -288,6 +310,7 @@ impl Engine for CoverageGuided {
             known.reached = known.reached.saturating_add(1);
             self.scratch.push(feature);
         }
+        self.work += u64::from(work);
         self.scratch.sort_unstable();
         if fresh > 0 && fresh_edges == 0 && input.len() > self.limit {
             // A long input only counts higher, and would make every run that is made of it slower.
@@ -302,7 +325,7 @@ impl Engine for CoverageGuided {
         }
         // Without instrumentation the first input is the corpus.
         if fresh == 0 && !(self.corpus.is_empty() && seen.hits.is_empty()) {
-            return shorter && self.replace(input, seen.time);
+            return shorter && self.replace(input, work);
         }
         let number = self.corpus.len() as u32;
         let mut features = Vec::new();
@@ -314,7 +337,13 @@ impl Engine for CoverageGuided {
             }
         }
         self.corpus_bytes += input.len();
-        self.corpus.push(Entry { input: input.to_vec(), features, time: seen.time, chosen: 0 });
+        self.corpus.push(Entry {
+            input: input.to_vec(),
+            features,
+            work,
+            chosen: 0,
+            slow: u32::from(seen.slow),
+        });
         self.found();
         true
     }
@@ -348,7 +377,7 @@ mod tests {
             if hits.len() == 5 {
                 return runs;
             }
-            engine.learn(&input, &Observation { hits: &hits, time: Duration::from_nanos(100) });
+            engine.learn(&input, &Observation { hits: &hits, slow: false });
             engine.next(&mut input);
         }
         u64::MAX
@@ -364,10 +393,30 @@ mod tests {
     }
 
     #[test]
+    fn slow_inputs_are_seldom_chosen_and_bases_are_told() {
+        thread_local!(static TOLD: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) });
+        let mut options = EngineOptions::new(1);
+        options.base = Some(|input| TOLD.set(input.to_vec()));
+        let mut engine = CoverageGuided::new(options);
+        engine.learn(b"quick", &Observation { hits: &[(0, 1)], slow: false });
+        engine.learn(b"slow", &Observation { hits: &[(1, 1)], slow: false });
+        let (mut input, mut slow) = (Vec::new(), 0);
+        for _ in 0..4000 {
+            engine.next(&mut input);
+            let is_slow = TOLD.with_borrow(|told| told == b"slow");
+            slow += u32::from(is_slow);
+            let hits = [(u32::from(is_slow), 1)];
+            // As long as what is known, so that nothing takes its place.
+            engine.learn(&[b'x'; 64], &Observation { hits: &hits, slow: is_slow });
+        }
+        assert!((1..400).contains(&slow), "{slow} of 4000");
+    }
+
+    #[test]
     fn shorter_inputs_take_the_place_of_longer_ones() {
         let mut engine = CoverageGuided::new(EngineOptions::new(1));
         let seen = |hits: &[(u32, u8)], input: &[u8], engine: &mut CoverageGuided| {
-            engine.learn(input, &Observation { hits, time: Duration::ZERO })
+            engine.learn(input, &Observation { hits, slow: false })
         };
         assert!(seen(&[(0, 1), (9, 200)], b"a long one", &mut engine));
         assert!(!seen(&[(0, 1)], b"a long one", &mut engine));

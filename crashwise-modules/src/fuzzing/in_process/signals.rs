@@ -1,86 +1,94 @@
 //! Deaths of the child that no `catch_unwind` sees: faults, aborts, exits and hangs. Each writes the input to a file and
 //! says on standard error what happened, in the words that triage reads, and ends the process.
 //!
-//! What runs here runs after a fault and does more than a handler of signals may: it allocates, prints, and walks the stack.
-//! When that goes wrong the process dies of a second signal, and the parent takes the input from the mailbox.
+//! What runs here runs after a fault, while the thread that died may hold any lock, that of the allocator too: so it takes none.
+//! When it goes wrong all the same, the process dies of a second signal, and the parent takes the input from the mailbox.
 #![allow(unsafe_code, reason = "handlers of signals and the bounds of a stack")]
 
-use super::mailbox::Mailbox;
+use super::stack;
+use super::words::{LastWords, end, say};
 use std::ffi::{c_int, c_void};
-use std::io::Write;
 use std::os::unix::thread::{JoinHandleExt, RawPthread};
-use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Exit codes, as libFuzzer has them.
 pub(super) const CRASHED: i32 = 77;
-pub(super) const TIMED_OUT: i32 = 70;
-pub(super) const OUT_OF_MEMORY: i32 = 71;
+const TIMED_OUT: i32 = 70;
+const OUT_OF_MEMORY: i32 = 71;
 const INTERRUPTED: i32 = 72;
 
 /// Bytes of the stack that handlers run on.
 const HANDLER_STACK: usize = 512 << 10;
-/// The most frames that are printed.
-const FRAMES: usize = 256;
 
-/// For how long a thread that is interrupted in the C library, and may hold the allocator's lock, is left to go on each time.
-const SPARED: Duration = Duration::from_millis(4);
-
-static LAST_WORDS: OnceLock<LastWords> = OnceLock::new();
-/// The limit that the running input went beyond.
-static EXCEEDED: AtomicPtr<Exceeded> = AtomicPtr::new(std::ptr::null_mut());
-/// Where the C library is in memory; it has not been looked for at 0.
-static LIBRARY: AtomicUsize = AtomicUsize::new(0);
-/// Whether a thread is to end wherever it is.
-static NO_MERCY: AtomicBool = AtomicBool::new(false);
 static DYING: AtomicBool = AtomicBool::new(false);
 /// Below this address the stack of the fuzzing thread has ended, and from the other on it has not begun.
 static STACK: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
-
-/// What a dying child needs to know.
-#[derive(Debug)]
-pub(super) struct LastWords {
-    pub(super) mailbox: Mailbox,
-    /// What the names of artifacts begin with.
-    pub(super) prefix: String,
-}
+/// The memory that is used and its limit, in MiB, once it was gone beyond.
+static MEMORY: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+/// The number of the run that takes too long; none does at the greatest.
+static TOO_LONG: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// A limit that an input went beyond.
-#[derive(Debug)]
-pub(super) struct Exceeded {
-    /// What is said of it.
-    pub(super) words: String,
-    /// What the name of the artifact begins with.
-    pub(super) kind: &'static str,
-    pub(super) code: i32,
-    /// How often it is spared; what takes memory takes more meanwhile.
-    spared: u32,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exceeded {
+    /// By the run that has this number.
+    Time(u64),
+    /// In MiB.
+    Memory { used: u64, limit: u64 },
 }
 
 impl Exceeded {
-    pub(super) fn time() -> Self {
-        let words = "timeout: an input takes too long".to_owned();
-        Self { words, kind: "timeout", code: TIMED_OUT, spared: 40 }
+    /// Makes it known to the handler.
+    fn set(self) {
+        match self {
+            Self::Time(run) => TOO_LONG.store(run, Ordering::SeqCst),
+            Self::Memory { used, limit } => {
+                MEMORY[1].store(limit, Ordering::SeqCst);
+                MEMORY[0].store(used, Ordering::SeqCst);
+            }
+        }
     }
 
-    pub(super) fn memory(used: u64, limit: u64) -> Self {
-        let words = format!("out-of-memory (used: {used}Mb; limit: {limit}Mb)");
-        Self { words, kind: "oom", code: OUT_OF_MEMORY, spared: 10 }
+    /// The one that was made known; that of time stands for an alarm of the target's own too.
+    fn get() -> Self {
+        match MEMORY[0].load(Ordering::SeqCst) {
+            0 => Self::Time(TOO_LONG.load(Ordering::SeqCst)),
+            used => Self::Memory { used, limit: MEMORY[1].load(Ordering::SeqCst) },
+        }
     }
 
-    fn say(&self) {
-        say(&format!("=={}== ERROR: libFuzzer: {}", std::process::id(), self.words));
+    /// Whether the input has ended meanwhile. Memory that earlier ones took is not given back.
+    fn is_over(self) -> bool {
+        let Self::Time(run) = self else { return false };
+        run != u64::MAX && LastWords::get().is_some_and(|words| words.mailbox.executions() != run)
+    }
+
+    fn say(self) {
+        let process = std::process::id();
+        match self {
+            Self::Time(_) => say!("=={process}== ERROR: libFuzzer: timeout: an input takes too long"),
+            Self::Memory { used, limit } => {
+                say!("=={process}== ERROR: libFuzzer: out-of-memory (used: {used}Mb; limit: {limit}Mb)");
+            }
+        }
+    }
+
+    fn end(self) -> ! {
+        match self {
+            Self::Time(_) => end("timeout", TIMED_OUT),
+            Self::Memory { .. } => end("oom", OUT_OF_MEMORY),
+        }
     }
 }
 
 /// Installs the handlers, once.
 pub(super) fn install(words: LastWords) {
-    if LAST_WORDS.set(words).is_err() {
+    if !words.set() {
         return;
     }
+    stack::prepare();
     for signal in [
         libc::SIGSEGV,
         libc::SIGBUS,
@@ -138,52 +146,30 @@ pub(super) fn is_dying() -> bool {
 /// Makes a thread say that its input went beyond a limit, and where it is, and ends the process; unless the input ends before
 /// that.
 pub(super) fn interrupt<T>(thread: &JoinHandle<T>, exceeded: Exceeded, cpu_time: impl Fn() -> Duration) {
-    let Some(words) = LAST_WORDS.get() else { return };
-    let executions = words.mailbox.executions();
-    let exceeded: &Exceeded = Box::leak(Box::new(exceeded));
-    EXCEEDED.store(std::ptr::from_ref(exceeded).cast_mut(), Ordering::SeqCst);
-    LIBRARY.store(library_of(libc::malloc as *const () as usize), Ordering::Relaxed);
+    exceeded.set();
     let id: RawPthread = thread.as_pthread_t();
     // SAFETY: the handle keeps the thread's id valid.
-    let tell = || unsafe { libc::pthread_kill(id, libc::SIGALRM) };
-    for _ in 0..exceeded.spared {
-        tell();
-        std::thread::sleep(SPARED);
-        if is_dying() {
-            break;
-        }
-        if words.mailbox.executions() != executions {
-            return;
-        }
-    }
-    NO_MERCY.store(true, Ordering::Relaxed);
-    tell();
-    // To look up the names of a large program takes long on a busy machine; what waits for a lock uses no time.
+    unsafe { libc::pthread_kill(id, libc::SIGALRM) };
+    // On a busy machine it takes a while to say; a thread that listens to no signal says nothing.
     let (mut idle, mut last) = (0, cpu_time());
     while idle < 30 {
         std::thread::sleep(Duration::from_millis(100));
+        if !is_dying() && exceeded.is_over() {
+            return;
+        }
         let now = cpu_time();
-        idle = if now.saturating_sub(last) < Duration::from_millis(5) { idle + 1 } else { 0 };
+        let waits = now.saturating_sub(last) < Duration::from_millis(5);
+        idle = if waits || !is_dying() { idle + 1 } else { 0 };
         last = now;
     }
     exceeded.say();
-    end(exceeded.kind, exceeded.code)
+    exceeded.end()
 }
 
-/// The address at which the library that an address belongs to begins, 0 if it belongs to none.
-fn library_of(address: usize) -> usize {
-    // SAFETY: zeroed is a valid value to be filled in, and the call reads nothing at the address.
-    unsafe {
-        let mut about: libc::Dl_info = std::mem::zeroed();
-        let found = libc::dladdr(std::ptr::without_provenance(address), &raw mut about);
-        if found == 0 { 0 } else { about.dli_fbase.addr() }
-    }
-}
-
-/// Whether the thread that a signal came to ran the C library.
-fn was_in_library(context: *const c_void) -> bool {
+/// Where the thread was that a signal came to, 0 if that is not known.
+fn interrupted_at(context: *const c_void) -> usize {
     if context.is_null() {
-        return false;
+        return 0;
     }
     // SAFETY: the kernel hands over a valid context.
     let context = unsafe { &*context.cast::<libc::ucontext_t>() };
@@ -192,63 +178,27 @@ fn was_in_library(context: *const c_void) -> bool {
     #[cfg(target_arch = "aarch64")]
     let at = context.uc_mcontext.pc;
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let at = std::ptr::from_ref(context).addr();
-    let library = LIBRARY.load(Ordering::Relaxed);
-    library != 0 && usize::try_from(at).is_ok_and(|at| library_of(at) == library)
-}
-
-/// Writes the running input to `{kind}-{hash}`, says so, and ends the process.
-pub(super) fn end(kind: &str, code: i32) -> ! {
-    if let Some(words) = LAST_WORDS.get() {
-        if let Some(input) = words.mailbox.running() {
-            keep(&words.prefix, kind, input);
-        }
-        say(&format!("stat::number_of_executed_units: {}", words.mailbox.executions()));
-    }
-    // SAFETY: ends the process without running anything of it.
-    unsafe { libc::_exit(code) }
-}
-
-/// Writes an input to `{prefix}{kind}-{hash}` and says so.
-pub(super) fn keep(prefix: &str, kind: &str, input: &[u8]) -> PathBuf {
-    let hash = blake3::hash(input).to_hex();
-    let path = PathBuf::from(format!("{prefix}{kind}-{}", &hash[..40]));
-    if std::fs::write(&path, input).is_ok() {
-        say(&format!("artifact_prefix='{prefix}'; Test unit written to {}", path.display()));
-    }
-    path
-}
-
-/// Prints a line to standard error, whatever is captured.
-pub(super) fn say(line: &str) {
-    // Made before the lock is taken: a thread that waits for the allocator for ever must not keep others from speaking.
-    let line = format!("{line}\n");
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    let at = 0 & context.uc_flags;
+    usize::try_from(at).unwrap_or(0)
 }
 
 extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    if signal == libc::SIGALRM && !NO_MERCY.load(Ordering::Relaxed) && was_in_library(context) {
+    let exceeded = Exceeded::get();
+    if (signal == libc::SIGALRM && exceeded.is_over()) || DYING.swap(true, Ordering::SeqCst) {
         return;
     }
-    if DYING.swap(true, Ordering::SeqCst) {
-        return;
-    }
-    let process = std::process::id();
     if signal == libc::SIGINT {
         // The parent wants no more; the input that runs is innocent.
-        if let Some(words) = LAST_WORDS.get() {
+        if let Some(words) = LastWords::get() {
             words.mailbox.end();
         }
         end("", INTERRUPTED);
     }
+    let at = interrupted_at(context);
     if signal == libc::SIGALRM {
-        // SAFETY: null, which an alarm of the target's own finds, or leaked.
-        let exceeded = unsafe { EXCEEDED.load(Ordering::SeqCst).as_ref() };
-        let own = Exceeded::time();
-        let exceeded = exceeded.unwrap_or(&own);
         exceeded.say();
-        print_stack();
-        end(exceeded.kind, exceeded.code);
+        stack::print(at);
+        exceeded.end();
     }
     // SAFETY: the kernel hands over a valid structure; for these signals it holds an address.
     let address = if info.is_null() { 0 } else { unsafe { (*info).si_addr() }.addr() };
@@ -256,10 +206,11 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     // The guard page lies below the stack, and large frames may jump over some of it.
     let overflow =
         signal == libc::SIGSEGV && low > 0 && address < (low + 4096).min(high) && address + (1 << 20) > low;
+    let process = std::process::id();
     if overflow {
-        say("\nthread 'fuzz' has overflowed its stack\nfatal runtime error: stack overflow, aborting");
+        say!("\nthread 'fuzz' has overflowed its stack\nfatal runtime error: stack overflow, aborting");
     } else if signal == libc::SIGABRT {
-        say(&format!("=={process}== ERROR: libFuzzer: deadly signal"));
+        say!("=={process}== ERROR: libFuzzer: deadly signal");
     } else {
         let name = match signal {
             libc::SIGSEGV => "SEGV",
@@ -268,55 +219,20 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
             libc::SIGILL => "ILL",
             _ => "TRAP",
         };
-        say(&format!(
+        say!(
             "=={process}==ERROR: AddressSanitizer: {name} on unknown address 0x{address:012x} (no sanitizer)"
-        ));
+        );
     }
-    print_stack();
+    stack::print(at);
     end("crash", CRASHED);
 }
 
 extern "C" fn on_exit() {
-    if LAST_WORDS.get().is_some_and(|words| words.mailbox.running().is_some())
+    if LastWords::get().is_some_and(|words| words.mailbox.running().is_some())
         && !DYING.swap(true, Ordering::SeqCst)
     {
-        say(&format!("=={}== ERROR: libFuzzer: fuzz target exited", std::process::id()));
-        print_stack();
+        say!("=={}== ERROR: libFuzzer: fuzz target exited", std::process::id());
+        stack::print(0);
         end("crash", CRASHED);
     }
-}
-
-/// Prints the stack of the calling thread, as sanitizers do.
-fn print_stack() {
-    let trace = std::backtrace::Backtrace::force_capture().to_string();
-    let mut lines = trace.lines().map(str::trim).peekable();
-    let mut number = 0;
-    while let Some(line) = lines.next() {
-        let Some((_, name)) =
-            line.split_once(": ").filter(|(at, _)| at.bytes().all(|byte| byte.is_ascii_digit()))
-        else {
-            continue;
-        };
-        let place = lines.next_if(|line| line.starts_with("at ")).map_or("", |line| &line[3..]);
-        // What prints is not what crashed, and what calls the target is not either.
-        if place.contains("in_process/child.rs") {
-            break;
-        }
-        if number == 0 && (place.contains("in_process/signals.rs") || is_of_handlers(name)) {
-            continue;
-        }
-        say(&format!("    #{number} 0x{:x} in {name} {place}", 4096 + number));
-        number += 1;
-        if number == FRAMES {
-            break;
-        }
-    }
-    say("");
-}
-
-/// Whether a frame stands between the fault and the handler that looks at it.
-fn is_of_handlers(name: &str) -> bool {
-    ["std::backtrace", "crashwise_modules::fuzzing::in_process::signals", "<unknown>", "__restore_rt"]
-        .iter()
-        .any(|start| name.starts_with(start))
 }

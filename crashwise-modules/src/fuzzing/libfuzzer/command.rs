@@ -65,7 +65,7 @@ impl Campaign {
         if let Some(longest) = self.longest.into_iter().chain(short).min() {
             flags.push(format!("-max_len={longest}").into());
         }
-        if self.small_stack.load(Ordering::Relaxed) {
+        if self.small_stack.load(Ordering::Relaxed) && !turn.roomy {
             flags.extend(SMALL_STACK.map(OsString::from));
         }
         let mut readable: Vec<&Path> = Vec::new();

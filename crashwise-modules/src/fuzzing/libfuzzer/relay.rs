@@ -99,6 +99,8 @@ impl Relay<'_> {
         let mut turn = shared.turns.next(self.campaign.jobs)?;
         // With nothing at hand a bug that is easy to find is found again first.
         turn.fresh &= shared.heat.is_cool();
+        // On a small stack a nesting that is known is found again before anything else.
+        turn.roomy = !shared.heat.is_cool() && turn.own / 2 % 2 == 1;
         self.campaign.arrange(&mut shared.heat, turn.own.is_multiple_of(2));
         Some((turn, shared.patience))
     }
@@ -182,7 +184,7 @@ impl Relay<'_> {
         };
         // An input that no handler wrote down may still lie where the process and this one share a file.
         let input = artifact.and_then(|path| read(path).ok()).or_else(|| super::left::left_behind(work));
-        let small = campaign.small_stack.load(Ordering::Relaxed);
+        let small = campaign.small_stack.load(Ordering::Relaxed) && !turn.roomy;
         // One that takes long gets more time in the next process.
         let empty = !round.fuzzed && !small && !hurried && input.as_deref().is_none_or(<[u8]>::is_empty);
         if !round.fuzzed {

@@ -102,6 +102,9 @@ impl Replay {
         if exit.cause == Cause::Own && matches!(exit.status, Status::Signal(_)) {
             log.extend(self.stack(&log, names, &flags, cancel).await?);
         }
+        if names {
+            log = self.named(log).await;
+        }
         let crashed = match exit.cause {
             Cause::Cancelled => false,
             Cause::Own if plain => fatal(&exit, &log),
@@ -110,6 +113,17 @@ impl Replay {
         };
         let report = if crashed && names { triage(&log, &self.scope) } else { None };
         Ok(Replayed { crashed, report, log, status: exit.status })
+    }
+
+    /// A log whose stacks have names: children of this program print addresses only.
+    pub(crate) async fn named(&self, log: Vec<u8>) -> Vec<u8> {
+        #[cfg(feature = "in-process")]
+        if self.target.flags.is_variable() {
+            let raw = log.clone();
+            let looked_up = tokio::task::spawn_blocking(move || crate::fuzzing::in_process::named(&raw));
+            return looked_up.await.unwrap_or(log);
+        }
+        log
     }
 
     /// The stack of a program that died of a signal, if its log has none and a debugger knows: without it all its crashes would

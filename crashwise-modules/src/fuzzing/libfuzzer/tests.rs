@@ -127,6 +127,18 @@ async fn a_campaign_goes_on_after_each_crash() {
 }
 
 #[tokio::test]
+async fn every_other_pair_of_processes_has_room_once_known_crashes_are_in_the_way() {
+    let bench = bench(r#"printf '%s\n' "$*" >> "${prefix}flags"; crash """#);
+    let campaign = bench.campaign();
+    campaign.small_stack.store(true, std::sync::atomic::Ordering::Relaxed);
+    run_until(&campaign, &CancellationToken::new(), |progress| progress.crashes > 8).await;
+    let flags = fs::read_to_string(bench.path("work/job-0/flags")).expect("flags");
+    let small: String =
+        flags.lines().map(|line| if line.contains("-stack_kib=") { 's' } else { '-' }).take(8).collect();
+    assert_eq!(small, "ss-ss--s");
+}
+
+#[tokio::test]
 async fn a_campaign_ends_when_its_time_is_up() {
     // One listens as libFuzzer does, one does not know the signal.
     let listens = "trap 'echo \"stat::number_of_executed_units: 1500\" >&2; exit 0' USR1; ";

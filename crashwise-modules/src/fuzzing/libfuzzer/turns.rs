@@ -23,6 +23,8 @@ pub(super) struct Turn {
     pub(super) slice: Duration,
     /// Whether it begins without the corpus.
     pub(super) fresh: bool,
+    /// Whether it runs on the default stack, where others have a small one.
+    pub(super) roomy: bool,
     /// Executions that are left to it, if they are limited.
     pub(super) runs: Option<u64>,
 }
@@ -74,7 +76,7 @@ impl Turns {
         self.begun[program] += 1;
         let own = self.begun[program];
         let fresh = native && own.is_multiple_of(2);
-        Some(Turn { number: self.begun(), own, native, slice: self.slice, fresh, runs })
+        Some(Turn { number: self.begun(), own, native, slice: self.slice, fresh, roomy: false, runs })
     }
 
     /// Notes how long a process took, and what it executed.
