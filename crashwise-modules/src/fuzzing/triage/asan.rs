@@ -41,6 +41,11 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         .or_else(|| after(text, "not malloc()-ed: "))
         .and_then(|rest| rest.starts_with("0x").then(|| number(rest))?)
         .map(|(address, _)| address);
+    // A page has joined the first two lines.
+    clue.access = [" READ of size ", " WRITE of size "]
+        .iter()
+        .find_map(|words| text.find(words))
+        .and_then(|at| access(&text[at..]));
     let nearby = (index + 1..index + 6).map(|near| lines.at(near)).take_while(|line| frame(line).is_none());
     for near in nearby {
         if clue.access.is_none() {

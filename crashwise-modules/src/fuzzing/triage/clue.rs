@@ -106,6 +106,7 @@ const FAMILIES: [(Family, &[&str]); 47] = [
             "has overflowed its stack",
             "memory allocation of ",
             " (thread ",
+            "stack backtrace:",
         ],
     ),
     (go::clue, &["panic: ", "fatal error: ", "runtime: goroutine stack exceeds ", "[signal SIG"]),

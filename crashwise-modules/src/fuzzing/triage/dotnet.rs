@@ -32,12 +32,23 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     if let Some(text) = line.strip_prefix("Fatal error. ").filter(|_| follows(lines, index)) {
         return exception(index, "csharp-exception", text);
     }
+    // Visual Studio, of one that it saw.
+    if let Some((class, _)) = line.split_once(" was unhandled")
+        && bare(class).is_some_and(|text| text.len() == class.trim_start().len())
+    {
+        return thrown(lines, index, class);
+    }
     let text = bare(line)?;
-    let below =
-        lines.from(index + 1).take(AHEAD).take_while(|(_, line)| !line.is_empty()).find(|(_, line)| {
-            (line.trim_start().starts_with("at ") && script_frame(line).is_some())
-                || localized(line).is_some()
-        });
+    let framed = |line: &'a str| {
+        (line.trim_start().starts_with("at ") && script_frame(line).is_some()) || localized(line).is_some()
+    };
+    // A page may have a blank line behind each.
+    let spread = lines.at(index + 1).is_empty() && framed(lines.at(index + 2));
+    let below = lines
+        .from(index + 1)
+        .take(AHEAD)
+        .take_while(|(_, line)| !line.is_empty() || spread)
+        .find(|(_, line)| framed(line));
     (below.is_some() || written_out(line).next().is_some()).then(|| thrown(lines, index, text))?
 }
 

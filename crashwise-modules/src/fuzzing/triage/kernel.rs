@@ -133,6 +133,10 @@ fn address(line: &str) -> Option<u64> {
     let rest = ["addr ", "address: ", "virtual address ", "non-canonical address ", "dereference at "]
         .iter()
         .find_map(|word| after(line, word))?;
+    // As older kernels print it, behind blanks.
+    if rest.trim_start().starts_with("(null)") {
+        return Some(0);
+    }
     let rest = rest.strip_prefix("0x").unwrap_or(rest);
     let end = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
     u64::from_str_radix(&rest[..end], 16).ok()

@@ -92,6 +92,7 @@ impl<'a> Lines<'a> {
 /// Takes what stands in front of the lines away, once.
 fn bare(all: &mut [&str]) {
     let margin = margin(all.iter().copied().filter(|line| !line.trim().is_empty()));
+    let numbered = test_number(all).map(str::to_owned);
     // A thread quotes a report between its own words.
     let quoted = margin == 0 && all.iter().filter(|line| line.starts_with("> ")).count() > 2;
     for line in all {
@@ -99,8 +100,27 @@ fn bare(all: &mut [&str]) {
         if quoted && let Some(text) = rest.strip_prefix('>') {
             rest = text.strip_prefix(' ').unwrap_or(text);
         }
-        *line = without_tag(without_name(without_time(rest)));
+        if let Some(number) = &numbered {
+            rest = rest.strip_prefix(number.as_str()).unwrap_or(rest);
+        }
+        *line = without_tag(without_name(without_time(unfenced(rest))));
     }
+}
+
+/// A line that a thread's fence of code shares its own with.
+fn unfenced(line: &str) -> &str {
+    let line = line.trim_start_matches('`');
+    if line.ends_with("```") { line.trim_end_matches('`') } else { line }
+}
+
+/// What `CTest` puts in front of the lines of one test, `12: `; the frames of a stack have one number each.
+fn test_number<'a>(all: &[&'a str]) -> Option<&'a str> {
+    let number = all.iter().find_map(|line| {
+        let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+        (digits > 0 && line[digits..].starts_with(": ")).then(|| &line[..digits + 2])
+    })?;
+    let having = all.iter().filter(|line| line.starts_with(number)).count();
+    (having > 3 && having * 2 >= all.len()).then_some(number)
 }
 
 /// How many bytes of each line are the mark of a quotation and what the whole log is indented by.

@@ -119,6 +119,7 @@ const RUNTIME_STARTS: &[&str] = &[
     "<frozen ",
     "<string>",
     "<anonymous>",
+    "_asan_rtl_",
     "java.base/",
     "/usr/lib/gcc",
     "/build/glibc",

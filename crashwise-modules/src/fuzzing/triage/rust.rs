@@ -39,8 +39,10 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
         return panic(lines, index, text);
     }
     // Of a hook that says more before it, or says the place behind the message.
-    let told_of =
-        after(line, ": panicked at ").or_else(|| line.trim_start().strip_prefix("thread panicked at "));
+    let told_of = after(line, ": panicked at ").or_else(|| {
+        let text = line.trim_start();
+        text.strip_prefix("thread ").unwrap_or(text).strip_prefix("panicked at ")
+    });
     if let Some(text) = told_of.filter(|text| told_where(text)) {
         return panic(lines, index, text);
     }
@@ -53,6 +55,10 @@ pub(super) fn clue<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
     // Of a program with a hook of its own.
     if line.starts_with("called `Option::") || line.starts_with("called `Result::") {
         return told(lines, index, line, "");
+    }
+    // Of which only the stack is left.
+    if line.trim() == "stack backtrace:" {
+        return headless(lines, index);
     }
     if line.trim_end() == "The application panicked (crashed)." {
         return pretty(lines, index);
@@ -95,6 +101,34 @@ fn panic<'a>(lines: &Lines<'a>, index: usize, text: &'a str) -> Option<Clue<'a>>
         },
     };
     told(lines, index, message, place)
+}
+
+/// A panic of which the stack alone is left: its first functions say that it is one, and often of what.
+fn headless<'a>(lines: &Lines<'a>, index: usize) -> Option<Clue<'a>> {
+    const RAISED: &[(&str, &str)] = &[
+        ("core::result::unwrap_failed", "called `Result::unwrap()` on an `Err` value"),
+        ("core::option::unwrap_failed", "called `Option::unwrap()` on a `None` value"),
+        ("core::panicking::panic_bounds_check", "index out of bounds"),
+        ("core::slice::index::slice_", "range end index out of range"),
+    ];
+    let functions = || {
+        let lines = lines.from(index + 1).take(64);
+        lines.filter_map(|(_, line)| number(line.trim_start())?.1.strip_prefix(':')).map(|rest| {
+            let rest = rest.trim_start();
+            rest.split_once(" - ").filter(|_| rest.starts_with("0x")).map_or(rest, |(_, function)| function)
+        })
+    };
+    if !functions().any(raises) {
+        return None;
+    }
+    let told = |(name, message): &(&str, &'static str)| {
+        functions().any(|function| function.starts_with(name)).then_some(*message)
+    };
+    let mut clue =
+        Clue::new(Weight::Consequence, index, "rust-panic", RAISED.iter().find_map(told).unwrap_or_default());
+    clue.cause = cause(&clue.message).map(Cow::Borrowed);
+    clue.stack = |lines, from| frames(lines, from - 1);
+    Some(clue)
 }
 
 /// What handlers that write for people print of a panic.

@@ -79,10 +79,12 @@ pub(super) fn exception<'a>(index: usize, kind: &'static str, text: &'a str) -> 
 /// The first frames at or after line `from`.
 pub(super) fn stack<'a>(lines: &Lines<'a>, from: usize) -> Vec<RawFrame<'a>> {
     let mut frames = Vec::new();
-    for (_, line) in lines.from(from).take(1024) {
+    for (index, line) in lines.from(from).take(1024) {
         match script_frame(line) {
             Some(frame) => frames.push(frame),
             None if frames.is_empty() => {}
+            // A page may have a blank line behind each.
+            None if line.is_empty() && script_frame(lines.at(index + 1)).is_some() => {}
             None => break,
         }
     }

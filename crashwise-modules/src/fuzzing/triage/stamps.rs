@@ -127,6 +127,10 @@ fn without_syslog(line: &str) -> Option<&str> {
     };
     let (stamp, rest) = line.split_at_checked(STAMP.len())?;
     let (host, rest) = rest.split_once(' ').filter(|_| stamp.bytes().zip(STAMP).all(fits))?;
+    // The kernel's own clock stands where a service has its name.
+    if rest.starts_with('[') && !host.ends_with(':') {
+        return Some(rest);
+    }
     let (name, rest) = rest.split_once(": ")?;
     (!host.ends_with(':') && !name.contains(' ')).then_some(rest)
 }

@@ -114,6 +114,10 @@ fn looks_like_code(rest: &str) -> bool {
 /// A frame without its number and address.
 pub(super) fn body(rest: &str) -> RawFrame<'_> {
     let (rest, module, offset) = modules(without_note(rest));
+    // As asan_symbolize prints the sanitizer's own.
+    if let Some(function) = rest.strip_suffix(" _asan_rtl_") {
+        return RawFrame { module, offset, ..RawFrame::at(function, "_asan_rtl_") };
+    }
     if let Some(inner) = rest.strip_suffix(']')
         && let Some(open) = inner.rfind(" [")
     {
