@@ -1,5 +1,8 @@
 //! Projects in the layout of cargo-fuzz, built directly: cargo-fuzz itself is not needed, nor a nightly compiler.
 
+mod library;
+mod said;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -131,6 +134,8 @@ pub(super) struct Build<'a> {
     pub(super) counts: bool,
     pub(super) level: Level,
     pub(super) output: PathBuf,
+    /// Where an earlier build without a sanitizer may be, whose libFuzzer is linked.
+    pub(super) after: Option<PathBuf>,
 }
 
 /// What guides a fuzzer.
@@ -302,6 +307,9 @@ impl Build<'_> {
         for name in names {
             spec = spec.arg("--bin").arg(name);
         }
+        if let Some(library) = self.after.as_ref().and_then(|from| library::lend(from, &self.output)) {
+            spec = spec.env(library::VARIABLE, library);
+        }
         if self.sanitizer.flag().is_some() {
             spec = spec.env("RUSTC_BOOTSTRAP", "1");
         }
@@ -312,10 +320,7 @@ impl Build<'_> {
         if exit.status.success() {
             return Ok(Ok(()));
         }
-        let log = exit.stderr.text();
-        let start = log.find("\nerror").map_or(0, |at| at + 1);
-        let mut said = log[start..].trim().to_owned();
-        said.truncate(said.floor_char_boundary(4000));
+        let mut said = said::essence(&exit.stderr.text());
         if exit.cause == Cause::Deadline {
             said = format!("the build took too long; {said}");
         }
@@ -366,6 +371,7 @@ mod tests {
             counts: false,
             level: Level::None,
             output: place.path().to_owned(),
+            after: None,
         };
         let version = build.ask(&["-vV"], &cancel).await.expect("a compiler");
         let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");

@@ -7,7 +7,7 @@ use crashwise_core::{
     Gap, GapReason, Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, Summary, async_trait,
 };
 
-use super::cargo::{self, Build, Sanitizer};
+use super::cargo::{self, Build, Built, FuzzProject, Sanitizer};
 use super::config::{Options, fuzzer_config, fuzzer_module};
 use super::coverage::{self, Counted, CoverageTools};
 use super::libfuzzer::Target;
@@ -36,6 +36,9 @@ fuzzer_config! {
     }
 }
 
+/// The folder of the build without a sanitizer, below that of a run.
+const NATIVE: &str = "native";
+
 #[async_trait]
 impl Module for CargoFuzzer {
     type Config = CargoFuzzerConfig;
@@ -62,9 +65,12 @@ impl Module for CargoFuzzer {
             None
         };
         let level = config.sandbox.building();
+        // The build without a sanitizer comes first, since the others link the libFuzzer that it compiles.
+        let decoupled = config.decouple_sanitizer && config.sanitizer != Sanitizer::None;
+        let native = if decoupled { Some(native(cx, &names, level, work.path()).await?) } else { None };
         let mut ready = prepare(cx, &names, config.sanitizer, level, work.path()).await?;
-        if config.decouple_sanitizer && config.sanitizer != Sanitizer::None {
-            add_native(cx, &mut ready, |_| true, level, work.path()).await?;
+        if let Some(native) = native {
+            add_native(cx, &mut ready, &native);
         }
         for one in &mut ready {
             one.target = config.confine(one.target.clone());
@@ -80,6 +86,21 @@ impl Module for CargoFuzzer {
     }
 }
 
+/// The project in the workspace and those of its targets that are named, all if none is.
+fn choose(root: &Path, names: &[String]) -> Result<(FuzzProject, Vec<String>), ModuleError> {
+    let project = cargo::find(root)?;
+    if let Some(name) = names.iter().find(|name| !project.targets.contains(name)) {
+        return Err(cargo::unknown(name, &project.targets));
+    }
+    let names = if names.is_empty() { project.targets.clone() } else { names.to_vec() };
+    if names.is_empty() {
+        return Err(ModuleError::Config(
+            "the fuzzing project has no targets: its manifest has no [[bin]]".into(),
+        ));
+    }
+    Ok((project, names))
+}
+
 /// Builds the targets of the project in the workspace, all if none is named, below `work`. None is ready when the run was
 /// cancelled.
 pub(super) async fn prepare(
@@ -90,20 +111,11 @@ pub(super) async fn prepare(
     work: &Path,
 ) -> Result<Vec<Ready>, ModuleError> {
     let root = &session::root(cx);
-    let project = cargo::find(root)?;
-    if let Some(name) = names.iter().find(|name| !project.targets.contains(name)) {
-        return Err(cargo::unknown(name, &project.targets));
-    }
-    let names = if names.is_empty() { &project.targets } else { names };
-    if names.is_empty() {
-        return Err(ModuleError::Config(
-            "the fuzzing project has no targets: its manifest has no [[bin]]".into(),
-        ));
-    }
+    let (project, names) = choose(root, names)?;
     cargo::require("rustc")?;
-    let recipe =
-        Build { root, project: &project, sanitizer, counts: false, level, output: work.join("target") };
-    let built = recipe.run(names, cx.cancel_token()).await?;
+    let (output, after) = (work.join("target"), Some(work.join(NATIVE)));
+    let recipe = Build { root, project: &project, sanitizer, counts: false, level, output, after };
+    let built = recipe.run(&names, cx.cancel_token()).await?;
     if cx.is_cancelled() {
         return Ok(Vec::new());
     }
@@ -137,40 +149,35 @@ pub(super) async fn prepare(
     Ok(ready.collect())
 }
 
-/// Builds the targets that `wants` is true of once more, without a sanitizer. What does not build so is a gap, and fuzzed with the
-/// sanitizer alone.
-pub(super) async fn add_native(
+/// Builds the targets without a sanitizer, all if none is named.
+pub(super) async fn native(
     cx: &ModuleContext,
-    ready: &mut [Ready],
-    wants: impl Fn(&Ready) -> bool,
+    names: &[String],
     level: Level,
     work: &Path,
-) -> Result<(), ModuleError> {
+) -> Result<Built, ModuleError> {
     let root = &session::root(cx);
-    let project = cargo::find(root)?;
-    let names: Vec<String> =
-        ready.iter().filter(|one| wants(one)).map(|one| one.target.name.clone()).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    let output = work.join("native");
-    let recipe = Build { root, project: &project, sanitizer: Sanitizer::None, counts: false, level, output };
-    let built = recipe.run(&names, cx.cancel_token()).await?;
-    if cx.is_cancelled() {
-        return Ok(());
-    }
-    for (name, said) in &built.failed {
-        let why = format!("it does not build without a sanitizer: {said}");
-        cx.not_covered(Gap::new(format!("{name} without a sanitizer"), GapReason::Failed, why));
-    }
-    for (name, program) in built.programs {
-        for one in ready.iter_mut().filter(|one| one.target.name == name) {
+    let (project, names) = choose(root, names)?;
+    cargo::require("rustc")?;
+    let (output, sanitizer) = (work.join(NATIVE), Sanitizer::None);
+    let recipe = Build { root, project: &project, sanitizer, counts: false, level, output, after: None };
+    recipe.run(&names, cx.cancel_token()).await
+}
+
+/// Adds what was built without a sanitizer. What does not build so is a gap, and fuzzed with the sanitizer alone.
+pub(super) fn add_native(cx: &ModuleContext, ready: &mut [Ready], built: &Built) {
+    for one in ready {
+        let name = &one.target.name;
+        if let Some((_, said)) = built.failed.iter().find(|(other, _)| other == name) {
+            let why = format!("it does not build without a sanitizer: {said}");
+            cx.not_covered(Gap::new(format!("{name} without a sanitizer"), GapReason::Failed, why));
+        }
+        if let Some((_, program)) = built.programs.iter().find(|(other, _)| other == name) {
             let command = format!("{} {name} --", built.command);
             let runner = built.runner.clone();
             one.native = Some(Native { program: program.clone(), command, runner });
         }
     }
-    Ok(())
 }
 
 /// Builds the targets once more, so that they count lines.
@@ -183,8 +190,9 @@ async fn count(
 ) -> Result<(), ModuleError> {
     let root = &session::root(cx);
     let project = cargo::find(root)?;
-    let output = work.join("counting");
-    let recipe = Build { root, project: &project, sanitizer: Sanitizer::None, counts: true, level, output };
+    let (output, after) = (work.join("counting"), Some(work.join(NATIVE)));
+    let sanitizer = Sanitizer::None;
+    let recipe = Build { root, project: &project, sanitizer, counts: true, level, output, after };
     let names: Vec<String> = ready.iter().map(|ready| ready.target.name.clone()).collect();
     let built = recipe.run(&names, cx.cancel_token()).await?;
     for (name, said) in &built.failed {

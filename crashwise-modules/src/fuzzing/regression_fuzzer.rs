@@ -1,7 +1,5 @@
 //! `regression_fuzzer`: what is known of the targets, run again.
 
-use std::collections::BTreeSet;
-
 use crashwise_core::{
     Module, ModuleContext, ModuleError, ModuleInfo, ModuleKind, Summary, async_trait, nearest,
 };
@@ -74,14 +72,16 @@ impl Module for RegressionFuzzer {
         if (all && project.is_ok()) || !rust.is_empty() {
             let level = config.sandbox.building();
             ready.extend(cargo_fuzzer::prepare(cx, &rust, config.sanitizer, level, work.path()).await?);
-            let mut native = BTreeSet::new();
+            let mut native = Vec::new();
             for one in ready.iter().filter(|_| config.sanitizer != Sanitizer::None) {
                 if Kept::of(cx, &options, &one.target.name).needs_native().await {
-                    native.insert(one.target.name.clone());
+                    native.push(one.target.name.clone());
                 }
             }
-            let wants = |one: &Ready| native.contains(&one.target.name);
-            cargo_fuzzer::add_native(cx, &mut ready, wants, level, work.path()).await?;
+            if !native.is_empty() {
+                let built = cargo_fuzzer::native(cx, &native, level, work.path()).await?;
+                cargo_fuzzer::add_native(cx, &mut ready, &built);
+            }
         }
         if all || !programs.is_empty() {
             ready.extend(here(libfuzzer_fuzzer::prepare(cx, &programs).await, all)?);
