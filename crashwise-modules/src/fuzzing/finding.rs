@@ -66,6 +66,11 @@ pub(super) fn of(
 fn resolved(report: &CrashReport, workspace: &Workspace, bases: &[&str]) -> CrashReport {
     let mut known: BTreeMap<String, Option<RelPath>> = BTreeMap::new();
     let mut report = report.clone();
+    for file in report.frames.iter_mut().filter_map(|frame| frame.file.as_mut()) {
+        if let Some(path) = of_crate(file) {
+            *file = path.to_owned();
+        }
+    }
     // The end of a library's path may be that of a file here by chance.
     let own = report.frames.iter_mut().filter(|frame| frame.role == Role::Project);
     for file in own.filter_map(|frame| frame.file.as_mut()) {
@@ -75,6 +80,14 @@ fn resolved(report: &CrashReport, workspace: &Workspace, bases: &[&str]) -> Cras
         }
     }
     report
+}
+
+/// A file of a fetched crate as it is named on every machine: `ron-0.6.4/src/de.rs`.
+fn of_crate(file: &str) -> Option<&str> {
+    ["/registry/src/", "/git/checkouts/"].into_iter().find_map(|folder| {
+        let (_, below) = file.split_once(folder)?;
+        Some(below.split_once('/')?.1).filter(|path| path.contains('/'))
+    })
 }
 
 /// A file of a stack as a file of the workspace.
@@ -196,8 +209,23 @@ mod tests {
 
     use crashwise_core::Workspace;
 
-    use super::of;
+    use super::{of, of_crate};
     use crate::fuzzing::triage::{Scope, triage};
+
+    #[test]
+    fn files_of_crates_are_named_alike_on_every_machine() {
+        for (file, expect) in [
+            (
+                "/root/.cargo/registry/src/index.example.org-19/ron-0.6.4/src/de.rs",
+                Some("ron-0.6.4/src/de.rs"),
+            ),
+            ("/h/.cargo/git/checkouts/demo-0a1b/7c2/src/lib.rs", Some("7c2/src/lib.rs")),
+            ("/home/u/registry/src/lib.rs", None),
+            ("src/lib.rs", None),
+        ] {
+            assert_eq!(of_crate(file), expect, "{file}");
+        }
+    }
 
     #[test]
     fn a_program_that_was_built_elsewhere_has_the_same_titles() {

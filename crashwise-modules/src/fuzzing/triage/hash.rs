@@ -42,10 +42,7 @@ pub(super) fn telling<'a>(frames: &'a [Frame], recursive: bool) -> Vec<&'a Frame
     let of = |role: Role| frames.iter().filter(move |frame| frame.role == role && !frame.function.is_empty());
     // A harness that only calls a library is on every stack, and tells none from another.
     let harness = harness(frames);
-    let is_harness = |frame: &Frame| {
-        frame.file.as_deref().is_some_and(|file| Some(file) == harness || file.contains("fuzz_targets/"))
-    };
-    let mut chosen: Vec<&'a Frame> = of(Role::Project).filter(|frame| !is_harness(frame)).collect();
+    let mut chosen: Vec<&'a Frame> = of(Role::Project).filter(|frame| !is_harness(frame, harness)).collect();
     if chosen.is_empty() {
         chosen = of(Role::Dependency).collect();
     }
@@ -61,6 +58,33 @@ pub(super) fn telling<'a>(frames: &'a [Frame], recursive: bool) -> Vec<&'a Frame
     chosen.dedup_by(|a, b| a.function == b.function);
     chosen.truncate(TELLING);
     chosen
+}
+
+/// The frame that is to blame: the innermost of the project, else of its libraries.
+pub(super) fn blamed(frames: &[Frame]) -> Option<usize> {
+    let first = |role: Role| frames.iter().position(|frame| frame.role == role);
+    let (own, library) = (first(Role::Project), first(Role::Dependency));
+    // Where other languages install libraries, projects install themselves.
+    let is_crate =
+        |at: &usize| frames[*at].file.as_deref().is_some_and(|file| file.rsplit('.').next() == Some("rs"));
+    let inside = library.filter(|at| is_crate(at) && own.is_none_or(|own| *at < own) && only_calls(frames));
+    inside.or(own).or(library)
+}
+
+/// Whether all of the project that is on a stack is a harness which calls something else: one function, or a target of cargo-fuzz.
+fn only_calls(frames: &[Frame]) -> bool {
+    let harness = harness(frames);
+    let inside = frames.iter().position(|frame| frame.file.as_deref().is_some_and(is_in_process));
+    let frames = &frames[..inside.unwrap_or(frames.len())];
+    let own = || frames.iter().filter(|frame| frame.role == Role::Project);
+    let target = |frame: &Frame| frame.file.as_deref().is_some_and(|file| file.contains("fuzz_targets/"));
+    let mut functions = own().filter(|frame| !is_entry(&frame.function)).map(|frame| &frame.function);
+    let one = functions.next().is_none_or(|first| functions.all(|other| other == first));
+    own().all(|frame| target(frame) || (one && is_harness(frame, harness)))
+}
+
+fn is_harness(frame: &Frame, harness: Option<&str>) -> bool {
+    frame.file.as_deref().is_some_and(|file| Some(file) == harness || file.contains("fuzz_targets/"))
 }
 
 /// The file of the function that the fuzzer calls: one of a known name, or what the fuzzer of the program itself calls.

@@ -55,7 +55,8 @@ pub struct CrashReport {
     pub message: String,
     /// The stack of the crash, innermost first, at most 1,024 frames.
     pub frames: Vec<Frame>,
-    /// The index in `frames` of the first frame of the project's own code, else of its libraries.
+    /// The index in `frames` of the first frame of the project's own code, else of its libraries. A harness that only calls the
+    /// library in which it happens is passed over.
     pub blamed: Option<usize>,
     /// How bad it is.
     pub exploitability: Exploitability,
@@ -153,9 +154,7 @@ pub(super) fn assemble<'a>(lines: &Lines<'a>, clue: Clue<'a>, scope: &Scope) -> 
     } else {
         clue
     };
-    let blamed = [Role::Project, Role::Dependency]
-        .into_iter()
-        .find_map(|role| frames.iter().position(|frame| frame.role == role));
+    let blamed = hash::blamed(&frames);
     let message: String =
         clue.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(2000).collect();
     let folded = fold(&message);

@@ -188,6 +188,32 @@ fn a_size_that_nobody_checks_is_one_bug_however_it_fails() {
 }
 
 #[test]
+fn a_harness_that_only_calls_a_library_is_not_to_blame() {
+    const CRATE: &str =
+        "der::tag /home/u/.cargo/registry/src/index.example.org-1949/der-0.6.1/src/lib.rs:10:2";
+    const INSIDE: &str = "once /c/crashwise-modules-0.1.0/src/fuzzing/in_process/child.rs:9:1";
+    let own = |function: &str, file: &str| format!("{function} /home/u/demo/{file}:20:3");
+    let (closure, parse) = (own("demo::main::{closure#0}", "src/main.rs"), own("demo::parse", "src/main.rs"));
+    let (target, entry) =
+        (own("run", "fuzz/fuzz_targets/a.rs"), own("rust_fuzzer_test_input", "fuzz/fuzz_targets/a.rs"));
+    let main = own("demo::main", "src/main.rs");
+    for (stack, expect) in [
+        (vec![CRATE, &closure, INSIDE, &main], "der::tag"),
+        (vec![CRATE, &target, &entry], "der::tag"),
+        (vec![CRATE, &parse, &closure, INSIDE], "demo::parse"),
+        (vec![&target, &entry], "run"),
+        (vec![&closure, CRATE, &closure, INSIDE], "demo::main::{closure}"),
+        (vec![CRATE], "der::tag"),
+    ] {
+        let head = "==1==ERROR: AddressSanitizer: SEGV on unknown address 0x0 (pc 0x5 bp 0x7 sp 0x7 T0)\n";
+        let lines = stack.iter().enumerate().map(|(number, frame)| format!("    #{number} 0x1 in {frame}\n"));
+        let log: String = std::iter::once(head.to_owned()).chain(lines).collect();
+        let report = triage(log.as_bytes(), &Scope::new().with_root("/home/u/demo")).expect("a crash");
+        assert_eq!(report.blame().map(|frame| frame.function.as_str()), Some(expect), "{log}");
+    }
+}
+
+#[test]
 fn bugs_of_a_library_are_apart_below_one_harness() {
     const CRATES: &str = "/home/u/.cargo/registry/src/index.example.org-1949";
     let crash = |function: &str, entry: &str| {
