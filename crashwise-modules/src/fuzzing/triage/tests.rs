@@ -9,10 +9,12 @@ use super::{AccessKind, CrashReport, Exploitability, Known, Role, Scope, triage}
 const DATA: &[(&str, &str)] = &[
     ("asan", include_str!("data/asan.txt")),
     ("asan_gcc", include_str!("data/asan_gcc.txt")),
+    ("asan_logs", include_str!("data/asan_logs.txt")),
     ("asan_rust", include_str!("data/asan_rust.txt")),
     ("c", include_str!("data/c.txt")),
     ("clusterfuzz", include_str!("data/clusterfuzz.txt")),
     ("cut", include_str!("data/cut.txt")),
+    ("dotnet", include_str!("data/dotnet.txt")),
     ("go", include_str!("data/go.txt")),
     ("handlers", include_str!("data/handlers.txt")),
     ("java", include_str!("data/java.txt")),
@@ -25,6 +27,7 @@ const DATA: &[(&str, &str)] = &[
     ("python", include_str!("data/python.txt")),
     ("runtimes", include_str!("data/runtimes.txt")),
     ("rust", include_str!("data/rust.txt")),
+    ("rust_logs", include_str!("data/rust_logs.txt")),
     ("sanitizers", include_str!("data/sanitizers.txt")),
     ("script", include_str!("data/script.txt")),
     ("signal", include_str!("data/signal.txt")),
@@ -90,7 +93,7 @@ fn told(crash: &CrashReport) -> String {
 #[test]
 fn every_report_is_read_right() {
     let cases = cases();
-    assert!(cases.len() >= 360, "{} cases", cases.len());
+    assert!(cases.len() >= 480, "{} cases", cases.len());
     let mut wrong = String::new();
     for case in &cases {
         let told =
